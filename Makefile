@@ -1,0 +1,78 @@
+# make demo    trains the small model, shows what it made
+# make test    runs the tests
+# make help    all targets
+
+PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null && \
+	echo "$$p" && break; done)
+BIN := .venv/bin
+DEMO := runs/moving_mnist_small
+DEMO_EXPORT := saved_models/moving_mnist_small
+
+.PHONY: help demo test lint format lock benchmark tensorboard clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/installed ## trains the small model on Moving MNIST, at most 8 minutes, and exports it
+	@if [ -d $(DEMO)/generated ]; then echo "$(DEMO) is there already: delete it for another demo"; \
+	else \
+		$(BIN)/python experiments/train.py --max_minutes=7 \
+			--flagfile=experiments/configs/moving_mnist_small.cfg && \
+		$(BIN)/python experiments/generate.py --run_dir=$(DEMO) && \
+		$(BIN)/python experiments/export.py --run_dir=$(DEMO) --export_dir=$(DEMO_EXPORT); \
+	fi
+	@echo
+	@echo "What lies where:"
+	@echo "  $(DEMO)/samples/      samples during training: step-0.gif and on"
+	@echo "  $(DEMO)/generated/    videos of the trained generator: GIF, MP4, contact sheet, npz"
+	@echo "  $(DEMO)/checkpoints/  training goes on from the newest"
+	@echo "  $(DEMO_EXPORT)/1/     the generator as a SavedModel, as TF Serving reads it"
+	@echo "What to run next:"
+	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
+	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
+	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist.cfg"
+
+test: .venv/installed-test ## runs the test suite
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: .venv/installed-test ## checks format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/installed-test ## mends format and style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: .venv/installed ## measures the paper's network on this machine, about a quarter of an hour
+	$(BIN)/python experiments/benchmark.py
+
+tensorboard: .venv/installed ## shows all runs on http://localhost:6006
+	$(BIN)/tensorboard --logdir runs
+
+lock: .venv/uv ## renews the lock files from setup.py
+	$(BIN)/uv pip compile setup.py --universal --python-version 3.9 --upgrade --no-header \
+		--quiet --output-file requirements.txt
+	$(BIN)/uv pip compile setup.py --extra test --universal --python-version 3.9 --no-header \
+		--quiet --constraint requirements.txt --output-file requirements-test.txt
+
+clean: ## removes the environment
+	rm -rf .venv
+
+.venv/uv:
+	@test -n "$(PYTHON)" || { echo "tgan_tf needs Python 3.9, 3.10 or 3.11 (TensorFlow Addons ends\
+	there) and none is on the PATH: install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' || { echo \
+	"$(PYTHON) is not Python 3.9, 3.10 or 3.11: name one, make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
+	@touch $@
+
+.venv/installed: .venv/uv requirements.txt setup.py
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed requirements-test.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt
+	@touch $@

@@ -1,0 +1,53 @@
+"""Metadata, requirements and extras of tgan_tf. The exact versions that work are in the lock."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tgan_tf/__init__.py").read_text())[1]
+
+setup(
+    name="tgan_tf",
+    version=VERSION,
+    description="TGAN: video GANs with singular value clipping, in TensorFlow",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["tgan_tf", "tgan_tf.*"]),
+    # TensorFlow Addons ends with TensorFlow 2.15, which ends with Python 3.11.
+    python_requires=">=3.9,<3.12",
+    install_requires=[
+        "tensorflow==2.15.1",
+        "keras==2.15.0",
+        "tensorflow-addons==0.23.0",
+        "tensorflow-io==0.36.0",
+        "absl-py>=1.4",
+        "matplotlib>=3.7",
+        "numpy>=1.26,<2",
+        "protobuf>=4.25,<5",
+        "pillow>=10",
+        "av>=12.3",
+        "mlxtend>=0.23",
+        "tqdm>=4.66",
+        # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
+        "setuptools<81",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]==2.15.1"],
+        "test": [
+            "hypothesis>=6",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.4",
+        ],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "License :: OSI Approved :: MIT License",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

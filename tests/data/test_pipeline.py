@@ -1,0 +1,157 @@
+"""Order, batches and scale of the clips."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tgan_tf.data.moving_mnist_file import MovingMNISTFile
+from tgan_tf.data.pipeline import batches, normalise
+from tgan_tf.errors import InputError
+
+
+class Numbered:
+    """A source whose clip n has n, modulo 256, in every pixel."""
+
+    clip_shape = (2, 3, 5, 1)
+
+    def __init__(self, num_clips: int | None = None):
+        self.num_clips = num_clips
+
+    def clip(self, number: tf.Tensor) -> tf.Tensor:
+        return tf.fill(self.clip_shape, tf.cast(number, tf.uint8))
+
+
+def _numbers(dataset: tf.data.Dataset, count: int) -> list[int]:
+    """The numbers of the first `count` clips of a dataset made from `Numbered`."""
+    numbers = []
+    for batch in dataset:
+        numbers += np.rint(batch[:, 0, 0, 0, 0] * 128 + 128).astype(int).tolist()
+        if len(numbers) >= count:
+            return numbers[:count]
+
+
+class TestNormalise:
+    def test_maps_128_to_0_and_the_range_of_a_byte_to_that_of_tanh(self):
+        values = normalise(tf.constant([0, 64, 128, 192, 255], tf.uint8))
+        assert values.dtype == tf.float32
+        np.testing.assert_array_equal(values, [-1.0, -0.5, 0.0, 0.5, 0.9921875])
+
+
+class TestBatches:
+    def test_are_float32_of_a_shape_known_in_advance(self):
+        dataset = batches(Numbered(), batch_size=4)
+        assert dataset.element_spec == tf.TensorSpec([4, 2, 3, 5, 1], tf.float32)
+        assert next(iter(dataset)).shape == (4, 2, 3, 5, 1)
+
+    def test_hold_the_clips_of_the_source_normalised(self):
+        batch = next(iter(batches(Numbered(), batch_size=3, start=255)))
+        np.testing.assert_array_equal(batch[:, 1, 2, 4, 0], [127 / 128, -1.0, -127 / 128])
+
+    def test_have_no_end_that_keras_could_see(self):
+        for source in (Numbered(), Numbered(num_clips=3)):
+            assert batches(source, batch_size=4).cardinality() == tf.data.INFINITE_CARDINALITY
+
+    def test_follow_the_numbers_of_an_endless_source(self):
+        assert _numbers(batches(Numbered(), batch_size=4), 40) == list(range(40))
+
+    @pytest.mark.parametrize("num_clips", [None, 7])
+    @pytest.mark.parametrize("start", [0, 4, 20, 33])
+    def test_go_on_from_any_place_as_if_never_stopped(self, num_clips, start):
+        source = Numbered(num_clips)
+        unbroken = _numbers(batches(source, batch_size=4), 50)
+        assert _numbers(batches(source, batch_size=4, start=start), 12) == unbroken[start:][:12]
+
+    def test_go_on_through_the_same_windows_of_a_file(self, tmp_path):
+        frames = np.random.default_rng(0).integers(0, 256, (20, 7, 4, 4), np.uint8)
+        np.save(tmp_path / "seq.npy", frames)
+        source = MovingMNISTFile(tmp_path / "seq.npy")
+        unbroken = list(batches(source, batch_size=4).take(6))
+        resumed = list(batches(source, batch_size=4, start=3 * 4).take(3))
+        np.testing.assert_array_equal(resumed, unbroken[3:])
+
+    def test_are_made_in_any_order_only_when_asked(self):
+        assert batches(Numbered(), batch_size=4).options().deterministic is True
+        loose = batches(Numbered(), batch_size=4, deterministic=False)
+        assert loose.options().deterministic is False
+
+
+class TestShuffle:
+    @pytest.mark.parametrize("num_clips", [1, 2, 3, 7, 16, 50])
+    def test_shows_every_clip_once_an_epoch(self, num_clips):
+        numbers = np.array(_numbers(batches(Numbered(num_clips), batch_size=4), 5 * num_clips))
+        for epoch in range(5):
+            shown = np.sort(numbers[epoch * num_clips : (epoch + 1) * num_clips])
+            np.testing.assert_array_equal(shown, epoch * num_clips + np.arange(num_clips))
+
+    def test_gives_every_epoch_another_order(self):
+        numbers = np.array(_numbers(batches(Numbered(20), batch_size=4), 60)).reshape(3, 20) % 20
+        for one, other in itertools.combinations([range(20), *numbers], 2):
+            assert list(one) != list(other)
+
+    def test_is_the_same_for_the_same_seed(self):
+        orders = [_numbers(batches(Numbered(20), batch_size=4, seed=3), 40) for _ in range(2)]
+        assert orders[0] == orders[1]
+
+    def test_differs_by_seed(self):
+        orders = [_numbers(batches(Numbered(20), batch_size=4, seed=seed), 20) for seed in (0, 1)]
+        assert orders[0] != orders[1]
+
+    def test_takes_every_clip_to_every_place_alike(self):
+        numbers = _numbers(batches(Numbered(4), batch_size=8), 400)
+        orders = (np.array(numbers) - np.repeat(np.arange(100) * 4, 4) % 256) % 256
+        visits = np.stack([np.bincount(place, minlength=4) for place in orders.reshape(100, 4).T])
+        # 25 expected, give or take 4.
+        assert visits.min() > 10
+
+
+class TestDistribution:
+    def test_splits_a_batch_over_the_replicas_in_order(self):
+        # A process of its own, since the number of devices is fixed once TensorFlow has started.
+        program = """
+            import tensorflow as tf
+            from tgan_tf.data.pipeline import batches
+
+            class Numbered:
+                clip_shape = (1, 1, 1, 1)
+                num_clips = None
+
+                def clip(self, number):
+                    return tf.fill(self.clip_shape, tf.cast(number, tf.uint8))
+
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            two = [tf.config.LogicalDeviceConfiguration()] * 2
+            tf.config.set_logical_device_configuration(cpu, two)
+            strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+            dataset = batches(Numbered(), batch_size=4)
+            distributed = iter(strategy.experimental_distribute_dataset(dataset))
+            for _ in range(2):
+                parts = strategy.experimental_local_results(next(distributed))
+                print([[int(x * 128 + 128) for x in tf.reshape(part, [-1])] for part in parts])
+        """
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.stdout.splitlines() == ["[[0, 1], [2, 3]]", "[[4, 5], [6, 7]]"], result.stderr
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "place"),
+        [({"batch_size": 0}, "batch_size=0"), ({"batch_size": 4, "start": -1}, "start=-1")],
+    )
+    def test_is_refused_in_one_line_that_names_it(self, arguments, place):
+        with pytest.raises(InputError) as error:
+            batches(Numbered(), **arguments)
+        assert place in str(error.value)
+        assert "\n" not in str(error.value)

@@ -1,0 +1,195 @@
+"""The training program, run as a user runs it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tgan_tf import checkpoints
+
+TRAIN = Path(__file__).parents[2] / "experiments/train.py"
+TINY = {
+    "frames": 4,
+    "size": 8,
+    "z0_dim": 6,
+    "z1_dim": 5,
+    "temporal_filters": 8,
+    "image_filters": 8,
+    "critic_filters": 2,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "clipping_interval": 2,
+    "train_steps": 12,
+    "checkpoint_interval": 4,
+    "sample_interval": 6,
+    "summary_interval": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "sequences.npy"
+    values = np.random.default_rng(0).integers(0, 256, (6, 10, 8, 8), dtype=np.uint8)
+    np.save(path, values)
+    return path
+
+
+def command(run_dir, data, **changes):
+    flags = {**TINY, "run_dir": run_dir, "data_path": data, **changes}
+    return [sys.executable, str(TRAIN), *(f"--{key}={value}" for key, value in flags.items())]
+
+
+def train(run_dir, data, **changes):
+    return subprocess.run(command(run_dir, data, **changes), capture_output=True, text=True)
+
+
+def tensors(run_dir, step):
+    reader = tf.train.load_checkpoint(str(run_dir / f"checkpoints/step-{step}/tgan"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "CHECKPOINTABLE" not in name
+    }
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, data):
+    run_dir = tmp_path_factory.mktemp("unbroken") / "run"
+    result = train(run_dir, data, deterministic=True)
+    assert result.returncode == 0, result.stderr
+    return run_dir, result
+
+
+def test_a_run_directory_holds_flags_networks_checkpoints_events_and_samples(unbroken):
+    run_dir, _ = unbroken
+    assert checkpoints.steps(run_dir / "checkpoints") == [4, 8, 12]
+    assert json.loads((run_dir / "model.json").read_text())["generator"]["config"]["frames"] == 4
+    assert list((run_dir / "tensorboard").glob("events*"))
+    assert {p.name for p in (run_dir / "samples").glob("*.gif")} == {
+        "step-0.gif",
+        "step-6.gif",
+        "step-12.gif",
+    }
+
+
+def test_nothing_but_progress_is_printed(unbroken):
+    _, result = unbroken
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["3/12", "6/12", "9/12", "12/12"]
+
+
+def test_the_runs_flagfile_is_the_same_experiment_again(unbroken, tmp_path):
+    run_dir, _ = unbroken
+    arguments = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={tmp_path}/again"]
+    result = subprocess.run(
+        [sys.executable, str(TRAIN), *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    again, first = tensors(tmp_path / "again", 12), tensors(run_dir, 12)
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+
+
+def test_a_killed_run_resumes_to_the_same_weights_to_the_bit(unbroken, data, tmp_path):
+    run_dir = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(run_dir, data, deterministic=True, train_steps=100_000, keep_checkpoints=100_000),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: 4 in checkpoints.steps(run_dir / "checkpoints"), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for step in checkpoints.steps(run_dir / "checkpoints"):
+        if step > 8:  # it went on for longer than the run it is compared with
+            shutil.rmtree(run_dir / f"checkpoints/step-{step}")
+    kept = checkpoints.steps(run_dir / "checkpoints")
+    result = train(run_dir, data, deterministic=True)
+    assert result.returncode == 0, result.stderr
+    assert f"going on at step {kept[-1]}" in result.stdout
+    resumed, expected = tensors(run_dir, 12), tensors(unbroken[0], 12)
+    assert resumed.keys() == expected.keys() and len(expected) > 60
+    for name, value in expected.items():
+        if "/total/" in name or "/count/" in name:  # a report's mean, over its own epoch
+            continue
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(data, tmp_path):
+    arguments = {"train_steps": 100_000, "checkpoint_interval": 50_000}
+    process = subprocess.Popen(
+        command(tmp_path / "run", data, **arguments), stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    (step,) = checkpoints.steps(tmp_path / "run/checkpoints")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"SIGTERM at step {step}, saved" in output
+    result = train(tmp_path / "run", data, **{**arguments, "train_steps": step + 2})
+    assert f"going on at step {step}" in result.stdout
+    assert checkpoints.steps(tmp_path / "run/checkpoints") == [step, step + 2]
+
+
+def test_another_model_in_the_run_directory_is_refused_by_its_flag(unbroken, data):
+    run_dir, _ = unbroken
+    before = (run_dir / "flags.cfg").read_text()
+    result = train(run_dir, data, deterministic=True, critic_filters=3)
+    assert_refused(result, "--critic_filters=2", "--critic_filters=3", "--run_dir")
+    assert (run_dir / "flags.cfg").read_text() == before
+
+
+def test_two_logical_cpus_train_mirrored(data, tmp_path):
+    mirrored = {"distribution_strategy": "mirrored", "logical_cpus": 2, "train_steps": 2}
+    result = train(tmp_path / "run", data, **mirrored)
+    assert result.returncode == 0, result.stderr
+    assert checkpoints.steps(tmp_path / "run/checkpoints") == [2]
+    result = train(tmp_path / "odd", data, **mirrored, batch_size=3)
+    assert_refused(result, "--batch_size=3", "2 replicas")
+
+
+def assert_refused(result, *words):
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"data_path": "nosuch.npy"}, ["nosuch.npy", "No such file"]),
+        ({"size": 16}, ["--data_path", "(8, 8)", "--size=8"]),
+        ({"frames": 8}, ["frames=8", "6 frames"]),
+        ({"image_filters": 9}, ["image_filters=9"]),
+        ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),
+        ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
+        ({"train_steps": 0}, ["--train_steps=0"]),
+    ],
+)
+def test_a_users_mistake_is_one_clear_line(data, tmp_path, changes, words):
+    result = train(**{"run_dir": tmp_path / "run", "data": data, **changes})
+    assert_refused(result, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_flag_value_is_refused_without_a_traceback(data, tmp_path):
+    result = train(tmp_path / "run", data, objective="nosuch")
+    assert result.returncode != 0
+    assert "objective" in result.stderr and "wasserstein" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,55 @@
+"""Batch normalisation against NumPy and against the reference's running averages."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tgan_tf.models.batch_normalization import BatchNormalization
+
+X = np.random.default_rng(0).normal(3.0, 2.0, (6, 5, 4)).astype(np.float32)
+
+
+def test_training_normalises_with_the_moments_of_the_batch():
+    y = BatchNormalization()(X, training=True)
+    expected = (X - X.mean((0, 1))) / np.sqrt(X.var((0, 1)) + 2e-5)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_running_averages_keep_nine_tenths_and_the_variance_is_unbiased():
+    layer = BatchNormalization()
+    layer(X, training=True)
+    rows = X.reshape(-1, 4)
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-5)
+
+
+def test_inference_normalises_with_the_running_averages():
+    layer = BatchNormalization()
+    layer(X, training=True)
+    expected = (X - layer.moving_mean) / np.sqrt(layer.moving_variance + 2e-5)
+    np.testing.assert_allclose(layer(X), expected, atol=1e-5)
+
+
+def test_gradients_equal_finite_differences():
+    layer = BatchNormalization()
+    x = tf.constant(X[:2, :2, :2])
+    layer(x)
+    weights = tf.constant(np.random.default_rng(1).normal(size=x.shape), tf.float32)
+    theoretical, numerical = tf.test.compute_gradient(
+        lambda x: tf.reduce_sum(weights * layer(x, training=True)), [x], delta=1e-2
+    )
+    np.testing.assert_allclose(theoretical[0], numerical[0], atol=2e-3)
+
+
+def test_without_center_there_is_no_offset():
+    layer = BatchNormalization(center=False)
+    layer.build([None, 4])
+    assert [v.name.split("/")[-1] for v in layer.trainable_variables] == ["gamma:0"]
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
+def test_half_precision_inputs_keep_their_dtype_and_float32_variables(dtype):
+    layer = BatchNormalization()
+    for training in (True, False):
+        assert layer(tf.cast(X, dtype), training=training).dtype == dtype
+    assert {v.dtype for v in layer.variables} == {tf.float32}

@@ -1,0 +1,181 @@
+"""Callbacks: what is shown, kept and stopped."""
+
+import io
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_tgan import Z0_DIM, make_tgan, real_clips
+
+from tgan_tf import callbacks, checkpoints
+
+
+def fit(tgan, used, steps=4, steps_per_epoch=2, clips=None):
+    dataset = tf.data.Dataset.from_tensors(real_clips(2) if clips is None else clips).repeat()
+    return tgan.fit(
+        dataset,
+        steps_per_epoch=steps_per_epoch,
+        epochs=steps // steps_per_epoch,
+        verbose=0,
+        callbacks=used,
+    )
+
+
+class At(keras.callbacks.Callback):
+    """Does something at the end of a step."""
+
+    def __init__(self, step, action):
+        super().__init__()
+        self.step, self.action = step, action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.step == self.step:
+            self.action(self.model)
+
+
+def test_training_stops_at_its_step_inside_an_epoch():
+    tgan = make_tgan()
+    fit(tgan, [callbacks.StopAtStep(3)], steps=10, steps_per_epoch=5)
+    assert tgan.step == 3
+
+
+def test_checkpoints_come_at_the_interval_and_at_the_end(tmp_path):
+    fit(make_tgan(), [callbacks.CheckpointSaver(tmp_path, 2)], steps=5, steps_per_epoch=5)
+    assert checkpoints.steps(tmp_path) == [2, 4, 5]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_and_the_handlers_come_back(tmp_path, number):
+    tgan, before = make_tgan(), signal.getsignal(number)
+    saver = callbacks.CheckpointSaver(tmp_path, 100)
+    fit(tgan, [At(2, lambda _: os.kill(os.getpid(), number)), saver], steps=10)
+    assert checkpoints.steps(tmp_path) == [tgan.step] == [2]
+    assert saver.stopped_by is number
+    assert signal.getsignal(number) is before
+
+
+def test_a_weight_that_is_not_finite_stops_training_and_names_step_and_layer(tmp_path):
+    tgan = make_tgan()
+    kernel = tgan.generator.image_generator.to_frame.kernel
+
+    def spoil(_):
+        value = kernel.numpy()
+        value.flat[3] = np.inf
+        kernel.assign(value)
+
+    saver = callbacks.CheckpointSaver(tmp_path, 1)
+    with pytest.raises(FloatingPointError, match=r"step 3: .*image_generator.*/to_frame/kernel"):
+        fit(tgan, [At(3, spoil), callbacks.StopWhenNotFinite(), saver], steps=6)
+    assert checkpoints.steps(tmp_path) == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_stops_training_by_name():
+    with pytest.raises(FloatingPointError, match="step 1: .*critic_loss"):
+        fit(make_tgan(), [callbacks.StopWhenNotFinite()], clips=np.full_like(real_clips(2), np.nan))
+
+
+def test_large_finite_weights_do_not_stop_training():
+    tgan = make_tgan()
+    tgan.critic.score.bias.assign([3e38])
+    tgan.generator.temporal_generator.deconvolutions[0].bias.assign(np.full(8, 3e38))
+    callback = callbacks.StopWhenNotFinite()
+    callback.set_model(tgan)
+    callback.on_train_begin()
+    callback.on_train_batch_end(0, {"critic_loss": 1.0})
+
+
+def test_progress_lines_tell_step_losses_speed_and_time_left(capsys):
+    fit(make_tgan(), [callbacks.ProgressLines(train_steps=4, batch_size=2)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["2/4", "4/4"]
+    for words in ("critic_loss", "generator_loss", "wasserstein_estimate", "clips/s", "left"):
+        assert words in lines[0]
+
+
+def test_progress_bar_of_a_resumed_run_begins_where_it_was(capsys):
+    bar = callbacks.progress_bar(first_epoch=3)
+    dataset = tf.data.Dataset.from_tensors(real_clips(2)).repeat()
+    make_tgan().fit(
+        dataset, steps_per_epoch=2, initial_epoch=3, epochs=4, verbose=0, callbacks=[bar]
+    )
+    shown = capsys.readouterr()
+    assert "Epoch 4/4" in shown.out and "critic_loss" in shown.err
+    assert "4/4 ETA" in shown.err.splitlines()[-1].split("\r")[-1]
+
+
+def test_time_limit_ends_training_at_the_first_epochs_end():
+    tgan = make_tgan()
+    fit(tgan, [callbacks.time_limit(0.0)], steps=10)
+    assert tgan.step == 2
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """A short training's events as TensorBoard reads them, and its samples directory."""
+    directory = tmp_path_factory.mktemp("run")
+    tgan = make_tgan()
+    summary = callbacks.TrainingSummary(
+        directory / "tensorboard",
+        directory / "samples",
+        real_clips(4),
+        np.zeros((4, Z0_DIM), "f"),
+        sample_interval=2,
+        batch_size=2,
+        text="    --seed=0",
+    )
+    fit(tgan, [summary], steps=4)
+    accumulator = EventAccumulator(
+        str(directory / "tensorboard"), size_guidance={"tensors": 0}
+    ).Reload()
+    return accumulator, directory / "samples", tgan
+
+
+def scalar(events, tag):
+    return [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+
+
+def test_tensorboard_has_losses_at_the_epochs_steps(events):
+    for name in ("critic_loss", "generator_loss", "wasserstein_estimate", "clips_per_second"):
+        assert [step for step, _ in scalar(events[0], f"training/{name}")] == [2, 4]
+
+
+def test_tensorboard_has_each_kernels_singular_values(events):
+    accumulator, _, tgan = events
+    for name in ("conv0", "conv1", "score"):
+        kernel = next(v for v in tgan.critic.variables if f"{name}/kernel" in v.name).numpy()
+        values = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)
+        step, top = scalar(accumulator, f"critic/{name}/largest_singular_value")[-1]
+        assert step == 4 and top == pytest.approx(values[0], rel=1e-5)
+        last = accumulator.Tensors(f"critic/{name}/singular_values")[-1]
+        assert tf.make_ndarray(last.tensor_proto)[:, 2].sum() == len(values)
+
+
+def test_tensorboard_has_gamma_between_its_bounds_after_clipping(events):
+    accumulator, *_ = events
+    assert scalar(accumulator, "critic/bn1/gamma_over_upper_bound")[-1][1] <= 1 + 1e-6
+    assert scalar(accumulator, "critic/bn1/gamma_over_lower_bound")[-1][1] >= 1 - 1e-6
+
+
+def test_tensorboard_has_generated_and_real_clips_as_animated_gifs(events):
+    for tag in ("samples/generated", "samples/real"):
+        width, height, data = tf.make_ndarray(events[0].Tensors(tag)[-1].tensor_proto)
+        picture = Image.open(io.BytesIO(data))
+        assert picture.format == "GIF" and picture.n_frames == 4
+        assert picture.size == (int(width), int(height)) == (34, 34)
+
+
+def test_tensorboard_has_the_flags(events):
+    text = tf.make_ndarray(events[0].Tensors("flags")[0].tensor_proto)
+    assert "--seed=0" in str(text)
+
+
+def test_samples_are_written_at_the_start_and_at_the_interval(events):
+    names = sorted(path.name for path in events[1].iterdir())
+    assert names == [f"step-{n}.{kind}" for n in (0, 2, 4) for kind in ("gif", "png")]
+    with Image.open(events[1] / "step-4.png") as sheet:
+        assert sheet.size == (4 * 18 - 2, 4 * 18 - 2)

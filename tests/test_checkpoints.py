@@ -1,0 +1,112 @@
+"""Checkpoints: whole or not there, damaged ones passed over."""
+
+import resource
+
+import numpy as np
+import pytest
+from tiny_tgan import make_tgan, weights
+
+from tgan_tf import checkpoints
+from tgan_tf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def tgan():
+    return make_tgan()
+
+
+def set_weights(tgan, value):
+    for variable in tgan.generator.variables + tgan.critic.variables:
+        variable.assign(np.full(variable.shape, value))
+
+
+def damage(path, how):
+    data = path / "tgan.data-00000-of-00001"
+    if how == "truncated":
+        data.write_bytes(data.read_bytes()[:100])
+    elif how == "flipped":
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        data.write_bytes(content)
+    elif how == "no data":
+        data.unlink()
+    elif how == "index":
+        (path / "tgan.index").write_bytes(b"not an index")
+
+
+def test_a_checkpoint_brings_back_weights_optimisers_and_step(tgan, tmp_path):
+    set_weights(tgan, 0.25)
+    tgan.critic_optimizer.iterations.assign(7)
+    checkpoints.save(tgan, tmp_path, 7)
+    other = make_tgan(seed=5)
+    assert checkpoints.restore(other, tmp_path) == 7
+    assert int(other.critic_optimizer.iterations) == 7
+    for value in weights(other.generator).values():
+        np.testing.assert_array_equal(value, 0.25)
+
+
+def test_the_last_k_are_kept(tgan, tmp_path):
+    for step in (5, 10, 100, 20):
+        checkpoints.save(tgan, tmp_path, step, keep=2)
+    assert checkpoints.steps(tmp_path) == [20, 100]
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "no data", "index"])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tgan, tmp_path, how):
+    set_weights(tgan, 0.5)
+    checkpoints.save(tgan, tmp_path, 1)
+    set_weights(tgan, 0.75)
+    damage(checkpoints.save(tgan, tmp_path, 2), how)
+    with pytest.warns(UserWarning, match="step-2: damaged checkpoint passed over"):
+        assert checkpoints.restore(tgan, tmp_path) == 1
+    for value in weights(tgan.generator).values():
+        np.testing.assert_array_equal(value, 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
+def test_when_all_are_damaged_nothing_is_trained_over_them(tgan, tmp_path):
+    damage(checkpoints.save(tgan, tmp_path, 1), "truncated")
+    with pytest.raises(InputError, match="none of its checkpoints can be read"):
+        checkpoints.restore(tgan, tmp_path)
+
+
+def test_no_checkpoint_is_no_error(tgan, tmp_path):
+    assert checkpoints.restore(tgan, tmp_path / "none") is None
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoints_and_nothing_else(tgan, tmp_path):
+    checkpoints.save(tgan, tmp_path, 1)
+    before = sorted(tmp_path.rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="step-2: the checkpoint could not be written"):
+            checkpoints.save(tgan, tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_half_written_checkpoint_is_not_seen(tgan, tmp_path):
+    checkpoints.save(tgan, tmp_path, 1)
+    (tmp_path / ".step-2-abc").mkdir()
+    (tmp_path / "step-x").mkdir()
+    assert checkpoints.steps(tmp_path) == [1]
+
+
+def test_the_generator_alone_is_restored_at_a_step(tgan, tmp_path):
+    for step, value in ((1, 0.1), (2, 0.2)):
+        set_weights(tgan, value)
+        checkpoints.save(tgan, tmp_path, step)
+    generator = make_tgan(seed=3).generator
+    assert checkpoints.restore_generator(generator, tmp_path, step=1) == 1
+    np.testing.assert_array_equal(generator.variables[0], np.float32(0.1))
+    assert checkpoints.restore_generator(generator, tmp_path) == 2
+
+
+def test_a_step_that_is_not_there_is_refused_with_those_that_are(tgan, tmp_path):
+    with pytest.raises(InputError, match="no checkpoint there"):
+        checkpoints.restore_generator(tgan.generator, tmp_path)
+    checkpoints.save(tgan, tmp_path, 4)
+    with pytest.raises(InputError, match=r"no checkpoint of step 5: there are \[4\]"):
+        checkpoints.restore_generator(tgan.generator, tmp_path, step=5)

@@ -1,0 +1,258 @@
+"""The adversarial step: gradients, schedule, reports, precision, saving."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, weights
+
+from tgan_tf.errors import InputError
+from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.tgan import TGAN, rmsprop
+
+
+@pytest.fixture
+def policy():
+    """Sets a global precision policy, for the test only."""
+    yield keras.mixed_precision.set_global_policy
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def sgd():
+    return keras.optimizers.SGD(1.0)
+
+
+def train(tgan, clips, steps=1):
+    dataset = tf.data.Dataset.from_tensors(clips).repeat()
+    return tgan.fit(dataset, steps_per_epoch=steps, verbose=0).history
+
+
+def drawn_latents(tgan, batch, seed=0, step=0):
+    """What the class promises: a function of seed, critic's step and place in the batch."""
+    return tf.random.stateless_uniform([batch, Z0_DIM], [seed, step], -1.0, 1.0)
+
+
+def two_tape_gradients(tgan, z0, real):
+    """The usual computation: a loss, a tape and a backward pass for each player."""
+    with tf.GradientTape() as tape:
+        fake_scores = tgan.critic(tgan.generator(z0, training=True), training=True)
+        generator_loss = -tf.reduce_mean(fake_scores)
+    of_generator = tape.gradient(generator_loss, tgan.generator.trainable_variables)
+    fake = tf.constant(tgan.generator(z0, training=True))
+    with tf.GradientTape() as tape:
+        critic_loss = tf.reduce_mean(tgan.critic(fake, training=True)) - tf.reduce_mean(
+            tgan.critic(real, training=True)
+        )
+    of_critic = tape.gradient(critic_loss, tgan.critic.trainable_variables)
+    return of_generator, of_critic, float(generator_loss), float(critic_loss)
+
+
+def test_one_backward_pass_gives_the_gradients_of_two_tapes():
+    # An interval that is never met: the weights' changes are the gradients alone.
+    tgan = make_tgan(interval=1000, generator_optimizer=sgd(), critic_optimizer=sgd())
+    real = real_clips(5)
+    of_generator, of_critic, *_ = two_tape_gradients(
+        make_tgan(interval=1000), drawn_latents(tgan, 5), real
+    )
+    variables = tgan.generator.trainable_variables + tgan.critic.trainable_variables
+    before = [v.numpy() for v in variables]
+    train(tgan, real)
+    for variable, old, gradient in zip(variables, before, of_generator + of_critic):
+        change = old - variable.numpy()
+        # The difference of two float32 weights rounds as the weights do.
+        np.testing.assert_allclose(
+            change, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()), err_msg=variable.name
+        )
+
+
+def test_reported_losses_are_those_of_the_step():
+    real = real_clips(4)
+    *_, generator_loss, critic_loss = two_tape_gradients(make_tgan(), drawn_latents(None, 4), real)
+    history = train(make_tgan(), real)
+    assert history["generator_loss"][0] == pytest.approx(generator_loss, abs=1e-6)
+    assert history["critic_loss"][0] == pytest.approx(critic_loss, abs=1e-6)
+    assert history["wasserstein_estimate"][0] == pytest.approx(-critic_loss, abs=1e-6)
+
+
+def test_reported_losses_are_means_over_the_steps():
+    tgan, other = make_tgan(), make_tgan()
+    single = [train(tgan, real_clips(4))["critic_loss"][0] for _ in range(3)]
+    together = train(other, real_clips(4), steps=3)["critic_loss"][0]
+    assert together == pytest.approx(np.mean(single), abs=1e-6)
+
+
+def test_real_and_generated_clips_are_normalised_apart_the_generated_first():
+    tgan, real = make_tgan(interval=1000), real_clips(4)
+    fake = tgan.generator(drawn_latents(tgan, 4), training=True)
+    copy = make_tgan(interval=1000)
+    copy.critic(fake, training=True)
+    copy.critic(real, training=True)
+    tgan = make_tgan(interval=1000)
+    train(tgan, real)
+    for ours, expected in zip(
+        tgan.critic.non_trainable_variables, copy.critic.non_trainable_variables
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, err_msg=ours.name)
+
+
+def test_latents_are_uniform_and_new_at_each_step():
+    tgan = make_tgan()
+    seen = []
+    call = tgan.generator.call
+    tgan.generator.call = lambda inputs, training=False: (
+        seen.append(inputs.numpy()) or call(inputs, training)
+    )
+    tgan.compile(rmsprop(), rmsprop(), n_critic=2, run_eagerly=True)
+    train(tgan, real_clips(64), steps=3)
+    z0 = np.concatenate(seen)
+    assert z0.shape == (3 * 2 * 32, Z0_DIM)
+    assert len(np.unique(z0[:, 0])) == len(z0)
+    assert z0.min() >= -1 and z0.max() < 1 and abs(z0.mean()) < 0.1
+    assert z0.var() == pytest.approx(1 / 3, rel=0.1)
+
+
+def test_critic_is_updated_n_critic_times_and_the_generator_once():
+    tgan = make_tgan(n_critic=3)
+    train(tgan, real_clips(6), steps=2)
+    assert int(tgan.critic_optimizer.iterations) == 6
+    assert int(tgan.generator_optimizer.iterations) == tgan.step == 2
+
+
+def test_with_n_critic_the_generator_only_moves_with_the_last_update():
+    clips = real_clips(6)
+    tgan = make_tgan(interval=1000, n_critic=2, generator_optimizer=sgd(), critic_optimizer=sgd())
+    # By hand: a critic's update on every other clip, then both on the rest, from one forward pass.
+    by_hand = make_tgan(interval=1000)
+    _, of_critic, *_ = two_tape_gradients(by_hand, drawn_latents(None, 3, step=0), clips[::2])
+    for variable, gradient in zip(by_hand.critic.trainable_variables, of_critic):
+        variable.assign_sub(gradient)
+    of_generator, of_critic, *_ = two_tape_gradients(
+        by_hand, drawn_latents(None, 3, step=1), clips[1::2]
+    )
+    variables = by_hand.generator.trainable_variables + by_hand.critic.trainable_variables
+    for variable, gradient in zip(variables, of_generator + of_critic):
+        variable.assign_sub(gradient)
+    train(tgan, clips)
+    ours = tgan.generator.trainable_variables + tgan.critic.trainable_variables
+    for variable, expected in zip(ours, variables):
+        np.testing.assert_allclose(variable, expected, atol=2e-5, err_msg=variable.name)
+
+
+def test_n_critic_wastes_no_backward_pass_of_the_generator():
+    def backward_operations(n_critic):
+        tgan = make_tgan(n_critic=n_critic)
+        step = tf.function(tgan.train_step).get_concrete_function(
+            tf.TensorSpec([4 * n_critic, *CLIP_SHAPE])
+        )
+        names = [op.name for op in step.graph.get_operations() if "Conv2DBackpropFilter" in op.type]
+        return len(names)
+
+    # The kernels of the 2-D and 1-D transposed convolutions of the generator.
+    kernels = sum(
+        "deconv" in v.name or "to_frame" in v.name
+        for v in make_tgan().generator.trainable_variables
+        if "kernel" in v.name
+    )
+    assert backward_operations(1) == backward_operations(3) == kernels
+
+
+def test_singular_values_are_clipped_on_the_beat_of_the_critics_steps():
+    tgan = make_tgan(interval=2, critic_optimizer=keras.optimizers.SGD(1e-9))
+    kernel = tgan.critic.convolutions[1].kernel
+    kernel.assign(10.0 * kernel)
+    top = np.linalg.svd(kernel.numpy().reshape(-1, 6), compute_uv=False)[0]
+    assert top > 2
+    train(tgan, real_clips(2))
+    assert np.linalg.svd(kernel.numpy().reshape(-1, 6), compute_uv=False)[0] == pytest.approx(top)
+    train(tgan, real_clips(2))
+    assert np.linalg.svd(kernel.numpy().reshape(-1, 6), compute_uv=False)[0] <= 1 + 1e-5
+
+
+def test_rmsprop_is_the_references_with_epsilon_outside_the_root():
+    variable = tf.Variable([1.0, -2.0, 3.0])
+    optimizer = rmsprop(0.01)
+    expected, mean_square = variable.numpy().astype(np.float64), np.zeros(3)
+    for scale in (1.0, 1e-6, 1e-3):
+        gradient = scale * np.array([1.0, -3.0, 1e-3])
+        optimizer.apply_gradients([(tf.constant(gradient, tf.float32), variable)])
+        mean_square = 0.99 * mean_square + 0.01 * gradient**2
+        expected -= 0.01 * gradient / (np.sqrt(mean_square) + 1e-8)
+    # A gradient of 1e-9 shows where epsilon is: inside the root Keras's 1e-7 would stop it.
+    np.testing.assert_allclose(variable, expected, rtol=2e-3)
+
+
+def test_predict_gives_the_generators_clips_in_inference():
+    tgan = make_tgan()
+    train(tgan, real_clips(4), steps=2)
+    z0 = drawn_latents(tgan, 5).numpy()
+    np.testing.assert_allclose(tgan.predict(z0, verbose=0), tgan.generator(z0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_clips(policy, name):
+    policy(name)
+    tgan = make_tgan(interval=1)
+    before = weights(tgan.generator)
+    history = train(tgan, real_clips(4), steps=12)
+    assert np.isfinite(history["critic_loss"]).all()
+    assert tgan.step > 0
+    kernels = [v for v in tgan.critic.trainable_variables if "kernel" in v.name]
+    for variable in kernels:
+        matrix = variable.numpy().reshape(-1, variable.shape[-1])
+        assert variable.dtype == tf.float32
+        assert np.linalg.svd(matrix, compute_uv=False)[0] <= 1 + 1e-5
+    after = weights(tgan.generator)
+    assert any(np.abs(after[key] - before[key]).max() > 1e-4 for key in before)
+    assert tgan.predict(drawn_latents(tgan, 2).numpy(), verbose=0).dtype == np.float32
+
+
+def test_a_step_whose_float16_gradients_overflow_is_skipped_and_the_scale_halved(policy):
+    policy("mixed_float16")
+    scaled = keras.mixed_precision.LossScaleOptimizer(rmsprop(), initial_scale=2.0**60)
+    tgan = make_tgan(critic_optimizer=scaled)
+    variables = tgan.generator.trainable_variables + tgan.critic.trainable_variables
+    before = [v.numpy() for v in variables]
+    train(tgan, real_clips(4))
+    assert tgan.step == 0
+    assert float(scaled.loss_scale) == 2.0**59
+    for variable, old in zip(variables, before):
+        np.testing.assert_array_equal(variable, old, err_msg=variable.name)
+
+
+def test_keras_file_brings_back_networks_optimisers_and_schedule(tmp_path):
+    tgan = make_tgan(n_critic=2)
+    train(tgan, real_clips(8), steps=3)
+    tgan.save(tmp_path / "tgan.keras")
+    loaded = keras.saving.load_model(tmp_path / "tgan.keras")
+    train(tgan, real_clips(8, seed=1), steps=3)
+    train(loaded, real_clips(8, seed=1), steps=3)
+    for ours, expected in zip(loaded.variables, tgan.variables):
+        np.testing.assert_array_equal(ours, expected, err_msg=ours.name)
+    assert int(loaded.critic_optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"objective": "nosuch"}, "objective='nosuch'"),
+        ({"n_critic": 0}, "n_critic=0"),
+        ({"n_critic": 1.5}, "n_critic=1.5"),
+    ],
+)
+def test_bad_compile_argument_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        make_tgan(**arguments)
+
+
+def test_one_optimiser_for_both_is_refused():
+    optimizer = rmsprop()
+    with pytest.raises(InputError, match="its own"):
+        make_tgan(generator_optimizer=optimizer, critic_optimizer=optimizer)
+
+
+def test_generator_and_critic_of_other_clips_are_refused():
+    with pytest.raises(InputError, match=r"\(4, 8, 8, 1\).*\(4, 16, 16, 1\)"):
+        TGAN(
+            VideoGenerator(4, 8, 1, temporal_filters=4, image_filters=8),
+            Critic(4, 16, 1, filters=1),
+        )

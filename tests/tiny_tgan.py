@@ -1,0 +1,36 @@
+"""A TGAN small enough to train within a test."""
+
+import keras
+import numpy as np
+
+from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
+from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.tgan import TGAN, rmsprop
+
+CLIP_SHAPE = (4, 16, 16, 1)
+Z0_DIM = 6
+
+
+def make_tgan(seed=0, interval=2, **compile_arguments):
+    """A compiled TGAN of clips 4x16x16x1; plain SGD shows the gradients in the weights."""
+    keras.utils.set_random_seed(seed)
+    generator = VideoGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, 5, temporal_filters=8, image_filters=8)
+    critic = Critic(
+        *CLIP_SHAPE[:2],
+        1,
+        filters=3,
+        kernel_constraint=SingularValueClipping(interval=interval),
+        gamma_constraint=BatchNormScaleClipping(interval=interval),
+    )
+    tgan = TGAN(generator, critic, seed)
+    arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
+    tgan.compile(**{**arguments, **compile_arguments})
+    return tgan
+
+
+def real_clips(n, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (n, *CLIP_SHAPE)).astype(np.float32)
+
+
+def weights(network):
+    return {v.name: v.numpy() for v in network.variables}

@@ -1,0 +1,300 @@
+"""What a training run shows and keeps: Keras callbacks for a `TGAN`.
+
+The step of a run is `TGAN.step`, the generator's updates, not Keras's epoch: an epoch is only how
+many steps pass from one report to the next.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf import checkpoints, rendering
+from tgan_tf.constraints import BatchNormScaleClipping
+from tgan_tf.errors import InputError
+from tgan_tf.spectral import singular_values
+
+
+class StopAtStep(keras.callbacks.Callback):
+    """Ends training when the model has made `step` steps, those of earlier runs included."""
+
+    def __init__(self, step: int):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.step >= self.step:
+            self.model.stop_training = True
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Ends training with an error at the first NaN or infinity in a loss or a weight.
+
+    Put it before the callback that saves checkpoints, so that no such weight is saved.
+
+    Raises:
+        FloatingPointError: names the step, and the losses and weights that are not finite.
+    """
+
+    def on_train_begin(self, logs=None):
+        variables = self.model.generator.variables + self.model.critic.variables
+
+        @tf.function
+        def not_finite():
+            return tf.stack([tf.logical_not(_all_finite(variable)) for variable in variables])
+
+        self._names = [variable.name for variable in variables]
+        self._not_finite = not_finite
+
+    def on_train_batch_end(self, batch, logs=None):
+        bad = [name for name, value in (logs or {}).items() if not np.isfinite(value)]
+        flags = self._not_finite().numpy()
+        bad += [name for name, flag in zip(self._names, flags) if flag]
+        if bad:
+            shown = ", ".join(bad[:6]) + (f" and {len(bad) - 6} more" if len(bad) > 6 else "")
+            raise FloatingPointError(
+                f"step {self.model.step}: NaN or infinity in {shown}: the last checkpoint is "
+                "kept; try a lower --learning_rate, or --mixed_precision=float32"
+            )
+
+
+def _all_finite(variable):
+    # A sum is not finite if a term is not, and costs no tensor of the variable's size. It can also
+    # overflow by itself; then, and only then, each entry is looked at.
+    value = tf.cast(variable, tf.float32)
+    return tf.cond(
+        tf.math.is_finite(tf.reduce_sum(value)),
+        lambda: True,
+        lambda: tf.reduce_all(tf.math.is_finite(value)),
+    )
+
+
+class CheckpointSaver(keras.callbacks.Callback):
+    """Saves every `interval` steps, at the end of training, and on SIGTERM and SIGINT.
+
+    After a signal the step under way is finished and saved, and training ends; `stopped_by` is
+    the signal then, else None.
+
+    Args:
+        directory: where the checkpoints go, as of `tgan_tf.checkpoints.save`.
+        interval: steps from one checkpoint to the next.
+        keep: how many are left.
+    """
+
+    def __init__(self, directory: str | Path, interval: int, keep: int = 3):
+        super().__init__()
+        self.directory = directory
+        self.interval = interval
+        self.keep = keep
+        self.stopped_by = None
+        self._saved = None
+        self._handlers = {}
+
+    def on_train_begin(self, logs=None):
+        self._saved = self.model.step
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handlers[number] = signal.signal(number, self._stop)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.stopped_by is not None:
+            self.model.stop_training = True
+        if self.model.step % self.interval == 0:
+            self._save()
+
+    def on_train_end(self, logs=None):
+        self._save()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _save(self):
+        step = self.model.step
+        if step != self._saved:
+            checkpoints.save(self.model, self.directory, step, self.keep)
+            self._saved = step
+
+    def _stop(self, number, frame):
+        self.stopped_by = signal.Signals(number)
+
+
+def progress_bar(first_epoch: int = 0) -> keras.callbacks.Callback:
+    """TensorFlow Addons' bar: steps and losses of the epoch, epochs and time left of the whole.
+
+    Args:
+        first_epoch: the epoch that training goes on with, counted from 0.
+    """
+
+    class TQDMProgressBar(_addons().callbacks.TQDMProgressBar):
+        def on_train_begin(self, logs=None):
+            super().on_train_begin(logs)
+            # Else a resumed run's bar would begin at 0 and its time left count all epochs.
+            self.overall_progress_tqdm.initial = self.overall_progress_tqdm.n = first_epoch
+
+    return TQDMProgressBar()
+
+
+def time_limit(minutes: float) -> keras.callbacks.Callback:
+    """TensorFlow Addons' `TimeStopping`: ends training at the first epoch's end after `minutes`."""
+    return _addons().callbacks.TimeStopping(seconds=round(60 * minutes))
+
+
+def _addons():
+    try:
+        import tensorflow_addons
+    except ImportError as error:
+        raise InputError(
+            f"TensorFlow Addons cannot be imported ({error}): install the locked requirements"
+        ) from error
+    return tensorflow_addons
+
+
+class ProgressLines(keras.callbacks.Callback):
+    """Prints a line an epoch: step, losses, speed and time left. For logs; a terminal has a bar.
+
+    Args:
+        train_steps: the step at which training ends.
+        batch_size: clips of the generator in a step.
+    """
+
+    def __init__(self, train_steps: int, batch_size: int):
+        super().__init__()
+        self.train_steps = train_steps
+        self.batch_size = batch_size
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._step, self._time = self.model.step, time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        seconds = (time.monotonic() - self._time) / max(step - self._step, 1)
+        left = time.strftime("%H:%M:%S", time.gmtime(seconds * max(self.train_steps - step, 0)))
+        losses = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        print(
+            f"step {step}/{self.train_steps}  {losses}  {seconds:.2f} s/step  "
+            f"{self.batch_size / seconds:.1f} clips/s  {left} left",
+            flush=True,
+        )
+
+
+class TrainingSummary(keras.callbacks.Callback):
+    """Writes TensorBoard's events, and samples as files.
+
+    Every epoch: losses and Wasserstein estimate (means of the epoch's steps) and clips a second.
+    Every `sample_interval` steps and at the end: clips of fixed latents beside real ones as an
+    animated GIF, each critic kernel's singular values as a histogram and the largest as a scalar,
+    and how much of its bounds each scale γ uses. At the start: the flags as text.
+
+    Args:
+        directory: where the events go.
+        samples_directory: where `step-N.gif` and `step-N.png` go.
+        real_clips: float32 [n, frames, size, size, channels] in [-1, 1], shown beside.
+        latents: float32 [m, z0_dim], the fixed latents of the samples.
+        sample_interval: steps from one sample to the next.
+        batch_size: clips of the generator in a step.
+        text: Markdown shown on TensorBoard's Text page.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        samples_directory: str | Path,
+        real_clips: np.ndarray,
+        latents: np.ndarray,
+        sample_interval: int,
+        batch_size: int,
+        text: str,
+    ):
+        super().__init__()
+        self.directory = Path(directory)
+        self.samples_directory = Path(samples_directory)
+        self.real_clips = rendering.to_uint8(real_clips)
+        self.latents = latents
+        self.sample_interval = sample_interval
+        self.batch_size = batch_size
+        self.text = text
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(str(self.directory))
+        self._sampled = None
+        step = self.model.step
+        with self._writer.as_default(step=step):
+            tf.summary.text("flags", self.text)
+            if step == 0:
+                self._write_samples(step)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._step, self._time = self.model.step, time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.model.step
+        if step % self.sample_interval == 0:
+            with self._writer.as_default(step=step):
+                self._write_samples(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        seconds = time.monotonic() - self._time
+        with self._writer.as_default(step=step):
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(f"training/{name}", value)
+            clips = (step - self._step) * self.batch_size
+            tf.summary.scalar("training/clips_per_second", clips / seconds)
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        step = self.model.step
+        with self._writer.as_default(step=step):
+            if self._sampled != step:
+                self._write_samples(step)
+        self._writer.close()
+
+    def _write_samples(self, step):
+        self._sampled = step
+        clips = rendering.to_uint8(self.model.generator(self.latents, training=False).numpy())
+        generated = rendering.video_grid(clips)
+        real = rendering.video_grid(self.real_clips)
+        _write_gif("samples/generated", generated)
+        _write_gif("samples/real", real)
+        self._write_critic()
+        self._writer.flush()
+        self.samples_directory.mkdir(parents=True, exist_ok=True)
+        sheet = rendering.contact_sheet(clips[:8])
+        for path, write, picture in (
+            (self.samples_directory / f"step-{step}.gif", rendering.save_gif, generated),
+            (self.samples_directory / f"step-{step}.png", rendering.save_png, sheet),
+        ):
+            # A resumed run makes the same samples again.
+            path.unlink(missing_ok=True)
+            write(path, picture)
+
+    def _write_critic(self):
+        for layer in self.model.critic.layers:
+            name = f"critic/{layer.name}"
+            constraint = getattr(layer, "gamma_constraint", None)
+            if isinstance(constraint, BatchNormScaleClipping):
+                lowest, highest = constraint.bounds()
+                gamma = tf.convert_to_tensor(layer.gamma)
+                tf.summary.scalar(f"{name}/largest_gamma", tf.reduce_max(gamma))
+                tf.summary.scalar(f"{name}/gamma_over_upper_bound", tf.reduce_max(gamma / highest))
+                tf.summary.scalar(f"{name}/gamma_over_lower_bound", tf.reduce_min(gamma / lowest))
+            elif hasattr(layer, "kernel"):
+                values = singular_values(layer.kernel)
+                tf.summary.scalar(f"{name}/largest_singular_value", values[0])
+                tf.summary.histogram(f"{name}/singular_values", values)
+
+
+def _write_gif(tag: str, video: np.ndarray) -> None:
+    """An animated picture for TensorBoard, whose own image summary would be a still PNG."""
+    frames, height, width, _ = video.shape
+    with tf.summary.experimental.summary_scope(tag) as (name, _):
+        metadata = tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "images"
+        tf.summary.write(
+            name,
+            tf.constant([str(width).encode(), str(height).encode(), rendering.encode_gif(video)]),
+            metadata=metadata,
+        )

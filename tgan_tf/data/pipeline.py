@@ -1,0 +1,124 @@
+"""From a source of clips to the batches a model trains on.
+
+A source makes clips by number. What is left, and the same for all of them: the order of the
+numbers, several clips at a time, batches, the scale of the values, and reading ahead.
+
+    source = MovingMNIST()                        # clips uint8 [16, 64, 64, 1]
+    dataset = batches(source, batch_size=32)      # float32 [32, 16, 64, 64, 1] without end
+    model.fit(dataset, steps_per_epoch=1000)
+
+The clip at a place in the stream follows from that place and the seeds alone, with nothing to
+replay, so that a run which stopped after k batches goes on with `start=k * batch_size`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+
+
+class Source(Protocol):
+    """What `batches` asks of a source: a shape, a number of clips, and a clip by its number."""
+
+    #: (frames, height, width, channels).
+    clip_shape: tuple[int, int, int, int]
+
+    #: Clips of an epoch; None if every number gives a clip of its own.
+    num_clips: int | None
+
+    def clip(self, number: tf.Tensor) -> tf.Tensor:
+        """Makes a clip inside `tf.data.Dataset.map`.
+
+        Args:
+            number: int64 scalar, at least 0. A source that has a number of clips shows clip
+                `number % num_clips` and may vary it, by a random window or crop, with `number`.
+
+        Returns:
+            uint8 `clip_shape`.
+        """
+
+
+def batches(
+    source: Source,
+    batch_size: int,
+    seed: int = 0,
+    start: int = 0,
+    deterministic: bool = True,
+) -> tf.data.Dataset:
+    """Batches of a source's clips, without end.
+
+    A source without end is read in the order of its numbers, which are random already. A source
+    that has a number of clips is shuffled: each clip once an epoch, each epoch in an order of its
+    own, an epoch following the other without a gap inside a batch if need be.
+
+    Under `tf.distribute` give the batch size of all replicas together: each replica takes its
+    part of every batch, in order.
+
+    Args:
+        source: where the clips come from.
+        batch_size: clips in a batch, at least 1.
+        seed: of the shuffled order. What a clip shows is the business of the source's own seed.
+        start: clips to pass over, at least 0: those that a run has seen before it goes on.
+        deterministic: False lets a clip that is ready overtake one that is not. The order then
+            changes from run to run, and a run that goes on is no longer exact.
+
+    Returns:
+        A dataset of float32 [batch_size, frames, height, width, channels], in [-1, 1).
+
+    Raises:
+        InputError: `batch_size` is below 1 or `start` below 0.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: a batch needs at least 1 clip")
+    if start < 0:
+        raise InputError(f"start={start}: give the number of clips to pass over, 0 or more")
+
+    def clip_at(place: tf.Tensor) -> tf.Tensor:
+        if source.num_clips is None:
+            return source.clip(place)
+        return source.clip(_shuffled(place, source.num_clips, seed))
+
+    options = tf.data.Options()
+    options.deterministic = deterministic
+    # Every worker makes the whole stream and keeps its share. OFF would give all the same clips.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return (
+        tf.data.Dataset.range(start, tf.int64.max)
+        # A bound that no run reaches: Keras is to see a stream, not an epoch of that length.
+        .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        .map(clip_at, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .map(normalise, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+        .with_options(options)
+    )
+
+
+def normalise(clips: tf.Tensor) -> tf.Tensor:
+    """Clips as the networks see them: (x - 128) / 128, the scale of the reference.
+
+    Args:
+        clips: uint8, any shape.
+
+    Returns:
+        float32 of the same shape, from -1 to 127/128.
+    """
+    return (tf.cast(clips, tf.float32) - 128.0) / 128.0
+
+
+def _shuffled(place: tf.Tensor, num_clips: int, seed: int) -> tf.Tensor:
+    """The number of the clip at a place in the stream, int64 scalars both.
+
+    Places and numbers of an epoch e are those from e * num_clips on, in another order.
+    """
+    epoch = place // num_clips
+    # Computes one place of a permutation: a shuffle buffer would have to be filled again.
+    index = tf.random.experimental.index_shuffle(
+        place % num_clips,
+        seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
+        max_index=tf.constant(num_clips - 1, tf.int64),
+    )
+    return epoch * num_clips + index

@@ -1,0 +1,93 @@
+"""The temporal generator G0: one latent a video to one latent a frame (the paper, Figure 1).
+
+z0 [batch, 100] is a sequence of one step, which transposed 1-D convolutions double to T steps:
+[batch, 1, 100] → 1x512 → 2x256 → 4x128 → 8x128 → 16x100 for T = 16.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+from tgan_tf.models.batch_normalization import BatchNormalization
+from tgan_tf.models.network import Network
+from tgan_tf.models.sizes import check_positive, doublings_to_frames
+
+
+@keras.saving.register_keras_serializable(package="tgan_tf")
+class TemporalGenerator(Network):
+    """G0: the latent of a video to the latents of its frames.
+
+    A transposed convolution of kernel 1, then one of kernel 4 and stride 2 for each doubling of
+    the frames, all with bias; batch normalisation without offset and ReLU after all but the last,
+    tanh at the end.
+
+    Args:
+        frames: T, a power of two from 2 on.
+        z0_dim: entries of the video's latent.
+        z1_dim: entries of a frame's latent.
+        filters: channels after the first convolution, a multiple of 4; the second has half of
+            them, the later ones a quarter.
+        kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
+            MNIST and LeCun normal for UCF-101.
+
+    Raises:
+        InputError: an argument is out of range.
+
+    Shapes: float32 [batch, z0_dim] in, float32 [batch, frames, z1_dim] in [-1, 1] out.
+    """
+
+    def __init__(
+        self,
+        frames: int = 16,
+        z0_dim: int = 100,
+        z1_dim: int = 100,
+        filters: int = 512,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ):
+        doublings = doublings_to_frames(frames)
+        check_positive(z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
+        if filters % 4:
+            raise InputError(f"temporal_filters={filters}: give a multiple of 4")
+        super().__init__(**kwargs)
+        self.frames = frames
+        self.z0_dim = z0_dim
+        self.z1_dim = z1_dim
+        self.filters = filters
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+        hidden = [max(filters >> i, filters // 4) for i in range(doublings)]
+        self.deconvolutions = [
+            keras.layers.Conv1DTranspose(
+                outputs,
+                kernel_size=4 if i else 1,
+                strides=2 if i else 1,
+                padding="same",
+                # Serialised, since one unseeded initialiser repeats itself in every layer.
+                kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+                name=f"deconv{i}",
+            )
+            for i, outputs in enumerate([*hidden, z1_dim])
+        ]
+        self.normalizations = [
+            BatchNormalization(center=False, name=f"bn{i}") for i in range(doublings)
+        ]
+        self.build_layers((z0_dim,))
+
+    def call(self, inputs, training=False):
+        h = tf.expand_dims(inputs, 1)
+        for deconvolution, normalization in zip(self.deconvolutions, self.normalizations):
+            h = tf.nn.relu(normalization(deconvolution(h), training=training))
+        return tf.cast(tf.tanh(self.deconvolutions[-1](h)), tf.float32)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "frames": self.frames,
+            "z0_dim": self.z0_dim,
+            "z1_dim": self.z1_dim,
+            "filters": self.filters,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,347 @@
+"""Clips as pictures: grids and contact sheets, and GIF, MP4 and PNG files of them.
+
+Everything here is a function of NumPy arrays. Clips come from the model as float32 in [-1, 1];
+`to_uint8` takes them to the edge, and all that follows is uint8, with 1 (grey) or 3 (RGB) channels:
+
+    clips [N, T, H, W, C]  --video_grid-->     video [T, height, width, C]  --> GIF, MP4
+                           --contact_sheet-->  image [height, width, C]     --> PNG
+
+For example 32 clips of 16 frames of 64 x 64 make a video of 16 frames of 394 x 394 (6 x 6 cells
+with 5 gaps of 2 pixels) and a contact sheet of 2110 rows x 1054 columns.
+
+Each `encode_*` function returns the bytes of a file, which is what TensorBoard wants; each `save_*`
+function writes the same bytes to a new file, which appears complete or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import numbers
+import os
+import uuid
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import GifImagePlugin, Image
+
+from tgan_tf.errors import InputError
+
+_CLIPS = "clips, frames, height, width, channels"
+_VIDEO = "frames, height, width, channels"
+_IMAGE = "height, width, channels"
+
+_GAP = 2  # pixels between two cells
+# Neither the black of Moving MNIST nor the 128 of a generator that has not learnt anything yet.
+_GAP_GREY = 80
+
+
+def to_uint8(clips: np.ndarray) -> np.ndarray:
+    """Turns values of the model into pixels: the inverse of the normalisation (x - 128) / 128.
+
+    The result is 128 x + 128, rounded to the nearest integer (halves to the even one) and clipped
+    to 0..255, so that 1.0 becomes 255. Every pixel value comes back exactly as it went in.
+
+    Args:
+        clips: floating array [..., height, width, channels] in [-1, 1], or uint8 in 0..255, which
+            is returned as it is.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        InputError: the array is empty, of another dtype or of rank below 3, has neither 1 nor 3
+            channels, or holds a NaN or an infinity.
+    """
+    clips = np.asarray(clips)
+    pixels = clips.dtype == np.uint8
+    if (
+        not (pixels or np.issubdtype(clips.dtype, np.floating))
+        or clips.ndim < 3
+        or clips.size == 0
+        or clips.shape[-1] not in (1, 3)
+    ):
+        raise InputError(
+            f"clips: {_describe(clips)}; give float32 in [-1, 1] or uint8 of shape "
+            "[..., height, width, channels], not empty, with 1 or 3 channels"
+        )
+    if pixels:
+        return clips
+    broken = clips.size - np.count_nonzero(np.isfinite(clips))
+    if broken:
+        raise InputError(
+            f"clips: {broken} of {clips.size} values are NaN or infinite; give finite values in "
+            "[-1, 1] (a generator that has diverged makes such values)"
+        )
+    # At least float32: float16 would round the sum to eighths before it is rounded to an integer.
+    clips = clips.astype(np.promote_types(clips.dtype, np.float32), copy=False)
+    return np.clip(np.rint(clips * 128 + 128), 0, 255).astype(np.uint8)
+
+
+def video_grid(clips: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Puts clips side by side, row after row, in one video in which they all play at once.
+
+    Clips are separated by gaps of 2 grey pixels; cells left over in the last row are of the same
+    grey.
+
+    Args:
+        clips: uint8 [N, T, H, W, C], C 1 or 3.
+        columns: clips in a row, at least 1; by default the square root of N, rounded up.
+
+    Returns:
+        uint8 [T, rows * (H + 2) - 2, columns * (W + 2) - 2, C].
+
+    Raises:
+        InputError: `clips` or `columns` is not as described.
+    """
+    clips = _checked_pixels("clips", clips, _CLIPS)
+    count = len(clips)
+    columns = math.ceil(math.sqrt(count)) if columns is None else _checked_count("columns", columns)
+    rows = math.ceil(count / columns)
+    missing = rows * columns - count
+    cells = np.pad(clips, [(0, missing)] + [(0, 0)] * 4, constant_values=_GAP_GREY)
+    cells = cells.reshape(rows, columns, *clips.shape[1:])
+    return _joined(cells.transpose(2, 0, 1, 3, 4, 5))
+
+
+def contact_sheet(clips: np.ndarray) -> np.ndarray:
+    """Lays clips out in one image: a row for each clip, a column for each frame.
+
+    Frames are separated by gaps of 2 grey pixels.
+
+    Args:
+        clips: uint8 [N, T, H, W, C], C 1 or 3.
+
+    Returns:
+        uint8 [N * (H + 2) - 2, T * (W + 2) - 2, C].
+
+    Raises:
+        InputError: `clips` is not as described.
+    """
+    return _joined(_checked_pixels("clips", clips, _CLIPS)[None])[0]
+
+
+def encode_gif(video: np.ndarray, frames_per_second: float = 10, scale: int = 1) -> bytes:
+    """Encodes a video as an animated GIF that plays for ever.
+
+    Every frame of the video is a frame of the GIF, also when nothing moves. Grey videos keep their
+    values exactly; colour videos keep them if they have no more than 256 colours, and otherwise get
+    256 chosen for the whole video (median cut). One palette for all frames and no dithering: a
+    place that does not change in the video does not flicker in the GIF.
+
+    Args:
+        video: uint8 [T, H, W, C], C 1 or 3.
+        frames_per_second: in [0.01, 50]. A GIF counts in hundredths of a second; where that does
+            not fit, frames differ by one hundredth so that the whole keeps its time. Faster GIFs
+            are shown at 10 frames a second by browsers.
+        scale: each pixel becomes scale x scale pixels.
+
+    Returns:
+        The bytes of a GIF file.
+
+    Raises:
+        InputError: an argument is not as described.
+    """
+    video = _checked_pixels("video", video, _VIDEO)
+    rate = _checked_rate(frames_per_second, highest=50)
+    indices, palette = _indexed_colours(video)
+    images = [Image.fromarray(frame) for frame in _enlarged(indices, scale)]
+    for image in images:
+        image.putpalette(palette)
+    delays = np.diff(np.rint(np.arange(len(images) + 1) * (100 / rate)).astype(int))
+
+    # Image.save(save_all=True) would merge frames that are the same as the one before; Pillow's
+    # functions for the parts of a GIF leave every frame where it is.
+    parts, _ = GifImagePlugin.getheader(images[0], info={"loop": 0})
+    for image, delay in zip(images, delays):
+        parts += GifImagePlugin.getdata(image, duration=10 * int(delay))
+    return b"".join(parts) + b";"
+
+
+def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1) -> bytes:
+    """Encodes a video as MP4 (H.264, yuv420p: what browsers and players show).
+
+    Nearly lossless in brightness: grey values come back within about 5 of 255. Colour has half
+    the resolution in yuv420p; an even `scale` keeps most of what is lost by it. An odd height or
+    width grows by one pixel, a copy of the last row or column, since yuv420p has even sizes only.
+
+    Args:
+        video: uint8 [T, H, W, C], C 1 or 3.
+        frames_per_second: in [0.01, 1000].
+        scale: each pixel becomes scale x scale pixels.
+
+    Returns:
+        The bytes of an MP4 file.
+
+    Raises:
+        InputError: an argument is not as described, or PyAV is not installed.
+    """
+    video = _checked_pixels("video", video, _VIDEO)
+    rate = _checked_rate(frames_per_second, highest=1000)
+    frames = _enlarged(video, scale)
+    try:
+        import av
+    except ImportError as error:
+        raise InputError(f"MP4 needs PyAV ({error}): pip install av, or make a GIF") from error
+
+    height, width = frames.shape[1:3]
+    frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        # Below 1, crf means the lossless profile, which browsers do not play.
+        options = {"crf": "5"}
+        stream = container.add_stream(
+            "libx264", rate=Fraction(rate).limit_denominator(1001), options=options
+        )
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        # FFmpeg converts with the matrix of BT.601 and does not say so in the file; players then
+        # guess by the size of the picture, and wrongly for a large grid. 6 is BT.601 of 525 lines.
+        codec = stream.codec_context
+        codec.colorspace = codec.color_primaries = codec.color_trc = 6
+        for frame in frames:
+            rgb = np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def encode_png(image: np.ndarray, scale: int = 1) -> bytes:
+    """Encodes an image as PNG, without loss.
+
+    Args:
+        image: uint8 [H, W, C], C 1 or 3.
+        scale: each pixel becomes scale x scale pixels.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Raises:
+        InputError: an argument is not as described.
+    """
+    image = _enlarged(_checked_pixels("image", image, _IMAGE)[None], scale)[0]
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
+    return file.getvalue()
+
+
+def save_gif(
+    path: str | os.PathLike, video: np.ndarray, frames_per_second: float = 10, scale: int = 1
+) -> None:
+    """Writes a video to a new GIF file; the arguments are those of `encode_gif`.
+
+    Raises:
+        InputError: an argument is not as described, `path` exists, or its directory does not.
+        OSError: the file cannot be written; nothing of it is left.
+    """
+    path = _checked_path(path)
+    _write(path, encode_gif(video, frames_per_second, scale))
+
+
+def save_mp4(
+    path: str | os.PathLike, video: np.ndarray, frames_per_second: float = 10, scale: int = 1
+) -> None:
+    """Writes a video to a new MP4 file; the arguments are those of `encode_mp4`.
+
+    Raises:
+        InputError: an argument is not as described, PyAV is not installed, `path` exists, or its
+            directory does not.
+        OSError: the file cannot be written; nothing of it is left.
+    """
+    path = _checked_path(path)
+    _write(path, encode_mp4(video, frames_per_second, scale))
+
+
+def save_png(path: str | os.PathLike, image: np.ndarray, scale: int = 1) -> None:
+    """Writes an image to a new PNG file; the arguments are those of `encode_png`.
+
+    Raises:
+        InputError: an argument is not as described, `path` exists, or its directory does not.
+        OSError: the file cannot be written; nothing of it is left.
+    """
+    path = _checked_path(path)
+    _write(path, encode_png(image, scale))
+
+
+def _joined(cells: np.ndarray) -> np.ndarray:
+    """Joins [B, rows, columns, H, W, C] into [B, height, width, C], with gaps between the cells."""
+    batch, rows, columns, height, width, channels = cells.shape
+    padding = [(0, 0)] * 3 + [(0, _GAP), (0, _GAP), (0, 0)]
+    cells = np.pad(cells, padding, constant_values=_GAP_GREY)
+    joined = cells.transpose(0, 1, 3, 2, 4, 5).reshape(
+        batch, rows * (height + _GAP), columns * (width + _GAP), channels
+    )
+    return joined[:, :-_GAP, :-_GAP]
+
+
+def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Splits a video into indices [T, H, W] and one palette, a flat list of R, G and B."""
+    frames, height, width, channels = video.shape
+    if channels == 1:
+        return video[..., 0], np.repeat(np.arange(256), 3).tolist()
+    stacked = Image.fromarray(video.reshape(frames * height, width, 3))
+    # Not refined by k-means (kmeans=1): the error on film falls by a tenth to a fifth, but a large
+    # grid of noise, which an untrained generator may make, takes minutes.
+    indexed = stacked.quantize(256, method=Image.Quantize.MEDIANCUT)
+    return np.asarray(indexed).reshape(frames, height, width), indexed.getpalette()
+
+
+def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
+    """Repeats the pixels of [T, H, W, ...] in both directions."""
+    scale = _checked_count("scale", scale)
+    return frames.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} array of shape {array.shape}"
+
+
+def _checked_pixels(name: str, array: np.ndarray, axes: str) -> np.ndarray:
+    array = np.asarray(array)
+    if (
+        array.dtype != np.uint8
+        or array.ndim != len(axes.split(","))
+        or array.size == 0
+        or array.shape[-1] not in (1, 3)
+    ):
+        raise InputError(
+            f"{name}: {_describe(array)}; give uint8 of shape [{axes}], not empty, with 1 or 3 "
+            "channels (tgan_tf.rendering.to_uint8 makes it from float32 in [-1, 1])"
+        )
+    return array
+
+
+def _checked_count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise InputError(f"{name}={value!r}: give a whole number of at least 1")
+    return int(value)
+
+
+def _checked_rate(frames_per_second: float, highest: int) -> float:
+    is_number = isinstance(frames_per_second, numbers.Real)
+    if not is_number or not 0.01 <= frames_per_second <= highest:
+        raise InputError(
+            f"frames_per_second={frames_per_second!r}: give a number from 0.01 to {highest}"
+        )
+    return float(frames_per_second)
+
+
+def _checked_path(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists: give another --output_dir, or delete it first")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no directory {path.parent}; create it first")
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    # In the same directory, since a rename is only atomic within one file system.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
