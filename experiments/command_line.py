@@ -21,6 +21,7 @@ warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|ten
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app  # noqa: E402
+from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf.errors import InputError  # noqa: E402
 
@@ -45,6 +46,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
                 raise
             _fail(program, f"{error.filename}: {error.strerror}")
 
+    # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
+    absl_logging.set_verbosity(absl_logging.WARNING)
     app.run(guarded)
 
 

@@ -332,7 +332,7 @@ def prepare_run_dir(run_dir: Path, flags_text: str, tgan: TGAN) -> None:
 def progress(start: int) -> keras.callbacks.Callback:
     """A bar on a terminal, lines in a log."""
     if sys.stdout.isatty():
-        return callbacks.progress_bar(start // FLAGS.summary_interval)
+        return callbacks.progress_bar(FLAGS.train_steps, start)
     return callbacks.ProgressLines(FLAGS.train_steps, FLAGS.batch_size)
 
 

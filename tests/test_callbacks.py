@@ -97,15 +97,21 @@ def test_progress_lines_tell_step_losses_speed_and_time_left(capsys):
         assert words in lines[0]
 
 
-def test_progress_bar_of_a_resumed_run_begins_where_it_was(capsys):
-    bar = callbacks.progress_bar(first_epoch=3)
-    dataset = tf.data.Dataset.from_tensors(real_clips(2)).repeat()
-    make_tgan().fit(
-        dataset, steps_per_epoch=2, initial_epoch=3, epochs=4, verbose=0, callbacks=[bar]
-    )
+def test_progress_bar_of_a_resumed_run_goes_on_where_it_was_and_stays_where_it_stopped(capsys):
+    bar = callbacks.progress_bar(train_steps=20, first_step=6)
+    fit(make_tgan(), [bar], steps=4)
     shown = capsys.readouterr()
-    assert "Epoch 4/4" in shown.out and "critic_loss" in shown.err
-    assert "4/4 ETA" in shown.err.splitlines()[-1].split("\r")[-1]
+    assert shown.out == ""
+    states = [state for state in shown.err.split("\r") if state.strip()]
+    assert states[1].startswith("6/20") and states[-1].startswith("10/20")
+    for words in ("left", "critic_loss", "generator_loss", "wasserstein_estimate"):
+        assert words in states[-1]
+
+
+def test_progress_bar_shows_the_losses_of_the_last_epoch(capsys):
+    history = fit(make_tgan(), [callbacks.progress_bar(train_steps=4)]).history
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert f"critic_loss {history['critic_loss'][-1]:.4f}" in last
 
 
 def test_time_limit_ends_training_at_the_first_epochs_end():

@@ -6,6 +6,7 @@ many steps pass from one report to the next.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -121,20 +122,44 @@ class CheckpointSaver(keras.callbacks.Callback):
         self.stopped_by = signal.Signals(number)
 
 
-def progress_bar(first_epoch: int = 0) -> keras.callbacks.Callback:
-    """TensorFlow Addons' bar: steps and losses of the epoch, epochs and time left of the whole.
+def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callback:
+    """TensorFlow Addons' bar, one for the whole run: steps, time left, losses of the epoch so far.
 
     Args:
-        first_epoch: the epoch that training goes on with, counted from 0.
+        train_steps: the step at which training ends.
+        first_step: the steps made before.
     """
 
     class TQDMProgressBar(_addons().callbacks.TQDMProgressBar):
+        # To the bar the run is one epoch; an epoch of Keras only begins new means of the losses.
+        def set_params(self, params):
+            super().set_params({**params, "epochs": 1, "steps": train_steps})
+
         def on_train_begin(self, logs=None):
             super().on_train_begin(logs)
-            # Else a resumed run's bar would begin at 0 and its time left count all epochs.
-            self.overall_progress_tqdm.initial = self.overall_progress_tqdm.n = first_epoch
+            with contextlib.redirect_stdout(None):  # "Epoch 1/1"
+                super().on_epoch_begin(0, logs)
+            self.steps_so_far = first_step
+            self.epoch_progress_tqdm.initial = self.epoch_progress_tqdm.n = first_step
+            self.epoch_progress_tqdm.refresh()
 
-    return TQDMProgressBar()
+        def on_epoch_begin(self, epoch, logs=None):
+            self.logs.clear()
+            self.num_samples_seen = 0
+
+        def on_epoch_end(self, epoch, logs=None):
+            self._last_logs = logs
+
+        def on_train_end(self, logs=None):
+            # Else the bar of a run that stopped early would jump to its end.
+            self.total_steps = self.steps_so_far
+            super().on_epoch_end(0, self._last_logs)
+
+    return TQDMProgressBar(
+        epoch_bar_format="{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}",
+        metrics_format="{name} {value:0.4f}",
+        show_overall_progress=False,
+    )
 
 
 def time_limit(minutes: float) -> keras.callbacks.Callback:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, reason
 
 _PREFIX = "tgan"
 
@@ -55,7 +55,7 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
         raise InputError(
-            f"{path}: the checkpoint could not be written ({_first_line(error)}): free some disk "
+            f"{path}: the checkpoint could not be written ({reason(error)}): free some disk "
             "space or make the directory writable, then run the same command again"
         ) from error
     for old in steps(directory)[:-keep]:
@@ -111,15 +111,11 @@ def _restore(checkpoint, directory, candidates):
             status.expect_partial()
             return step
         except Exception as error:  # TensorFlow's reader raises many kinds, IndexError for one
-            reason = _first_line(error)
-            warnings.warn(f"{path}: damaged checkpoint passed over ({reason})", stacklevel=3)
+            why = reason(error)
+            warnings.warn(f"{path}: damaged checkpoint passed over ({why})", stacklevel=3)
     if candidates:
         raise InputError(
-            f"{directory}: none of its checkpoints can be read ({reason}): restore one from a "
+            f"{directory}: none of its checkpoints can be read ({why}): restore one from a "
             "copy, or move the run directory away to train anew"
         )
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""The error a user's mistake raises."""
+"""The error a user's mistake raises, and what others' errors say to a user."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,16 @@ class InputError(ValueError):
     The message is one line that names the value, where it came from and the remedy. The programs
     in `experiments/` print it without a traceback and end with exit code 1.
     """
+
+    # AutoGraph raises an error of a traced function anew, of this class only if it knows how.
+    __init__ = Exception.__init__
+
+
+def reason(error: Exception) -> str:
+    """What a user can do something with in an error of TensorFlow or the operating system.
+
+    "No space left on device" of "{{node SaveV2}} PATH; No space left on device [Op:SaveV2]".
+    """
+    message = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+    lines = message.rsplit("; ", 1)[-1].split(" [Op:")[0].strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,176 @@
+"""Generates videos with the generator of a training run.
+
+    python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=16 --seed=1
+
+They go to a new directory, RUN_DIR/generated/step-N_seed-S, which appears complete or not at all:
+
+    grid.gif, grid.mp4      the first 64 clips side by side
+    contact_sheet.png       a row for each of the first 16 clips, a column for each frame
+    clips/clip-0000.gif, …  each clip by itself, as GIF and MP4
+    clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
+                            latents: float32 [videos, z0_dim]
+
+The same seed and checkpoint make the same clips again; clip i does not depend on --num_videos.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import command_line
+import numpy as np
+from absl import flags
+
+from tgan_tf import rendering, runs
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+FORMATS = ("gif", "mp4", "png", "npz")
+GRID_CLIPS = 64
+SHEET_CLIPS = 16
+LONGEST_SIDE = 16384  # pixels; what H.264 can encode
+
+flags.DEFINE_string("run_dir", None, "Directory of the run, as of train.py.", required=True)
+flags.DEFINE_integer(
+    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+)
+flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
+flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
+flags.DEFINE_list("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.")
+flags.DEFINE_float("frames_per_second", 10.0, "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).")
+flags.DEFINE_integer(
+    "scale", 1, "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1."
+)
+flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S.",
+)
+
+
+def main(_) -> None:
+    check_flags()
+    generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+    check_picture_sizes(generator.frames, generator.size)
+    z0 = runs.latents(FLAGS.seed, FLAGS.num_videos, generator.z0_dim)
+    output_dir = Path(
+        FLAGS.output_dir or Path(FLAGS.run_dir, "generated", f"step-{step}_seed-{FLAGS.seed}")
+    )
+    if os.path.lexists(output_dir):
+        raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
+    try:
+        # If it is a file, "not a directory" is clearer, which comes next.
+        with contextlib.suppress(FileExistsError):
+            output_dir.parent.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{output_dir.name}.", dir=output_dir.parent
+        ) as temporary:
+            clips = stored_clips(Path(temporary, "clips"), generator, z0)
+            complete = Path(temporary, "complete")
+            complete.mkdir()
+            save(complete, clips, z0)
+            complete.rename(output_dir)
+    except OSError as error:
+        raise InputError(
+            f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
+            "disk space, or give an --output_dir that can be written to"
+        ) from error
+    print(
+        f"{FLAGS.run_dir}: {len(z0)} videos of seed {FLAGS.seed} by the generator of step {step}, "
+        f"in {output_dir}:"
+    )
+    for line in contents(len(z0)):
+        print(f"  {line}")
+
+
+def check_flags() -> None:
+    """Raises an `InputError` for a value that nothing can be made with."""
+    if FLAGS.num_videos < 1:
+        raise InputError(f"--num_videos={FLAGS.num_videos}: give a whole number of at least 1")
+    if not 0 <= FLAGS.seed < 2**64:
+        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^64 - 1")
+    if not FLAGS.formats:
+        raise InputError(f"--formats=: give some of {','.join(FORMATS)}")
+    for name in FLAGS.formats:
+        if name not in FORMATS:
+            raise InputError(
+                f"--formats={','.join(FLAGS.formats)}: {name!r} is unknown, "
+                f"give some of {','.join(FORMATS)}"
+            )
+    highest = 50 if "gif" in FLAGS.formats else 1000
+    if not 0.01 <= FLAGS.frames_per_second <= highest:
+        raise InputError(
+            f"--frames_per_second={FLAGS.frames_per_second}: give a number from 0.01 to {highest}"
+            + (", or up to 1000 with --formats=mp4" if highest == 50 else "")
+        )
+    if FLAGS.scale < 1:
+        raise InputError(f"--scale={FLAGS.scale}: give a whole number of at least 1")
+    if "mp4" in FLAGS.formats:
+        # Says now, not after all clips are made, that there is no encoder.
+        rendering.encode_mp4(np.zeros([1, 2, 2, 1], np.uint8))
+
+
+def check_picture_sizes(frames: int, size: int) -> None:
+    """Raises an `InputError` if a picture would be larger than what can be written or shown."""
+    columns = math.ceil(math.sqrt(min(FLAGS.num_videos, GRID_CLIPS)))
+    if "png" in FLAGS.formats:
+        columns = max(columns, frames, min(FLAGS.num_videos, SHEET_CLIPS))
+    if {"gif", "mp4", "png"} & set(FLAGS.formats):
+        largest = LONGEST_SIDE // (columns * (size + 2))
+        if FLAGS.scale > max(largest, 1):
+            raise InputError(
+                f"--scale={FLAGS.scale}: the pictures would have over {LONGEST_SIDE} rows or "
+                f"columns, give at most {max(largest, 1)}"
+            )
+
+
+def stored_clips(path: Path, generator, z0: np.ndarray) -> np.ndarray:
+    """Generates into a file, which the array reads from: any number of clips fits the memory."""
+    with path.open("wb") as file:
+        for clips in runs.generate(generator, z0):
+            file.write(rendering.to_uint8(clips).tobytes())
+    return np.memmap(path, np.uint8, "r", shape=(len(z0), *generator.clip_shape))
+
+
+def save(directory: Path, clips: np.ndarray, z0: np.ndarray) -> None:
+    """Writes the files of --formats into an empty directory."""
+    formats, rate, scale = FLAGS.formats, FLAGS.frames_per_second, FLAGS.scale
+    for name, save_video in (("gif", rendering.save_gif), ("mp4", rendering.save_mp4)):
+        if name in formats:
+            grid = rendering.video_grid(clips[:GRID_CLIPS])
+            save_video(directory / f"grid.{name}", grid, rate, scale)
+            (directory / "clips").mkdir(exist_ok=True)
+            for number, clip in enumerate(clips):
+                save_video(directory / "clips" / f"clip-{number:04}.{name}", clip, rate, scale)
+    if "png" in formats:
+        sheet = rendering.contact_sheet(clips[:SHEET_CLIPS])
+        rendering.save_png(directory / "contact_sheet.png", sheet, scale)
+    if "npz" in formats:
+        np.savez(directory / "clips.npz", clips=clips, latents=z0)
+
+
+def contents(count: int) -> list[str]:
+    """What was written, a line a kind."""
+    formats = FLAGS.formats
+    videos = [name for name in ("gif", "mp4") if name in formats]
+    lines = []
+    if videos:
+        names = ", ".join(f"grid.{name}" for name in videos)
+        lines.append(f"{names}: {min(count, GRID_CLIPS)} clips side by side")
+        names = ", ".join(f"clips/clip-0000.{name}" for name in videos)
+        lines.append(f"{names} and so on: each clip by itself")
+    if "png" in formats:
+        rows = min(count, SHEET_CLIPS)
+        lines.append(f"contact_sheet.png: {rows} clips, a row each, a column for each frame")
+    if "npz" in formats:
+        lines.append("clips.npz: all clips (uint8) and their latents (float32)")
+    return lines
+
+
+if __name__ == "__main__":
+    command_line.run(main)

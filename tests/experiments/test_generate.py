@@ -1,0 +1,293 @@
+"""The generation program, run as a user runs it; the files are read with Pillow, PyAV and NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+
+from tgan_tf import checkpoints, rendering, runs
+
+GENERATE = Path(__file__).parents[2] / "experiments/generate.py"
+
+# TensorFlow is loaded once, and each command runs in a fork of that process.
+FORKS = """
+    import json, os, resource, runpy, sys, traceback
+    import command_line, tgan_tf.runs
+
+    for case in json.load(sys.stdin):
+        child = os.fork()
+        if child == 0:
+            for number, name in ((1, "stdout"), (2, "stderr")):
+                os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
+            if case["largest_file"] is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
+            sys.argv = case["argv"]
+            code = 0
+            try:
+                runpy.run_path(sys.argv[0], run_name="__main__")
+            except SystemExit as end:
+                code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+                code = 99
+            sys.stdout.flush()
+            os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+MISTAKES = {
+    "missing run_dir": (["--run_dir=missing"], "missing: no such directory"),
+    "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),
+    "no videos": (["--num_videos=0"], "--num_videos=0"),
+    "negative seed": (["--seed=-1"], "--seed=-1"),
+    "unknown format": (["--formats=gif,webm"], "--formats=gif,webm: 'webm' is unknown"),
+    "no format": (["--formats="], "--formats=: give some of gif,mp4,png,npz"),
+    "fast GIF": (["--frames_per_second=60"], "--frames_per_second=60.0"),
+    "no time": (["--frames_per_second=nan", "--formats=mp4"], "--frames_per_second=nan"),
+    "no pixels": (["--scale=0"], "--scale=0"),
+    "huge pixels": (["--scale=10000"], "--scale=10000: the pictures would have over 16384"),
+    "output_dir in a file": (["--output_dir=flags.cfg/out"], "could not be written (Not a dir"),
+    "output_dir exists": (["--output_dir=checkpoints"], "checkpoints exists: give another"),
+}
+
+
+@dataclasses.dataclass
+class Result:
+    """What a command has printed and how it has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return make_tgan().generator
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "run"
+    tgan = make_tgan()
+    checkpoints.save(tgan, run_dir / "checkpoints", 3)
+    model = {"generator": keras.saving.serialize_keras_object(tgan.generator)}
+    (run_dir / "model.json").write_text(json.dumps(model))
+    (run_dir / "flags.cfg").write_text("")
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def results(run_dir, tmp_path_factory):
+    """All commands of this file, in this order, and what became of each."""
+    directory = tmp_path_factory.mktemp("printed")
+    commands = {name: (flags, None) for name, (flags, _) in MISTAKES.items()}
+    commands["full disk"] = (["--output_dir=full", "--formats=npz"], 3000)
+    commands["nearly full disk"] = (["--output_dir=nearly_full", "--formats=npz"], 17000)
+    commands["listing"] = (["--help"], None)
+    commands["4 videos"] = (
+        ["--num_videos=4", "--seed=7", "--scale=2", "--frames_per_second=5"],
+        None,
+    )
+    commands["again"] = (["--num_videos=4", "--seed=7"], None)
+    commands["17 videos"] = (
+        ["--num_videos=17", "--seed=7", "--formats=npz", "--output_dir=more"],
+        None,
+    )
+    commands["100 videos"] = (
+        ["--num_videos=100", "--formats=png,gif", "--output_dir=a/b/hundred"],
+        None,
+    )
+    cases = [
+        {
+            "argv": [str(GENERATE), f"--run_dir={run_dir}", *flags],
+            "stdout": str(directory / f"{name}.out"),
+            "stderr": str(directory / f"{name}.err"),
+            "largest_file": largest_file,
+        }
+        for name, (flags, largest_file) in commands.items()
+    ]
+    forks = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORKS)],
+        cwd=run_dir,
+        env={"PYTHONPATH": f"{GENERATE.parent}:{GENERATE.parents[1]}"},
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+    )
+    assert forks.returncode == 0, forks.stderr
+    return {
+        name: Result(int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text())
+        for name, case, code in zip(commands, cases, forks.stdout.split())
+    }
+
+
+@pytest.fixture(scope="module")
+def generated(run_dir, results):
+    """The directory of "4 videos"."""
+    assert results["4 videos"].code == 0, results["4 videos"].stderr
+    return run_dir / "generated" / "step-3_seed-7"
+
+
+def read_gif(path):
+    """Frames [T, H, W] of a grey GIF and milliseconds of each."""
+    frames, durations = [], []
+    with Image.open(path) as gif:
+        for index in range(gif.n_frames):
+            gif.seek(index)
+            frames.append(np.asarray(gif.convert("L")))
+            durations.append(gif.info["duration"])
+    return np.stack(frames), durations
+
+
+def read_mp4(path):
+    """Frames [T, H, W] of an MP4 and its frames a second."""
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        return np.stack(frames), container.streams.video[0].average_rate
+
+
+def enlarged(video):
+    return video[..., 0].repeat(2, axis=-2).repeat(2, axis=-1)
+
+
+def files(directory):
+    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
+
+
+class TestFiles:
+    def test_are_those_of_all_formats(self, generated):
+        assert files(generated) == [
+            "clips.npz",
+            *(f"clips/clip-{i:04}.{name}" for i in range(4) for name in ("gif", "mp4")),
+            "contact_sheet.png",
+            "grid.gif",
+            "grid.mp4",
+        ]
+
+    def test_hold_the_generator_s_clips_and_their_latents(self, generated, generator):
+        with np.load(generated / "clips.npz", allow_pickle=False) as arrays:
+            clips, latents = arrays["clips"], arrays["latents"]
+        assert (clips.dtype, clips.shape) == (np.uint8, (4, *CLIP_SHAPE))
+        assert (latents.dtype, latents.shape) == (np.float32, (4, Z0_DIM))
+        np.testing.assert_array_equal(latents, runs.latents(7, 4, Z0_DIM))
+        assert clips.std() > 1
+        np.testing.assert_allclose(clips, 128 * generator(latents) + 128, rtol=0, atol=0.501)
+
+    def test_show_each_clip_by_itself(self, generated):
+        for i, clip in enumerate(np.load(generated / "clips.npz")["clips"]):
+            frames, durations = read_gif(generated / f"clips/clip-{i:04}.gif")
+            np.testing.assert_array_equal(frames, enlarged(clip))
+            assert durations == [200] * 4
+            frames, rate = read_mp4(generated / f"clips/clip-{i:04}.mp4")
+            assert abs(full_range(frames) - enlarged(clip)).max() < 12
+            assert rate == 5
+
+    def test_show_all_clips_in_a_grid(self, generated):
+        grid = rendering.video_grid(np.load(generated / "clips.npz")["clips"])
+        frames, durations = read_gif(generated / "grid.gif")
+        np.testing.assert_array_equal(frames, enlarged(grid))
+        assert durations == [200] * 4
+        frames, rate = read_mp4(generated / "grid.mp4")
+        assert abs(full_range(frames) - enlarged(grid)).max() < 12
+        assert rate == 5
+
+    def test_show_each_frame_in_a_contact_sheet(self, generated):
+        sheet = rendering.contact_sheet(np.load(generated / "clips.npz")["clips"])
+        with Image.open(generated / "contact_sheet.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), enlarged(sheet))
+
+    def test_of_many_videos_show_the_first_64_and_16_and_each_by_itself(self, run_dir, results):
+        assert results["100 videos"].code == 0, results["100 videos"].stderr
+        directory = run_dir / "a/b/hundred"
+        grid, durations = read_gif(directory / "grid.gif")
+        assert grid.shape == (4, 8 * 18 - 2, 8 * 18 - 2)
+        assert durations == [100] * 4
+        with Image.open(directory / "contact_sheet.png") as image:
+            assert image.size == (4 * 18 - 2, 16 * 18 - 2)
+        assert files(directory) == [
+            *(f"clips/clip-{i:04}.gif" for i in range(100)),
+            "contact_sheet.png",
+            "grid.gif",
+        ]
+
+
+def full_range(luma):
+    """Brightness 0..255 of a luma of 16..235."""
+    return (luma.astype(float) - 16) * 255 / 219
+
+
+class TestSeed:
+    def test_makes_the_same_clips_whatever_else_is_made(self, run_dir, generated, results):
+        assert results["17 videos"].code == 0, results["17 videos"].stderr
+        four, more = (np.load(d / "clips.npz") for d in (generated, run_dir / "more"))
+        assert more["clips"].shape == (17, *CLIP_SHAPE)
+        for name in ("clips", "latents"):
+            np.testing.assert_array_equal(four[name], more[name][:4])
+            assert len(np.unique(more[name].reshape(17, -1), axis=0)) == 17
+
+    def test_of_another_run_of_the_program_makes_the_same_clips(self, run_dir, results, tmp_path):
+        command = [sys.executable, str(GENERATE), f"--run_dir={run_dir}", "--seed=7"]
+        command += ["--num_videos=9", "--formats=npz", f"--output_dir={tmp_path / 'out'}"]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert results["17 videos"].code == 0
+        again, before = (np.load(d / "clips.npz") for d in (tmp_path / "out", run_dir / "more"))
+        np.testing.assert_array_equal(again["clips"], before["clips"][:9])
+
+
+class TestPrinted:
+    def test_says_what_lies_where(self, generated, results):
+        result = results["4 videos"]
+        assert f"4 videos of seed 7 by the generator of step 3, in {generated}" in result.stdout
+        for name in ("grid.gif", "grid.mp4", "clip-0000.gif", "contact_sheet.png", "clips.npz"):
+            assert name in result.stdout
+        assert result.stderr == ""
+
+    def test_names_only_what_was_asked_for(self, results):
+        lines = results["17 videos"].stdout.splitlines()
+        assert len(lines) == 2
+        assert "clips.npz" in lines[1]
+
+    def test_help_shows_the_example_and_the_defaults(self, results):
+        text = results["listing"].stdout
+        assert "python experiments/generate.py --run_dir=runs/moving_mnist" in text
+        assert "(default: '16')" in text
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("name", MISTAKES)
+    def test_are_one_line(self, results, name):
+        self._one_line(results[name], MISTAKES[name][1])
+
+    @pytest.mark.parametrize("name", ["full disk", "nearly full disk"])
+    def test_of_the_disk_are_one_line(self, results, name):
+        self._one_line(results[name], "could not be written (File too large): free some disk space")
+
+    def test_do_not_overwrite_what_is_there(self, results, generated):
+        self._one_line(results["again"], f"{generated} exists: give another --output_dir, or")
+        assert len(np.load(generated / "clips.npz")["clips"]) == 4
+
+    def test_leave_nothing_behind(self, run_dir, results):
+        assert results
+        assert sorted(path.name for path in run_dir.iterdir()) == [
+            *("a", "checkpoints", "flags.cfg", "generated", "model.json", "more"),
+        ]
+        assert [path.name for path in (run_dir / "generated").iterdir()] == ["step-3_seed-7"]
+
+    def _one_line(self, result, part):
+        assert result.code == 1
+        assert result.stderr.startswith("generate.py: error: ")
+        assert part in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == ""

@@ -1,0 +1,209 @@
+"""Opening a run directory, the latents of a seed, and the clips of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+
+from tgan_tf import checkpoints, runs
+from tgan_tf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with checkpoints of the steps 5 and 10, and the generator's weights at each."""
+    run_dir = tmp_path_factory.mktemp("runs") / "run"
+    tgan = make_tgan()
+    generator = tgan.generator
+    weights = {}
+    for step in (5, 10):
+        # Scales and running averages too are none of those of a new generator.
+        rng = np.random.default_rng(step)
+        weights[step] = [w + rng.uniform(0.1, 0.3, w.shape) for w in generator.get_weights()]
+        generator.set_weights(weights[step])
+        checkpoints.save(tgan, run_dir / "checkpoints", step)
+    model = {"generator": keras.saving.serialize_keras_object(generator)}
+    (run_dir / "model.json").write_text(json.dumps(model))
+    return run_dir, weights
+
+
+@pytest.fixture
+def damaged_run(run, tmp_path):
+    """A copy of the run that a test may damage."""
+    return shutil.copytree(run[0], tmp_path / "run")
+
+
+class TestLoadGenerator:
+    @pytest.mark.parametrize(("asked", "step"), [(None, 10), (10, 10), (5, 5)])
+    def test_has_the_weights_of_the_checkpoint(self, run, asked, step):
+        run_dir, weights = run
+        generator, loaded = runs.load_generator(run_dir, asked)
+        assert loaded == step
+        for loaded_weight, weight in zip(generator.get_weights(), weights[step]):
+            np.testing.assert_array_equal(loaded_weight, weight.astype(np.float32))
+
+    def test_has_the_configuration_of_the_run(self, run):
+        generator, _ = runs.load_generator(run[0])
+        assert generator.clip_shape == CLIP_SHAPE
+        assert (generator.z0_dim, generator.z1_dim) == (Z0_DIM, 5)
+
+    def test_takes_the_checkpoint_before_a_damaged_one_and_says_so(self, damaged_run):
+        data = damaged_run / "checkpoints/step-10/tgan.data-00000-of-00001"
+        data.write_bytes(data.read_bytes()[:1000])
+        with pytest.warns(UserWarning, match="step-10: damaged checkpoint passed over"):
+            _, step = runs.load_generator(damaged_run)
+        assert step == 5
+
+    def test_refuses_what_is_no_run_directory(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        for path, reason in (
+            (tmp_path / "missing", "no such directory"),
+            (tmp_path / "file", "no such directory"),
+            (tmp_path, "no run directory"),
+        ):
+            self._refused(path, reason, str(path))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            "\xff\xfe",
+            "[]",
+            "{}",
+            '{"generator": null}',
+            '{"generator": 3}',
+            '{"generator": {"class_name": "VideoGenerator"}}',
+            '{"generator": {"module": "os", "class_name": "system", "config": {}}}',
+        ],
+    )
+    def test_refuses_a_damaged_model_json(self, damaged_run, text):
+        (damaged_run / "model.json").write_text(text, encoding="latin-1")
+        self._refused(damaged_run, "model.json: damaged", "flags.cfg")
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("frames", 3), ("size", "8"), ("z0_dim", None), ("colour", True)]
+    )
+    def test_refuses_a_configuration_that_makes_no_generator(self, damaged_run, key, value):
+        path = damaged_run / "model.json"
+        model = json.loads(path.read_text())
+        model["generator"]["config"][key] = value
+        path.write_text(json.dumps(model))
+        self._refused(damaged_run, "model.json: damaged", key)
+
+    def test_refuses_another_network(self, damaged_run):
+        critic = keras.saving.serialize_keras_object(make_tgan().critic)
+        (damaged_run / "model.json").write_text(json.dumps({"generator": critic}))
+        self._refused(damaged_run, "a Critic instead of a VideoGenerator")
+
+    @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
+    def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
+        path = damaged_run / "model.json"
+        path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
+        self._refused(damaged_run, "none of its checkpoints can be read")
+
+    def test_refuses_a_run_without_checkpoints(self, damaged_run):
+        shutil.rmtree(damaged_run / "checkpoints")
+        self._refused(damaged_run, "no checkpoint there", "train.py")
+
+    def test_refuses_a_step_without_a_checkpoint(self, run):
+        self._refused(run[0], "no checkpoint of step 7", "[5, 10]", step=7)
+
+    def _refused(self, run_dir, *parts, step=None):
+        with pytest.raises(InputError) as error:
+            runs.load_generator(run_dir, step)
+        for part in parts:
+            assert part in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def philox(seed: int, number: int, count: int) -> list[int]:
+    """The first words of Philox 4x64-10 (Salmon et al. 2011) with the key (seed, number)."""
+    mask = 2**64 - 1
+    words = []
+    for block in range(1, 2 + count // 4):
+        counter, key = [block, 0, 0, 0], [seed, number]
+        for _ in range(10):
+            low, high = 0xD2E7470EE14C6C93 * counter[0], 0xCA5A826395121157 * counter[2]
+            counter = [
+                high >> 64 ^ counter[1] ^ key[0],
+                high & mask,
+                low >> 64 ^ counter[3] ^ key[1],
+                low & mask,
+            ]
+            key = [(key[0] + 0x9E3779B97F4A7C15) & mask, (key[1] + 0xBB67AE8584CAA73B) & mask]
+        words += counter
+    return words[:count]
+
+
+class TestLatents:
+    @pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+    def test_are_the_leading_bits_of_philox(self, seed):
+        z0 = runs.latents(seed, count=3, z0_dim=7)
+        expected = [[(w >> 40) / 2**23 - 1 for w in philox(seed, i, 7)] for i in range(3)]
+        np.testing.assert_array_equal(z0, np.array(expected, np.float32))
+        assert z0.dtype == np.float32
+
+    def test_do_not_depend_on_how_many_are_drawn(self):
+        np.testing.assert_array_equal(runs.latents(3, 4, 100), runs.latents(3, 16, 100)[:4])
+
+    def test_are_uniform_and_uncorrelated(self):
+        z0 = runs.latents(0, 1000, 100).astype(np.float64)
+        assert z0.min() >= -1 and z0.max() < 1
+        counts, _ = np.histogram(z0, bins=20, range=(-1, 1))
+        # Chi-squared of 19 degrees of freedom: beyond 50 once in 7,000 seeds.
+        assert ((counts - 5000) ** 2 / 5000).sum() < 50
+        correlations = np.corrcoef(z0.T)[np.triu_indices(100, 1)] * np.sqrt(1000)
+        assert abs(correlations).max() < 5
+        assert abs(correlations.std() - 1) < 0.05
+
+    def test_differ_by_seed_and_by_number(self):
+        z0 = np.concatenate([runs.latents(seed, 4, 5) for seed in range(4)])
+        assert len(np.unique(z0, axis=0)) == 16
+
+    @pytest.mark.parametrize(
+        ("arguments", "place"),
+        [
+            ({"seed": -1, "count": 1}, "seed=-1"),
+            ({"seed": 2**64, "count": 1}, f"seed={2**64}"),
+            ({"seed": 0, "count": 0}, "num_videos=0"),
+        ],
+    )
+    def test_of_bad_arguments_are_refused(self, arguments, place):
+        with pytest.raises(InputError, match=place):
+            runs.latents(z0_dim=3, **arguments)
+
+
+@pytest.fixture(scope="module")
+def generator(run):
+    return runs.load_generator(run[0])[0]
+
+
+class TestGenerate:
+    @pytest.mark.parametrize("count", [1, 8, 11, 24])
+    def test_makes_the_generator_s_clips_in_order(self, generator, count):
+        z0 = runs.latents(0, count, Z0_DIM)
+        batches = list(runs.generate(generator, z0))
+        assert all(len(clips) == 8 for clips in batches[:-1])
+        assert 1 <= len(batches[-1]) <= 8
+        clips = np.concatenate(batches)
+        assert clips.dtype == np.float32
+        np.testing.assert_allclose(clips, generator(z0, training=False), atol=1e-6)
+
+    def test_makes_a_clip_the_same_to_the_bit_however_many_are_made(self, generator):
+        z0 = runs.latents(0, 19, Z0_DIM)
+        all_clips = np.concatenate(list(runs.generate(generator, z0)))
+        for count in (1, 4, 9, 16):
+            clips = np.concatenate(list(runs.generate(generator, z0[:count])))
+            np.testing.assert_array_equal(clips, all_clips[:count])
+
+    def test_leaves_the_running_averages_alone(self, generator):
+        before = generator.get_weights()
+        list(runs.generate(generator, runs.latents(0, 3, Z0_DIM)))
+        for after, weight in zip(generator.get_weights(), before):
+            np.testing.assert_array_equal(after, weight)
