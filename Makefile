@@ -19,7 +19,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, at most 8 minut
 	else \
 		$(BIN)/python experiments/train.py --max_minutes=7 \
 			--flagfile=experiments/configs/moving_mnist_small.cfg && \
-		$(BIN)/python experiments/generate.py --run_dir=$(DEMO) && \
+		$(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3 && \
 		$(BIN)/python experiments/export.py --run_dir=$(DEMO) --export_dir=$(DEMO_EXPORT); \
 	fi
 	@echo
@@ -45,7 +45,7 @@ format: .venv/installed-test ## mends format and style
 	$(BIN)/ruff check --fix .
 
 benchmark: .venv/installed ## measures the paper's network on this machine, about a quarter of an hour
-	$(BIN)/python experiments/benchmark.py
+	$(BIN)/python experiments/benchmark.py --output=benchmark-$$(date +%Y%m%d-%H%M%S).json
 
 tensorboard: .venv/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -42,9 +43,11 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         except (InputError, FloatingPointError) as error:
             _fail(program, str(error))
         except OSError as error:
-            if error.filename is None:
+            if error.strerror is None:
                 raise
-            _fail(program, f"{error.filename}: {error.strerror}")
+            _fail(program, ": ".join(filter(None, [error.filename, error.strerror])))
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
 
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)

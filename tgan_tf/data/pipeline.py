@@ -13,6 +13,7 @@ replay, so that a run which stopped after k batches goes on with `start=k * batc
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import tensorflow as tf
@@ -83,16 +84,18 @@ def batches(
 
     options = tf.data.Options()
     options.deterministic = deterministic
+    # The tuner's thread sleeps up to a minute at a time, and the end of `fit` waits for it.
+    options.autotune.enabled = False
     # Every worker makes the whole stream and keeps its share. OFF would give all the same clips.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
         tf.data.Dataset.range(start, tf.int64.max)
         # A bound that no run reaches: Keras is to see a stream, not an epoch of that length.
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-        .map(clip_at, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(clip_at, num_parallel_calls=os.cpu_count())
         .batch(batch_size, drop_remainder=True)
-        .map(normalise, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
+        .map(normalise)
+        .prefetch(2)
         .with_options(options)
     )
 
