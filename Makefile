@@ -27,7 +27,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, at most 8 minut
 	@echo "  $(DEMO)/samples/      samples during training: step-0.gif and on"
 	@echo "  $(DEMO)/generated/    videos of the trained generator: GIF, MP4, contact sheet, npz"
 	@echo "  $(DEMO)/checkpoints/  training goes on from the newest"
-	@echo "  $(DEMO_EXPORT)/1/     the generator as a SavedModel, as TF Serving reads it"
+	@echo "  $(DEMO_EXPORT)/1/    the generator as a SavedModel, as TF Serving reads it"
 	@echo "What to run next:"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"

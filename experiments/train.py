@@ -75,7 +75,11 @@ flags.DEFINE_integer("clipping_interval", 5, "Critic's updates between clippings
 flags.DEFINE_integer("seed", 0, "Of initial weights, latents and data.")
 
 flags.DEFINE_integer("train_steps", 100_000, "Updates of the generator in all (reference).")
-flags.DEFINE_float("max_minutes", None, "Stop after this many minutes of this call, if given.")
+flags.DEFINE_float(
+    "max_minutes",
+    None,
+    "Stop at the first report (--summary_interval) after this many minutes, if given.",
+)
 flags.DEFINE_integer("checkpoint_interval", 1000, "Steps from one checkpoint to the next.")
 flags.DEFINE_integer("keep_checkpoints", 3, "How many of the newest checkpoints are kept.")
 flags.DEFINE_integer("sample_interval", 1000, "Steps from one set of samples to the next.")
