@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 # TensorFlow leaves oneDNN's convolutions off on processors without AVX-512 VNNI, AMD's among them,
-# where they make a training step about twice as fast.
+# where they are much the faster ones.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app  # noqa: E402
@@ -45,7 +45,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         except OSError as error:
             if error.strerror is None:
                 raise
-            _fail(program, ": ".join(filter(None, [error.filename, error.strerror])))
+            place = ": ".join(filter(None, [error.filename, error.strerror]))
+            _fail(program, f"{place}: free some disk space, or give a path that can be used")
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
 

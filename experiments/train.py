@@ -166,7 +166,7 @@ def main(_) -> int:
             callbacks.StopAtStep(FLAGS.train_steps),
             saver,
             callbacks.TrainingSummary(
-                run_dir / "tensorboard",
+                run_dir,
                 run_dir / "samples",
                 real_clips=held_out_clips(16),
                 latents=tf.random.stateless_uniform(

@@ -382,7 +382,7 @@ def test_save_that_fails_half_way_leaves_no_file(save, encode, pixels, tmp_path)
 
 def test_save_whose_rename_fails_leaves_no_file(monkeypatch, tmp_path):
     def refuse(source, target):
-        raise PermissionError("not allowed")
+        raise PermissionError(1, "not allowed")
 
     monkeypatch.setattr(rendering.os, "replace", refuse)
     with pytest.raises(PermissionError, match="not allowed"):

@@ -208,10 +208,10 @@ class ProgressLines(keras.callbacks.Callback):
 class TrainingSummary(keras.callbacks.Callback):
     """Writes TensorBoard's events, and samples as files.
 
-    Every epoch: losses and Wasserstein estimate (means of the epoch's steps) and clips a second.
-    Every `sample_interval` steps and at the end: clips of fixed latents beside real ones as an
-    animated GIF, each critic kernel's singular values as a histogram and the largest as a scalar,
-    and how much of its bounds each scale γ uses. At the start: the flags as text.
+    Every epoch: losses and Wasserstein estimate (means of the epoch's steps), clips a second, each
+    critic kernel's singular values as a histogram and the largest as a scalar, and how much of its
+    bounds each scale γ uses. Every `sample_interval` steps, at the start and at the end: clips of
+    fixed latents beside real ones as an animated GIF. At the start: the flags as text.
 
     Args:
         directory: where the events go.
@@ -268,6 +268,7 @@ class TrainingSummary(keras.callbacks.Callback):
                 tf.summary.scalar(f"training/{name}", value)
             clips = (step - self._step) * self.batch_size
             tf.summary.scalar("training/clips_per_second", clips / seconds)
+            self._write_critic()
         self._writer.flush()
 
     def on_train_end(self, logs=None):
@@ -284,7 +285,6 @@ class TrainingSummary(keras.callbacks.Callback):
         real = rendering.video_grid(self.real_clips)
         _write_gif("samples/generated", generated)
         _write_gif("samples/real", real)
-        self._write_critic()
         self._writer.flush()
         self.samples_directory.mkdir(parents=True, exist_ok=True)
         sheet = rendering.contact_sheet(clips[:8])

@@ -78,7 +78,7 @@ def test_a_run_directory_holds_flags_networks_checkpoints_events_and_samples(unb
     run_dir, _ = unbroken
     assert checkpoints.steps(run_dir / "checkpoints") == [4, 8, 12]
     assert json.loads((run_dir / "model.json").read_text())["generator"]["config"]["frames"] == 4
-    assert list((run_dir / "tensorboard").glob("events*"))
+    assert list(run_dir.glob("events.out.tfevents*"))
     assert {p.name for p in (run_dir / "samples").glob("*.gif")} == {
         "step-0.gif",
         "step-6.gif",
