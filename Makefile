@@ -14,14 +14,12 @@ DEMO_EXPORT := saved_models/moving_mnist_small
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/installed ## trains the small model on Moving MNIST, at most 8 minutes, and exports it
-	@if [ -d $(DEMO)/generated ]; then echo "$(DEMO) is there already: delete it for another demo"; \
-	else \
-		$(BIN)/python experiments/train.py --max_minutes=7 \
-			--flagfile=experiments/configs/moving_mnist_small.cfg && \
-		$(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3 && \
-		$(BIN)/python experiments/export.py --run_dir=$(DEMO) --export_dir=$(DEMO_EXPORT); \
-	fi
+demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at most, and exports it
+	$(BIN)/python experiments/train.py --max_minutes=7 \
+		--flagfile=experiments/configs/moving_mnist_small.cfg
+	@test -d $(DEMO)/generated || $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3
+	@test -d $(DEMO_EXPORT) || $(BIN)/python experiments/export.py --run_dir=$(DEMO) \
+		--export_dir=$(DEMO_EXPORT)
 	@echo
 	@echo "What lies where:"
 	@echo "  $(DEMO)/samples/      samples during training: step-0.gif and on"
@@ -69,7 +67,8 @@ clean: ## removes the environment
 	@touch $@
 
 .venv/installed: .venv/uv requirements.txt setup.py
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@echo "Installing the locked requirements into .venv, about 2 GB: a minute or more"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

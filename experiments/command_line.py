@@ -1,6 +1,6 @@
-"""What the programs share: quiet start, flags of a network, one clear line for a user's mistake.
+"""What the programs share: a quiet start, and one clear line for a user's mistake.
 
-Import it before TensorFlow: it sets what TensorFlow reads once, when it is loaded.
+Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads when it is loaded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from typing import Callable
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
-# TensorFlow leaves oneDNN's convolutions off on processors without AVX-512 VNNI, AMD's among them,
-# where they are much the faster ones.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import app  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402

@@ -37,7 +37,9 @@ INITIALIZERS = {
     "lecun_normal": {"class_name": "LecunNormal", "config": {}},
 }
 
-flags.DEFINE_string("run_dir", None, "Directory of the run, made if missing.", required=True)
+flags.DEFINE_string(
+    "run_dir", None, "Directory of the run, made if missing. Required.", required=True
+)
 
 flags.DEFINE_string(
     "data_path",
@@ -70,9 +72,11 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("batch_size", 32, "Clips in an update, of all replicas together (paper: 32).")
 flags.DEFINE_integer("n_critic", 1, "Critic's updates for one of the generator (reference: 1).")
 flags.DEFINE_float("learning_rate", 5e-5, "Learning rate of both RMSprop (paper: 5e-5).")
-flags.DEFINE_float("max_singular_value", 1.0, "Of each critic kernel after clipping (paper: 1).")
+flags.DEFINE_float(
+    "max_singular_value", 1.0, "Largest of each critic kernel after clipping (paper: 1)."
+)
 flags.DEFINE_integer("clipping_interval", 5, "Critic's updates between clippings (paper: 5).")
-flags.DEFINE_integer("seed", 0, "Of initial weights, latents and data.")
+flags.DEFINE_integer("seed", 0, "Of initial weights, latents and data, 0 to 2^31 - 1.")
 
 flags.DEFINE_integer("train_steps", 100_000, "Updates of the generator in all (reference).")
 flags.DEFINE_float(
@@ -184,7 +188,13 @@ def main(_) -> int:
         name = saver.stopped_by.name
         print(f"{run_dir}: {name} at step {tgan.step}, saved; the same command goes on")
         return 128 + saver.stopped_by
-    print(f"{run_dir}: step {tgan.step}")
+    if tgan.step < FLAGS.train_steps:
+        print(
+            f"{run_dir}: --max_minutes={FLAGS.max_minutes} ended it at step {tgan.step} of "
+            f"{FLAGS.train_steps}, saved; the same command goes on"
+        )
+    else:
+        print(f"{run_dir}: step {tgan.step}, all are made")
     return 0
 
 
@@ -203,6 +213,9 @@ def check_flags() -> None:
             raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
     if not 0.0 < FLAGS.learning_rate < float("inf"):
         raise InputError(f"--learning_rate={FLAGS.learning_rate}: give a positive, finite number")
+    # NumPy takes seeds up to 2^32 and TensorFlow's stateless operations up to 2^31.
+    if not 0 <= FLAGS.seed < 2**31:
+        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
     if FLAGS.max_minutes is not None and not FLAGS.max_minutes > 0:
         raise InputError(f"--max_minutes={FLAGS.max_minutes}: give a positive number")
 

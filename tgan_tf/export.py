@@ -8,7 +8,7 @@ batch normalisation and in float32 whatever the training computed in:
     z0 float32 [n, z0_dim]  →  videos         float32 [n, frames, size, size, channels] in [-1, 1]
                                frame_latents  float32 [n, frames, z1_dim] in [-1, 1]
 
-For the paper's network: z0 [n, 100] to videos [n, 16, 64, 64, 3] and frame_latents [n, 16, 100],
+For the paper's network: z0 [n, 100] to videos [n, 16, 64, 64, C] and frame_latents [n, 16, 100],
 n from 0 on. It has nothing but TensorFlow's own operations and the generator's variables.
 """
 

@@ -180,6 +180,7 @@ def assert_refused(result, *words):
         ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),
         ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
         ({"train_steps": 0}, ["--train_steps=0"]),
+        ({"seed": -1}, ["--seed=-1"]),
     ],
 )
 def test_a_users_mistake_is_one_clear_line(data, tmp_path, changes, words):

@@ -94,12 +94,10 @@ def _map(path: str | os.PathLike) -> np.ndarray:
         sequences = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"path={str(path)!r}: cannot be read ({reason}): {remedy}") from error
+        raise InputError(f"{path}: cannot be read ({reason}): {remedy}") from error
     except Exception as error:  # a damaged header may raise anything, TokenError for one
-        raise InputError(
-            f"path={str(path)!r}: is not a whole .npy file of plain numbers: {remedy}"
-        ) from error
+        raise InputError(f"{path}: is not a whole .npy file of plain numbers: {remedy}") from error
     if sequences.dtype != np.uint8 or sequences.ndim != 4 or 0 in sequences.shape:
         found = f"{sequences.dtype} {list(sequences.shape)}"
-        raise InputError(f"path={str(path)!r}: holds {found}: {remedy}")
+        raise InputError(f"{path}: holds {found}: {remedy}")
     return sequences
