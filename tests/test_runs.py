@@ -63,7 +63,7 @@ class TestLoadGenerator:
         (tmp_path / "file").write_text("")
         for path, reason in (
             (tmp_path / "missing", "no such directory"),
-            (tmp_path / "file", "no such directory"),
+            (tmp_path / "file", "not a directory"),
             (tmp_path, "no run directory"),
         ):
             self._refused(path, reason, str(path))

@@ -44,7 +44,8 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[VideoG
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
-        raise InputError(f"{run_dir}: not a directory: give the --run_dir of a training")
+        reason = "not a directory" if run_dir.exists() else "no such directory"
+        raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
     path = run_dir / "model.json"
     if not path.exists():
         raise InputError(
