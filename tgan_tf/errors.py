@@ -1,5 +1,7 @@
 """The error a user's mistake raises, and what others' errors say to a user."""
 
+import re
+
 
 class InputError(ValueError):
     """A value, file or setting given by the user cannot be used.
@@ -18,5 +20,6 @@ def reason(error: Exception) -> str:
     "No space left on device" of "{{node SaveV2}} PATH; No space left on device [Op:SaveV2]".
     """
     message = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+    message = re.sub(r"{{.*?}} *", "", message)
     lines = message.rsplit("; ", 1)[-1].split(" [Op:")[0].strip().splitlines()
     return lines[0] if lines else type(error).__name__

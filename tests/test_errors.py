@@ -1,0 +1,19 @@
+"""What is left of the errors of others."""
+
+import tensorflow as tf
+
+from tgan_tf.errors import reason
+
+
+def test_of_a_tensorflow_error_the_cause_is_left():
+    message = "{{function_node __wrapped__SaveV2}} /runs/x; No space left on device [Op:SaveV2]"
+    error = tf.errors.ResourceExhaustedError(None, None, message)
+    assert reason(error) == "No space left on device"
+
+
+def test_of_an_operating_systems_error_the_cause_is_left():
+    assert reason(OSError(28, "No space left on device", "/runs/x")) == "No space left on device"
+
+
+def test_an_error_without_words_is_named():
+    assert reason(IndexError()) == "IndexError"
