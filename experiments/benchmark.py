@@ -392,13 +392,13 @@ class TwoPhaseTGAN(TGAN):
         return tf.random.uniform([tf.shape(data)[0], self.generator.z0_dim], -1.0, 1.0)
 
 
-def make_tgan(kind: type[TGAN], network: dict[str, int]) -> TGAN:
+def make_tgan(kind: type[TGAN], network: dict[str, int], channels: int = 1) -> TGAN:
     """The paper's training on Moving MNIST with networks of these sizes."""
     uniform = keras.initializers.RandomUniform(-0.01, 0.01)
     generator = VideoGenerator(
         network["frames"],
         network["size"],
-        channels=1,
+        channels,
         temporal_filters=network["temporal_filters"],
         image_filters=network["image_filters"],
         temporal_initializer=uniform,
@@ -407,7 +407,7 @@ def make_tgan(kind: type[TGAN], network: dict[str, int]) -> TGAN:
     critic = Critic(
         network["frames"],
         network["size"],
-        channels=1,
+        channels,
         filters=network["critic_filters"],
         kernel_initializer=uniform,
         kernel_constraint=SingularValueClipping(interval=CLIPPING_INTERVAL),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -24,8 +25,13 @@ from absl import logging as absl_logging  # noqa: E402
 from tgan_tf.errors import InputError  # noqa: E402
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
-    """Runs a program; what the user can mend is one line on stderr and exit code 1."""
+def run(main: Callable[[list[str]], int | None], passes_flags_on: bool = False) -> None:
+    """Runs a program; what the user can mend is one line on stderr and exit code 1.
+
+    Args:
+        main: the program; its argument is a list of its name and the flags to pass on.
+        passes_flags_on: whether flags after a lone -- are for a library that main uses.
+    """
     program = Path(sys.argv[0]).name
 
     def show_warning(message, category, *_, **__):
@@ -33,8 +39,9 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
     def guarded(arguments):
         warnings.showwarning = show_warning
-        if len(arguments) > 1:
-            _fail(program, f"{arguments[1]!r} is not a flag: flags begin with --, see --help")
+        for argument in arguments[1:]:
+            if not (passes_flags_on and argument.startswith("--")):
+                _fail(program, f"{argument!r} is not a flag: flags begin with --, see --help")
         try:
             return main(arguments)
         except (InputError, FloatingPointError) as error:
@@ -46,10 +53,24 @@ def run(main: Callable[[list[str]], int | None]) -> None:
             _fail(program, f"{place}: free some disk space, or give a path that can be used")
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
+        except Exception as error:
+            # Raised while a clip was read, it comes back inside an error of TensorFlow's, in Python
+            # or, of an assertion, in brackets.
+            inside = re.search(r"InputError: (.*)", str(error))
+            if inside is None:
+                raise
+            _fail(program, inside[1].rstrip("]'\""))
 
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)
-    app.run(guarded)
+    try:
+        app.run(guarded)
+    except SystemExit as end:
+        # Python's own way to end would wait for ever where a clip is being read by Python, and
+        # abort where tensorflow-io has used s3:// (its issue 1912).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code or 0)
 
 
 def _fail(program: str, message: str):

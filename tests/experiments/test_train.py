@@ -173,8 +173,8 @@ def assert_refused(result, *words):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"data_path": "nosuch.npy"}, ["nosuch.npy", "No such file"]),
-        ({"size": 16}, ["--data_path", "(8, 8)", "--size=8"]),
+        ({"data_path": "nosuch.npy"}, ["nosuch.npy", "does not exist"]),
+        ({"size": 16}, ["size=16", "8 rows", "give 8"]),
         ({"frames": 8}, ["frames=8", "6 frames"]),
         ({"image_filters": 9}, ["image_filters=9"]),
         ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),

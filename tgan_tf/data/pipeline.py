@@ -41,6 +41,9 @@ class Source(Protocol):
             uint8 `clip_shape`.
         """
 
+    # A source whose clips have classes names them in `classes` and has `label(number)`, which
+    # gives the class of that clip, an int32 scalar.
+
 
 def batches(
     source: Source,
@@ -48,6 +51,8 @@ def batches(
     seed: int = 0,
     start: int = 0,
     deterministic: bool = True,
+    labels: bool = False,
+    input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches of a source's clips, without end.
 
@@ -56,7 +61,13 @@ def batches(
     own, an epoch following the other without a gap inside a batch if need be.
 
     Under `tf.distribute` give the batch size of all replicas together: each replica takes its
-    part of every batch, in order.
+    part of every batch, in order. Several workers would each make all of it; with
+
+        strategy.distribute_datasets_from_function(
+            lambda context: batches(source, batch_size, input_context=context)
+        )
+
+    each makes only its own part, and together they train on the same batches as one worker.
 
     Args:
         source: where the clips come from.
@@ -65,22 +76,48 @@ def batches(
         start: clips to pass over, at least 0: those that a run has seen before it goes on.
         deterministic: False lets a clip that is ready overtake one that is not. The order then
             changes from run to run, and a run that goes on is no longer exact.
+        labels: each batch is (clips, labels), for models conditioned on the class.
+        input_context: the worker this is for; a batch is then that of one replica.
 
     Returns:
-        A dataset of float32 [batch_size, frames, height, width, channels], in [-1, 1).
+        A dataset of float32 [batch_size, frames, height, width, channels], in [-1, 1), with
+        `labels` of pairs of that and int32 [batch_size].
 
     Raises:
-        InputError: `batch_size` is below 1 or `start` below 0.
+        InputError: `batch_size` is below 1 or does not divide by the replicas, `start` is below 0,
+            or there are no labels.
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size}: a batch needs at least 1 clip")
     if start < 0:
         raise InputError(f"start={start}: give the number of clips to pass over, 0 or more")
 
-    def clip_at(place: tf.Tensor) -> tf.Tensor:
-        if source.num_clips is None:
-            return source.clip(place)
-        return source.clip(_shuffled(place, source.num_clips, seed))
+    if labels and getattr(source, "classes", None) is None:
+        raise InputError(
+            "labels=True: the clips have no classes, which a conditional model needs: give UCF-101 "
+            "or videos in one folder a class"
+        )
+    workers, worker, replicas = 1, 0, 1
+    if input_context is not None:
+        workers, worker = input_context.num_input_pipelines, input_context.input_pipeline_id
+        replicas = input_context.num_replicas_in_sync
+        if batch_size % replicas:
+            raise InputError(
+                f"batch_size={batch_size} does not divide by the {replicas} replicas: give a "
+                "multiple of them"
+            )
+    share = batch_size // workers
+
+    def example_at(index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        # Of each batch of all workers, this one's successive places.
+        place = start + index // share * batch_size + worker * share + index % share
+        number = place
+        if source.num_clips is not None:
+            number = _shuffled(place, source.num_clips, seed)
+        return (source.clip(number), source.label(number)) if labels else source.clip(number)
+
+    def normalised(clips: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        return (normalise(clips), *rest) if rest else normalise(clips)
 
     options = tf.data.Options()
     options.deterministic = deterministic
@@ -89,12 +126,12 @@ def batches(
     # Every worker makes the whole stream and keeps its share. OFF would give all the same clips.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
-        tf.data.Dataset.range(start, tf.int64.max)
+        tf.data.Dataset.range(tf.int64.max)
         # A bound that no run reaches: Keras is to see a stream, not an epoch of that length.
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-        .map(clip_at, num_parallel_calls=os.cpu_count())
-        .batch(batch_size, drop_remainder=True)
-        .map(normalise)
+        .map(example_at, num_parallel_calls=os.cpu_count())
+        .batch(batch_size // replicas, drop_remainder=True)
+        .map(normalised)
         .prefetch(2)
         .with_options(options)
     )

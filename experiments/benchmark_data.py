@@ -1,0 +1,292 @@
+"""Measures preparing videos and reading them for training on this machine.
+
+    python experiments/benchmark_data.py --data_path=my_videos --output=benchmark_data.json
+
+prints a Markdown table and keeps its numbers in a JSON file. The videos are read under as many
+names as are needed. Preparing is compared with PyAV alone, which decodes and resizes the same
+videos on the same cores in the plainest loop that is fast: its scaler is kept from frame to frame.
+Beam's start, which is the same for any number of videos, is told apart by preparing two numbers of
+them. Reading is compared with what the paper's network for colour clips eats.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import benchmark
+import command_line
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from tgan_tf import __version__
+from tgan_tf.data import batches, preparation, video_files
+from tgan_tf.data.hdf5 import HDF5File
+from tgan_tf.data.recordings import Recipe, Recording
+from tgan_tf.data.tfrecords import TFRecordVideos
+from tgan_tf.data.windows import Videos, Windows
+from tgan_tf.errors import InputError
+from tgan_tf.tgan import TGAN
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "data_path", None, "Local directory of videos, such as UCF-101's.", required=True
+)
+flags.DEFINE_list(
+    "num_videos", ["10", "100", "1000"], "Videos to prepare; the last two tell the speed."
+)
+flags.declare_key_flag("output")
+flags.declare_key_flag("repeats")
+
+RECIPE = Recipe("ucf101", 64)
+READ_CLIPS = 640
+
+
+class Row(NamedTuple):
+    """A row of the table; `floor` is what is promised of it on an idle machine with 2 cores."""
+
+    label: str
+    measure: str
+    form: str
+    floor: tuple[str, float] | None = None
+
+
+ROWS = (
+    Row("PyAV alone decodes and resizes, frames a second", "pyav_frames_per_second", "{:.0f}"),
+    Row("Preparing TFRecords, frames a second", "prepared_frames_per_second", "{:.0f}"),
+    Row("Preparing, share of PyAV alone", "share_of_pyav", "{:.1%}", ("≥", 0.8)),
+    Row("Preparing, start of Apache Beam, seconds", "start_seconds", "{:.1f}"),
+    Row("Preparing, memory of the largest process, GB", "memory_gb", "{:.2f}"),
+    Row("Preparing, its growth with the videos, times", "memory_growth", "{:.2f}", ("≤", 1.1)),
+    Row("The paper’s network eats, clips a second", "step_clips_per_second", "{:.2f}"),
+    Row("From TFRecords, clips a second", "tfrecords_clips_per_second", "{:.0f}"),
+    Row("From TFRecords, times what the network eats", "tfrecords_speedup", "{:.1f}", ("≥", 3.0)),
+    Row("From HDF5, clips a second", "hdf5_clips_per_second", "{:.0f}"),
+    Row("From the video files, clips a second", "video_files_clips_per_second", "{:.0f}"),
+)
+
+
+def main(_) -> None:
+    output = Path(FLAGS.output)
+    benchmark.check_flags(output)
+    counts = [int(count) if count.isdigit() else 0 for count in FLAGS.num_videos]
+    if len(counts) < 2 or counts[0] < 1 or sorted(set(counts)) != counts:
+        raise InputError(
+            f"--num_videos={','.join(FLAGS.num_videos)}: give two or more numbers, ascending"
+        )
+    files = [f"{FLAGS.data_path}/{name}" for name in video_files.find(FLAGS.data_path)]
+    results = {
+        "tgan_tf": __version__,
+        "machine": benchmark.machine(),
+        "videos": len(files),
+        "num_videos": counts,
+        "seconds": {},
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        results["preparing"] = [measure_preparing(count, files, scratch) for count in counts]
+        last = results["preparing"][-1]
+        results["seconds"]["pyav"] = measure_pyav(counts[-1], files, last["frames"])
+        prepared = TFRecordVideos(f"{scratch}/{counts[-1]}")
+        results["seconds"] |= measure_reading(
+            {
+                "tfrecords": prepared,
+                "hdf5": make_hdf5(prepared, f"{scratch}/image.h5"),
+                "video_files": video_files.VideoFiles(
+                    FLAGS.data_path, video_files.recordings(FLAGS.data_path), RECIPE
+                ),
+            }
+        )
+    results["seconds"]["step"] = measure_step()
+    results["measures"] = measures(results)
+    print(table(results))
+    benchmark.write(output, json.dumps(results, indent=2) + "\n")
+    print(f"{output}: written", file=sys.stderr)
+
+
+def make_recordings(count: int, files: list[str]) -> list[Recording]:
+    """As many recordings as asked for, of the same few files."""
+    return [
+        Recording(
+            str(number),
+            None,
+            "train",
+            functools.partial(video_files.read, files[number % len(files)]),
+        )
+        for number in range(count)
+    ]
+
+
+def measure_preparing(count: int, files: list[str], scratch: str) -> dict:
+    """Prepares videos, in a process of its own.
+
+    Returns:
+        `frames`, `seconds`, and `memory_bytes` of the largest process that took part.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        measured = pool.apply(prepare, (make_recordings(count, files), f"{scratch}/{count}"))
+    print(f"preparing {count} videos: {measured['seconds']:.1f} s", file=sys.stderr, flush=True)
+    return measured
+
+
+def prepare(recordings: list[Recording], output_dir: str) -> dict:
+    start = time.perf_counter()
+    summary = preparation.prepare(recordings, output_dir, preparation.Settings(RECIPE))
+    seconds = time.perf_counter() - start
+    if summary.skipped:
+        raise InputError(f"--data_path={FLAGS.data_path}: give sound videos, not {summary.skipped}")
+    # Of the workers: they have ended.
+    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return {
+        "frames": summary.info["counts"]["train"]["frames"],
+        "seconds": seconds,
+        "memory_bytes": kilobytes * (1 if sys.platform == "darwin" else 1024),
+    }
+
+
+def measure_pyav(count: int, files: list[str], frames: int) -> list[float]:
+    """Seconds in which PyAV alone decodes and resizes the videos, a process a core."""
+    cores = benchmark.machine()["cores"]
+    paths = [files[number % len(files)] for number in range(count)]
+    seconds = []
+    with multiprocessing.get_context("spawn").Pool(cores) as pool:
+        for repeat in range(FLAGS.repeats + 1):
+            start = time.perf_counter()
+            decoded = sum(pool.imap_unordered(decode, paths, chunksize=1))
+            # The first is for the processes to start and the files to be read from disk.
+            if repeat:
+                seconds.append(time.perf_counter() - start)
+    if decoded != frames:
+        raise InputError(f"{decoded} frames decoded, {frames} prepared: not the same work")
+    print(f"PyAV alone, {count} videos: {min(seconds):.1f} s", file=sys.stderr, flush=True)
+    return seconds
+
+
+def decode(path: str) -> int:
+    """Decodes and resizes a video, and counts its frames."""
+    import av
+
+    rows, columns, _ = RECIPE.frame_shape
+    reformatter = av.video.reformatter.VideoReformatter()
+    frames = 0
+    with av.open(path) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode(video=0):
+            resized = reformatter.reformat(
+                frame, columns, rows, format="rgb24", interpolation="AREA"
+            )
+            resized.to_ndarray()
+            frames += 1
+    return frames
+
+
+def make_hdf5(prepared: TFRecordVideos, path: str) -> HDF5File:
+    """The prepared videos as the reference's script would write them."""
+    import h5py
+
+    ends = np.cumsum(prepared.lengths)
+    with h5py.File(path, "w") as file:
+        shape = (ends[-1], 3, *RECIPE.frame_shape[:2])
+        images = file.create_dataset("image", shape, dtype="u1")
+        for video, end in enumerate(ends):
+            length = int(prepared.lengths[video])
+            frames = prepared.read(
+                tf.constant(video, tf.int64), tf.constant(0, tf.int64), length, 1
+            )
+            images[end - length : end] = np.transpose(frames, (0, 3, 1, 2))
+    with open(Path(path).with_suffix(".csv"), "w") as table:
+        print("start,end,category,group,scene", file=table)
+        for video, end in enumerate(ends):
+            print(f"{end - prepared.lengths[video]},{end},Video,{video},1", file=table)
+    return HDF5File(path)
+
+
+def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
+    """Seconds for `READ_CLIPS` clips of each, in turns."""
+    iterators, seconds = {}, {name: [] for name in videos}
+    batch_size = benchmark.PAPER["batch_size"]
+    for name, source in videos.items():
+        iterators[name] = iter(batches(Windows(source), batch_size))
+        next(iterators[name])
+    for _ in range(FLAGS.repeats):
+        for name, iterator in iterators.items():
+            taken = benchmark.seconds(lambda it=iterator: next(it), READ_CLIPS // batch_size)
+            seconds[name].append(taken * (READ_CLIPS // batch_size))
+            print(f"{name}: {READ_CLIPS / seconds[name][-1]:.0f} clips a second", file=sys.stderr)
+    return seconds
+
+
+def measure_step() -> list[float]:
+    """Seconds of a training step of the paper's network, on clips that lie in memory."""
+    tgan = benchmark.make_tgan(TGAN, benchmark.PAPER, channels=3)
+    clips = tf.random.uniform([benchmark.PAPER["batch_size"], *tgan.critic.clip_shape], -1.0, 1.0)
+    dataset = tf.data.Dataset.from_tensors(clips).cache().repeat()
+    steps = benchmark.CLIPPING_INTERVAL
+    seconds = []
+    for repeat in range(FLAGS.repeats + 1):
+        train = functools.partial(
+            tgan.fit, dataset, steps_per_epoch=steps if repeat else 1, verbose=0
+        )
+        taken = benchmark.seconds(train)
+        if repeat:
+            seconds.append(taken / steps)
+            print(f"step: {seconds[-1]:.2f} s", file=sys.stderr, flush=True)
+    return seconds
+
+
+def measures(results: dict) -> dict[str, float]:
+    """What the rows of the table show."""
+    best = {name: min(taken) for name, taken in results["seconds"].items()}
+    first, *_, before, last = [results["preparing"][0], *results["preparing"]]
+    more = {key: last[key] - before[key] for key in ("frames", "seconds")}
+    prepared = more["frames"] / more["seconds"]
+    pyav = last["frames"] / best["pyav"]
+    eaten = benchmark.PAPER["batch_size"] / best["step"]
+    clips = {name: READ_CLIPS / best[name] for name in ("tfrecords", "hdf5", "video_files")}
+    return {
+        "pyav_frames_per_second": pyav,
+        "prepared_frames_per_second": prepared,
+        "share_of_pyav": prepared / pyav,
+        "start_seconds": last["seconds"] - last["frames"] / prepared,
+        "memory_gb": last["memory_bytes"] / 1e9,
+        "memory_growth": last["memory_bytes"] / first["memory_bytes"],
+        "step_clips_per_second": eaten,
+        **{f"{name}_clips_per_second": speed for name, speed in clips.items()},
+        "tfrecords_speedup": clips["tfrecords"] / eaten,
+    }
+
+
+def table(results: dict) -> str:
+    """The results in Markdown: the machine, a table, how it was measured."""
+    lines = [benchmark.machine_line(results["machine"]), "", "| | | Floor | Met |"]
+    lines.append("| --- | ---: | --- | --- |")
+    for row in ROWS:
+        value, floor, met = results["measures"][row.measure], "", ""
+        if row.floor is not None:
+            sign, bound = row.floor
+            floor = f"{sign} {row.form.format(bound)}"
+            met = "yes" if (value >= bound if sign == "≥" else value <= bound) else "**missed**"
+        lines.append(f"| {row.label} | {row.form.format(value)} | {floor} | {met} |")
+    counts = results["num_videos"]
+    before, last = results["preparing"][-2:]
+    lines += [
+        "",
+        f"{results['videos']} videos under {counts[-1]} names, {last['frames']} frames; preparing "
+        f"takes {last['seconds']:.1f} s, and {before['seconds']:.1f} s for {counts[-2]}: the speed "
+        f"is from the difference. Memory of the largest process with {counts[-1]} videos is "
+        f"compared with {counts[0]}. Batches of {benchmark.PAPER['batch_size']} clips of 16 frames "
+        "of 64×64 in colour.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

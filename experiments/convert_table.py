@@ -1,0 +1,32 @@
+"""Converts the table of an HDF5 file's videos from pandas' pickle to CSV, or the other way.
+
+    python experiments/convert_table.py --input=ucf101_train_pd.pkl --output=ucf101_train.csv \
+        --allow_unpickling
+
+The extensions say which is which: .csv, .pkl or .pickle. The columns are start, end, category,
+group and scene. Unpickling runs code that is in the file: give --allow_unpickling only for files
+that you trust.
+"""
+
+from __future__ import annotations
+
+import command_line
+from absl import flags
+
+from tgan_tf.data import hdf5
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("input", None, "Table to read, .csv, .pkl or .pickle.", required=True)
+flags.DEFINE_string("output", None, "Table to write, likewise; must not exist.", required=True)
+flags.DEFINE_bool("allow_unpickling", False, "Read a pickle, which runs the code in it.")
+
+
+def main(_) -> None:
+    table = hdf5.read_table(FLAGS.input, FLAGS.allow_unpickling)
+    hdf5.write_table(FLAGS.output, table)
+    print(f"{FLAGS.output}: {len(table.start)} rows written")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

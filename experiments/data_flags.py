@@ -1,0 +1,142 @@
+"""The flags that say which videos a program reads and which clips it sees of them.
+
+A program calls the functions that define what it needs, and adopts the flags as its own:
+
+    data_flags.define_videos()
+    flags.adopt_module_key_flags(data_flags)
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from tgan_tf.data.corpus import Corpus, open_corpus
+from tgan_tf.data.moving_mnist import MovingMNIST
+from tgan_tf.data.pipeline import Source
+from tgan_tf.data.recordings import RECIPES
+from tgan_tf.data.windows import CROPS, Windows
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+# Flags that are options of `open_corpus`, by the same names.
+_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
+_SHARDS = ("damaged_shards", "verify_shards")
+
+
+def define_videos(required: bool = False) -> None:
+    """Defines --data_path, --size and how what lies there is read."""
+    flags.DEFINE_string(
+        "data_path",
+        None,
+        "Directory of TFRecords (prepare_data.py), of UCF-101 or of any videos (.mp4, .avi, .mov, "
+        ".mkv, .webm, .gif; one folder a class); the reference's UCF-101 as .h5; "
+        "mnist_test_seq.npy; a .txt list of Golf scenes. Local, gs:// or s3://."
+        + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
+        required=required,
+    )
+    flags.DEFINE_integer("size", 64, "Rows and columns of a frame, a power of two (paper: 64).")
+    flags.DEFINE_enum(
+        "recipe",
+        None,
+        RECIPES,
+        "How a video's frames are resized: ucf101 stretches them to 64 x 85 (reference, default "
+        "for UCF-101), center_crop keeps their proportions and cuts the centre out (default).",
+    )
+    flags.DEFINE_enum(
+        "split",
+        None,
+        ["1", "2", "3", "all"],
+        "UCF-101: which official split; all, the default, trains on every video.",
+    )
+    flags.DEFINE_string(
+        "split_lists",
+        None,
+        "UCF-101: directory of trainlist01.txt and so on; default ucfTrainTestlist in or beside "
+        "--data_path.",
+    )
+    flags.DEFINE_string(
+        "table",
+        None,
+        "HDF5: CSV file of start, end, category, group, scene of each video; default the .csv "
+        "beside it.",
+    )
+    flags.DEFINE_bool(
+        "allow_unpickling",
+        None,
+        "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
+        "trust.",
+    )
+
+
+def define_clips() -> None:
+    """Defines which clips are cut out of the videos, or made of digits."""
+    flags.DEFINE_integer("frames", 16, "Frames of a clip, a power of two (paper: 16).")
+    flags.DEFINE_integer("stride", 1, "Video's frames from one frame of a clip to the next.")
+    flags.DEFINE_enum(
+        "crop", "center", CROPS, "Where --size x --size pixels are taken from a larger frame."
+    )
+    flags.DEFINE_bool("mirror", False, "Exchange left and right in half of the clips.")
+    flags.DEFINE_enum(
+        "damaged_shards",
+        None,
+        ["refuse", "skip"],
+        "TFRecords: whether a damaged shard ends the program (default) or is left out.",
+    )
+    flags.DEFINE_bool(
+        "verify_shards",
+        None,
+        "TFRecords: read all shards once before and compare their hashes; default true.",
+    )
+    flags.DEFINE_integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.")
+    flags.DEFINE_integer("digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.")
+
+
+def open_data(**more) -> Corpus | None:
+    """What lies at --data_path; None if that is not given.
+
+    Args:
+        **more: other options of `open_corpus`.
+
+    Raises:
+        InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
+    """
+    options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
+    options.update(more)
+    if FLAGS.data_path is not None:
+        return open_corpus(FLAGS.data_path, FLAGS.size, **options)
+    for name in (*options, "stride", "crop", "mirror"):
+        if FLAGS[name].value != FLAGS[name].default:
+            raise InputError(f"--{name}={FLAGS[name].value} has no use without --data_path")
+    return None
+
+
+def make_source(corpus: Corpus | None, subset: str) -> Source:
+    """The clips of a subset, as the flags say.
+
+    Args:
+        corpus: of `open_data`.
+        subset: "train" or "test".
+
+    Raises:
+        InputError: there is no such subset, or as the sources raise it.
+    """
+    if corpus is None:
+        split = "train" if subset == "train" else "held_out"
+        return MovingMNIST(
+            FLAGS.frames, FLAGS.size, FLAGS.digit_size, FLAGS.num_digits, split, FLAGS.seed
+        )
+    if subset not in corpus.subsets:
+        raise InputError(
+            f"--subset={subset}: {corpus.path} has {' and '.join(corpus.subsets)}: give one of "
+            "these"
+        )
+    return Windows(
+        corpus.videos(subset),
+        FLAGS.frames,
+        FLAGS.size,
+        FLAGS.stride,
+        FLAGS.crop,
+        FLAGS.mirror,
+        FLAGS.seed,
+    )

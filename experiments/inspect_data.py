@@ -1,0 +1,88 @@
+"""Shows what a training would see: counts, classes, lengths, and a sheet of random clips.
+
+    python experiments/inspect_data.py --data_path=prepared/ucf101 --output=ucf101.png
+
+The flags are those of train.py, and so are the clips: the sheet's rows are the first of a training
+with the same flags, each frame as the networks see it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import command_line
+import data_flags
+import numpy as np
+from absl import flags
+
+from tgan_tf import rendering
+from tgan_tf.data.pipeline import batches
+from tgan_tf.data.windows import Windows
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+data_flags.define_videos()
+data_flags.define_clips()
+flags.adopt_module_key_flags(data_flags)
+flags.DEFINE_enum("subset", "train", ["train", "test"], "Which videos.")
+flags.DEFINE_integer("seed", 0, "As of train.py: another seed, other clips.")
+flags.DEFINE_string("output", "clips.png", "PNG of the sheet; must not exist yet.")
+flags.DEFINE_integer("num_clips", 8, "Clips on the sheet, a row each.")
+flags.DEFINE_integer("scale", 1, "Rows and columns of the sheet that a pixel becomes.")
+
+SHOWN_CLASSES = 10
+
+
+def main(_) -> None:
+    output = Path(FLAGS.output)
+    if output.exists():
+        raise InputError(f"--output={output}: exists, give another name")
+    if not output.parent.is_dir():
+        raise InputError(f"--output={output}: there is no directory {output.parent}")
+    for name in ("num_clips", "scale"):
+        if FLAGS[name].value < 1:
+            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
+    corpus = data_flags.open_data()
+    source = data_flags.make_source(corpus, FLAGS.subset)
+    if corpus is None:
+        print("Moving MNIST: clips of bouncing digits without end")
+    else:
+        print(
+            f"{corpus.path}: {corpus.kind}, of {' and '.join(corpus.subsets)} the "
+            f"{FLAGS.subset} videos"
+        )
+        print("\n".join(described(source)))
+    rows, columns = source.clip_shape[1:3]
+    print(
+        f"A clip: {FLAGS.frames} frames of {rows}x{columns} pixels, {source.clip_shape[3]} channels"
+    )
+    clips = next(iter(batches(source, FLAGS.num_clips, seed=FLAGS.seed))).numpy()
+    print(f"Values: {clips.min():.3f} to {clips.max():.3f}, mean {clips.mean():.3f}")
+    rendering.save_png(output, rendering.contact_sheet(rendering.to_uint8(clips)), FLAGS.scale)
+    print(f"{output}: {FLAGS.num_clips} clips, a row each")
+
+
+def described(source: Windows) -> list[str]:
+    """Lines about the videos that clips are cut from."""
+    videos = source.videos
+    lengths = np.sort(videos.lengths)
+    lines = [
+        f"Videos: {len(lengths)} with {lengths.sum()} frames, {source.num_clips} long enough",
+        f"Lengths: {lengths[0]} to {lengths[-1]} frames, median {int(np.median(lengths))}",
+        f"Frames: {videos.frame_shape[0]}x{videos.frame_shape[1]} pixels as stored",
+    ]
+    if videos.classes is None:
+        return [*lines, "Classes: none"]
+    counts = Counter({name: 0 for name in videos.classes})
+    counts.update(videos.classes[label] for label in videos.labels)
+    lines.append(f"Classes: {len(counts)}, with {min(counts.values())} videos or more")
+    lines += [f"    {count:6d}  {name}" for name, count in counts.most_common(SHOWN_CLASSES)]
+    if len(counts) > SHOWN_CLASSES:
+        lines.append(f"    and {len(counts) - SHOWN_CLASSES} more")
+    return lines
+
+
+if __name__ == "__main__":
+    command_line.run(main)

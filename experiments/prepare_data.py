@@ -1,0 +1,114 @@
+r"""Prepares videos for training: TFRecord shards, written in parallel by Apache Beam.
+
+    python experiments/prepare_data.py --data_path=UCF-101 --split=1 --output_dir=prepared/ucf101
+
+Reads what train.py reads from --data_path, but fast training reads it from here: shards
+(train-00000-of-00149.tfrecord, ...), videos.csv with a row a video, info.json, and skipped.csv with
+what could not be used and why. The same command goes on where it was stopped, without redoing a
+finished shard.
+
+It runs on all cores of this machine, or with Beam's own flags, after a lone --, on any Beam runner:
+
+    python experiments/prepare_data.py --data_path=gs://... --output_dir=gs://... \
+        -- --runner=DataflowRunner --project=... --region=... --temp_location=gs://...
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+
+import command_line
+import data_flags
+from absl import flags
+
+from tgan_tf.data import preparation
+from tgan_tf.data.tfrecords import ENCODINGS
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+data_flags.define_videos(required=True)
+flags.adopt_module_key_flags(data_flags)
+flags.DEFINE_string("output_dir", None, "New directory; local, gs:// or s3://.", required=True)
+flags.DEFINE_float(
+    "frame_rate", None, "Frames a second to resample to; default every frame of the video."
+)
+flags.DEFINE_integer("min_frames", 16, "Shorter videos are skipped (paper: clips of 16 frames).")
+flags.DEFINE_integer(
+    "max_frames",
+    2000,
+    "Longer videos become several, so that none fills the memory (longest of UCF-101: 1776).",
+)
+flags.DEFINE_float(
+    "test_share", None, "Videos without official lists: share held out as test, below 1; default 0."
+)
+flags.DEFINE_enum("encoding", "jpeg", ENCODINGS, "jpeg: several times smaller. raw: exact.")
+flags.DEFINE_integer("quality", 95, "Of JPEG, 1 to 100; colours are kept at full resolution.")
+flags.DEFINE_integer("videos_per_shard", 64, "Videos in a shard, the unit of work and of restart.")
+flags.DEFINE_float(
+    "max_skipped_share", 0.05, "Exit code 1 if a larger share of the videos was skipped, 0 to 1."
+)
+
+
+def main(arguments: list[str]) -> int:
+    if not 0.0 <= FLAGS.max_skipped_share <= 1.0:
+        raise InputError(f"--max_skipped_share={FLAGS.max_skipped_share}: give 0 to 1")
+    corpus = data_flags.open_data(test_share=FLAGS.test_share)
+    if corpus.recipe is None:
+        raise InputError(
+            f"--data_path={FLAGS.data_path}: holds {corpus.kind}, which needs no preparing: give "
+            "it to train.py as it is"
+        )
+    if FLAGS.frame_rate is not None and corpus.kind in ("golf", "hdf5"):
+        raise InputError(
+            f"--frame_rate={FLAGS.frame_rate}: {FLAGS.data_path} holds {corpus.kind}, without "
+            "times of frames: leave it out"
+        )
+    recordings = corpus.recordings()
+    summary = preparation.prepare(
+        recordings,
+        FLAGS.output_dir,
+        preparation.Settings(
+            corpus.recipe,
+            FLAGS.frame_rate,
+            FLAGS.encoding,
+            FLAGS.quality,
+            FLAGS.min_frames,
+            FLAGS.max_frames,
+            FLAGS.videos_per_shard,
+        ),
+        corpus.classes,
+        source={"kind": corpus.kind, "split": FLAGS.split, "test_share": FLAGS.test_share},
+        beam_arguments=arguments[1:],
+    )
+    return report(summary, len(recordings))
+
+
+def report(summary: preparation.Summary, num_recordings: int) -> int:
+    """Prints what was prepared and what was not; gives the exit code."""
+    if summary.already:
+        print(f"{FLAGS.output_dir}: is prepared already")
+    for subset, counts in summary.info["counts"].items():
+        numbers = ", ".join(f"{value} {name}" for name, value in counts.items())
+        print(f"{FLAGS.output_dir}: {subset}: {numbers}")
+    if not summary.skipped:
+        return 0
+    # Reasons that differ only in their numbers are one kind.
+    kinds = Counter(re.sub(r"\d+", "N", reason) for _, reason in summary.skipped)
+    print(f"{len(summary.skipped)} of {num_recordings} videos skipped, see skipped.csv:")
+    for kind, count in kinds.most_common():
+        print(f"    {count:6d}  {kind}")
+    if len(summary.skipped) <= FLAGS.max_skipped_share * num_recordings:
+        return 0
+    print(
+        f"{len(summary.skipped) / num_recordings:.1%} of the videos were skipped, more than "
+        f"--max_skipped_share={FLAGS.max_skipped_share}",
+        file=sys.stderr,
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    command_line.run(main, passes_flags_on=True)

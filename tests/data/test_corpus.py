@@ -1,0 +1,133 @@
+"""What is found at a path."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from films import UCF101_CATEGORIES, cut, write_ucf101
+from PIL import Image
+
+from tgan_tf.data.corpus import open_corpus
+from tgan_tf.data.preparation import Settings, prepare
+from tgan_tf.errors import InputError
+
+IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+
+
+@pytest.fixture(scope="module")
+def ucf101(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("corpus") / "UCF-101"
+    names = [path.name for path in write_ucf101(directory, groups=1, clips=2, frames=8)]
+    lists = directory.parent / "ucfTrainTestlist"
+    lists.mkdir()
+    for name, kept in (("trainlist01", names[::2]), ("testlist01", names[1::2])):
+        lines = [f"{kept_name.split('_')[1]}/{kept_name}\n" for kept_name in kept]
+        (lists / f"{name}.txt").write_text("".join(lines))
+    classes = reversed(sorted(UCF101_CATEGORIES))
+    (lists / "classInd.txt").write_text(
+        "".join(f"{number} {name}\n" for number, name in enumerate(classes, 1))
+    )
+    return directory
+
+
+class TestUCF101:
+    def test_is_a_folder_of_videos_named_like_it(self, ucf101):
+        corpus = open_corpus(str(ucf101))
+        assert corpus.kind == "ucf101"
+        assert corpus.recipe.frame_shape == (64, 85, 3)
+        assert corpus.subsets == ("train",)
+        assert len(corpus.recordings()) == 6
+
+    def test_has_the_subsets_of_its_split(self, ucf101):
+        corpus = open_corpus(str(ucf101), split="1")
+        assert corpus.subsets == ("train", "test")
+        assert [name.split("_")[-1] for name in corpus.videos("train").names] == ["c01.avi"] * 3
+        assert [name.split("_")[-1] for name in corpus.videos("test").names] == ["c02.avi"] * 3
+
+    def test_has_its_classes_in_the_order_of_class_ind(self, ucf101):
+        corpus = open_corpus(str(ucf101))
+        assert corpus.classes == ("Talking", "Cartoon", "Biking")
+        videos = corpus.videos("train")
+        for name, label in zip(videos.names, videos.labels):
+            assert corpus.classes[label] in name
+
+    def test_may_be_read_by_another_recipe(self, ucf101):
+        corpus = open_corpus(str(ucf101), size=32, recipe="center_crop")
+        assert corpus.videos("train").frame_shape == (32, 32, 3)
+
+
+class TestOtherKinds:
+    def test_folders_of_videos_are_classes_in_alphabetical_order(self, tmp_path):
+        for number, folder in enumerate(("b", "a")):
+            (tmp_path / folder).mkdir()
+            cut("bikes", tmp_path / folder / "same.mp4", 8 * number, 8, codec="libx264")
+        corpus = open_corpus(str(tmp_path), size=16)
+        assert (corpus.kind, corpus.classes) == ("video files", ("a", "b"))
+        assert corpus.videos("train").frame_shape == (16, 16, 3)
+
+    def test_hdf5(self, tmp_path):
+        with h5py.File(tmp_path / "train.h5", "w") as file:
+            file["image"] = np.zeros((40, 3, 64, 85), np.uint8)
+        (tmp_path / "train.csv").write_text(
+            "start,end,category,group,scene\n0,20,Surfing,1,1\n20,40,Archery,1,1\n"
+        )
+        corpus = open_corpus(str(tmp_path / "train.h5"))
+        assert (corpus.kind, corpus.classes) == ("hdf5", ("Archery", "Surfing"))
+        assert corpus.videos("train").labels.tolist() == [1, 0]
+
+    def test_golf(self, tmp_path):
+        Image.fromarray(np.zeros((128 * 3, 128, 3), np.uint8)).save(tmp_path / "a.jpg")
+        (tmp_path / "golf.txt").write_text("a.jpg\n")
+        corpus = open_corpus(str(tmp_path / "golf.txt"))
+        assert (corpus.kind, corpus.classes) == ("golf", None)
+        assert corpus.videos("train").lengths.tolist() == [3]
+
+    def test_moving_mnist(self, tmp_path):
+        np.save(tmp_path / "seq.npy", np.zeros((20, 3, 8, 8), np.uint8))
+        corpus = open_corpus(str(tmp_path / "seq.npy"))
+        assert corpus.kind == "moving mnist"
+        assert corpus.videos("train").frame_shape == (8, 8, 1)
+
+    def test_prepared(self, ucf101, tmp_path):
+        filmed = open_corpus(str(ucf101), size=16, split="1")
+        prepare(
+            filmed.recordings(),
+            tmp_path / "prepared",
+            Settings(filmed.recipe, min_frames=4),
+            filmed.classes,
+            beam_arguments=IN_MEMORY,
+        )
+        corpus = open_corpus(f"{tmp_path}/prepared/")
+        assert (corpus.kind, corpus.subsets) == ("tfrecords", ("train", "test"))
+        assert tuple(corpus.classes) == filmed.classes
+        videos = corpus.videos("test")
+        assert sorted(videos.names) == sorted(filmed.videos("test").names)
+        for name, label in zip(videos.names, videos.labels):
+            assert corpus.classes[label] in name
+
+
+class TestBadInput:
+    def test_path_that_does_not_exist_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match="missing: does not exist"):
+            open_corpus(str(tmp_path / "missing"))
+
+    def test_folder_without_videos_is_refused(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("none here")
+        with pytest.raises(InputError, match="no videos"):
+            open_corpus(str(tmp_path))
+
+    def test_unknown_kind_of_file_is_refused(self, tmp_path):
+        (tmp_path / "film.docx").write_bytes(b"PK")
+        with pytest.raises(InputError, match=r"film\.docx: is no kind of file that is known"):
+            open_corpus(str(tmp_path / "film.docx"))
+
+    def test_option_of_another_kind_is_refused(self, ucf101):
+        with pytest.raises(InputError, match="table=a.csv: .* holds ucf101.* it is for hdf5"):
+            open_corpus(str(ucf101), table="a.csv")
+        with pytest.raises(InputError, match="damaged_shards=skip"):
+            open_corpus(str(ucf101), damaged_shards="skip")
+
+    def test_unknown_file_system_is_refused(self):
+        with pytest.raises(InputError, match="nowhere:// is no file system"):
+            open_corpus("nowhere://bucket/videos")

@@ -1,0 +1,112 @@
+"""A recording: one video where it lies, and how its frames become those of a data set.
+
+What is prepared for training (`tgan_tf.data.preparation`) comes as recordings, whatever the files
+are: a video file, a tall JPEG, rows of an HDF5 file. Each is read once, from its first frame to its
+last, one frame in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from tgan_tf.errors import InputError
+
+
+class Recipe(NamedTuple):
+    """How a frame of any size becomes one of the data set.
+
+    Attributes:
+        name: "ucf101": the whole frame, stretched to `size` rows and 85/64 as many columns, of
+            which training takes `size`; in the centre these are columns 10 to 73 of 64 x 85
+            (pfnet-research/tgan, `make_ucf101.py` and `datasets/ucf_dataset.py`). "center_crop":
+            the shorter side resized to `size`, the centre cut out of the longer one.
+        size: rows of a frame.
+
+    Example:
+        >>> Recipe("ucf101", 64).frame_shape
+        (64, 85, 3)
+    """
+
+    name: str
+    size: int
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the frames."""
+        return self.size, round(self.size * 85 / 64) if self.name == "ucf101" else self.size, 3
+
+    def resized(self, rows: int, columns: int) -> tuple[int, int]:
+        """The rows and columns a frame is resized to, before the centre of them is cut out.
+
+        Args:
+            rows: of the frame as it is, upright.
+            columns: likewise.
+        """
+        if self.name == "ucf101":
+            return self.frame_shape[:2]
+        shorter = min(rows, columns)
+        return (
+            max(self.size, round(rows * self.size / shorter)),
+            max(self.size, round(columns * self.size / shorter)),
+        )
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """Resizes and crops a frame; by area averaging where it becomes smaller.
+
+        Args:
+            frame: uint8 [rows, columns, 3].
+
+        Returns:
+            uint8 `frame_shape`.
+        """
+        rows, columns = self.resized(*frame.shape[:2])
+        if (rows, columns) != frame.shape[:2]:
+            smaller = rows <= frame.shape[0] and columns <= frame.shape[1]
+            filter_ = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
+            frame = np.asarray(Image.fromarray(frame).resize((columns, rows), filter_))
+        top, left = (rows - self.frame_shape[0]) // 2, (columns - self.frame_shape[1]) // 2
+        return frame[top : top + self.frame_shape[0], left : left + self.frame_shape[1]]
+
+
+#: Names of recipes.
+RECIPES = ("ucf101", "center_crop")
+
+
+def recipe(name: str, size: int) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        InputError: there is none of that name, or `size` is below 1.
+    """
+    if name not in RECIPES:
+        raise InputError(f"recipe={name!r}: give one of {', '.join(RECIPES)}")
+    if size < 1:
+        raise InputError(f"size={size}: give a whole number of at least 1")
+    return Recipe(name, size)
+
+
+class UnreadableRecording(Exception):
+    """A recording cannot be used; the message is the reason, for `skipped.csv`."""
+
+
+class Recording(NamedTuple):
+    """A video that has not been read yet. It can be pickled, to be read by another process.
+
+    Attributes:
+        name: what it is called, other than all the others: a path relative to the data set's.
+        category: its class; None where there are no classes.
+        subset: "train" or "test".
+        read: called with a recipe and a frame rate it gives the frame rate (frames a second; 0
+            where unknown) and an iterator of frames, uint8 `recipe.frame_shape`. A frame rate of
+            None keeps the frames as they are. It, or the iterator as it goes on, raises
+            `UnreadableRecording`.
+    """
+
+    name: str
+    category: str | None
+    subset: str
+    read: Callable[[Recipe, float | None], tuple[float, Iterator[np.ndarray]]]

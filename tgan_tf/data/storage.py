@@ -1,0 +1,113 @@
+"""Files on disk and in object stores: what `tf.io.gfile` leaves to do.
+
+A path is a local one or a URL such as `gs://bucket/data` or `s3://bucket/data`. TensorFlow knows
+`gs://`; the other schemes come with tensorflow-io, and the object store's own environment variables
+(AWS_ACCESS_KEY_ID, AWS_REGION, S3_ENDPOINT, ...) say how it is reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tgan_tf.errors import InputError, reason
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether a path is a URL."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", os.fspath(path)) is not None
+
+
+def register(path: str | os.PathLike) -> str:
+    """Makes the file system of a path known to TensorFlow.
+
+    Returns:
+        The path as a string.
+
+    Raises:
+        InputError: nobody knows its scheme, or tensorflow-io is not installed.
+    """
+    path = os.fspath(path)
+    if not is_remote(path):
+        return path
+    try:
+        tf.io.gfile.exists(path)
+    except tf.errors.UnimplementedError:
+        scheme = path.split("://")[0]
+        try:
+            import tensorflow_io  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                f"{path}: {scheme}:// is read by tensorflow-io, which is missing: "
+                "pip install tensorflow-io==0.36.0"
+            ) from error
+        try:
+            tf.io.gfile.exists(path)
+        except tf.errors.UnimplementedError as error:
+            raise InputError(
+                f"{path}: {scheme}:// is no file system of TensorFlow or tensorflow-io: give a "
+                "local path, gs:// or s3://"
+            ) from error
+        except tf.errors.OpError:
+            pass
+    except tf.errors.OpError:
+        pass
+    return path
+
+
+def files(directory: str) -> list[str]:
+    """All files under a directory, as paths relative to it, sorted.
+
+    Raises:
+        InputError: the directory cannot be read.
+    """
+    found = []
+    try:
+        for folder, _, names in tf.io.gfile.walk(directory, onerror=_raise):
+            relative = folder[len(directory) :].strip("/")
+            found += [f"{relative}/{name}" if relative else name for name in names]
+    except tf.errors.OpError as error:
+        raise InputError(f"{directory}: cannot be read ({reason(error)})") from error
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A name to write a file to, which then becomes `path`: it appears whole or not at all.
+
+    Raises:
+        tf.errors.OpError: it cannot be renamed.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+    except BaseException:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+        raise
+
+
+def is_unfinished(path: str) -> bool:
+    """Whether a file is one that a killed process was writing with `replacing`."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{32}", os.path.basename(path)) is not None
+
+
+def write(path: str, data: bytes) -> None:
+    """Writes a file, replacing one of that name; it appears whole or not at all.
+
+    Raises:
+        OSError or tf.errors.OpError: it cannot be written.
+    """
+    with replacing(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
+        file.write(data)
+
+
+def _raise(error):
+    raise error

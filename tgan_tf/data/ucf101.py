@@ -1,0 +1,151 @@
+"""UCF-101 as it is downloaded: videos named by their class, and the official lists of subsets.
+
+A directory of `v_<Category>_g<group>_c<clip>.avi`, flat or in a folder a class, and beside them or
+in `ucfTrainTestlist` the text files `trainlist01.txt` to `testlist03.txt` (three splits, a video a
+line) and `classInd.txt` (the numbers of the classes), https://www.crcv.ucf.edu/data/UCF101.php.
+
+    parse("v_ApplyEyeMakeup_g01_c02.avi")        # ("ApplyEyeMakeup", 1, 2)
+    recordings("UCF-101", split="1")             # 9,537 to train on and 3,783 to test
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from tgan_tf.data import storage, video_files
+from tgan_tf.data.recordings import Recording
+from tgan_tf.errors import InputError, reason
+
+#: The splits: all videos to train on, or one of the official ones.
+SPLITS = ("all", "1", "2", "3")
+
+
+def parse(name: str) -> tuple[str, int, int] | None:
+    """Category, group and clip out of a file's name or path; None if it is not named like that."""
+    match = re.fullmatch(r"v_(\w+)_g(\d+)_c(\d+)\.avi", name.rsplit("/", 1)[-1])
+    return match and (match[1], int(match[2]), int(match[3]))
+
+
+def is_ucf101(names: Iterable[str]) -> bool:
+    """Whether all files are named as those of UCF-101 are."""
+    return all(map(parse, names))
+
+
+def recordings(
+    directory: str | os.PathLike, split: str = "all", lists: str | os.PathLike | None = None
+) -> list[Recording]:
+    """The videos of a split, named by their paths relative to the directory.
+
+    Args:
+        directory: of the videos, local or in an object store.
+        split: "1", "2" or "3" as the lists say, leaving out what is on neither; "all": every video
+            is of the subset "train".
+        lists: directory of the lists. Without it they are looked for in that of the videos, in
+            `ucfTrainTestlist` in it, and in `ucfTrainTestlist` beside it.
+
+    Raises:
+        InputError: there are no such videos or lists, a list names videos that are missing, or
+            there is no such split.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split={split!r}: give one of {', '.join(SPLITS)}")
+    found = [recording for recording in video_files.recordings(directory) if parse(recording.name)]
+    if not found:
+        raise InputError(f"{directory}: no videos named v_<Category>_g<group>_c<clip>.avi under it")
+    subsets = None if split == "all" else _subsets(directory, split, lists, found)
+    # Files and list do not always agree: v_HandStandPushups_g01_c01.avi, HandstandPushups.
+    spelt = {name.lower(): name for name in classes(directory, lists) or ()}
+    chosen = []
+    for recording in found:
+        category = parse(recording.name)[0]
+        category = spelt.get(category.lower(), category)
+        subset = "train" if subsets is None else subsets.get(os.path.basename(recording.name))
+        if subset is not None:
+            chosen.append(recording._replace(category=category, subset=subset))
+    return chosen
+
+
+def classes(
+    directory: str | os.PathLike, lists: str | os.PathLike | None = None
+) -> tuple[str, ...] | None:
+    """Names of the classes in the order of `classInd.txt`; None if there is no such file.
+
+    Args:
+        directory: of the videos.
+        lists: as in `recordings`.
+
+    Raises:
+        InputError: a line of it is not a number and a name.
+    """
+    found = _find("classInd.txt", directory, lists)
+    if found is None:
+        return None
+    numbered = []
+    for line in _lines(found):
+        number, _, name = line.partition(" ")
+        if not number.isdecimal() or not name:
+            raise InputError(f"{found}: {line!r} is not a number and a name: download it again")
+        numbered.append((int(number), name.strip()))
+    return tuple(name for _, name in sorted(numbered))
+
+
+def _subsets(directory, split: str, lists, found: list[Recording]) -> dict[str, str]:
+    """The subset of each video that a split names, by the file's name."""
+    there = {os.path.basename(recording.name) for recording in found}
+    subsets = {}
+    for subset in ("train", "test"):
+        name = f"{subset}list0{split}.txt"
+        file = _find(name, directory, lists)
+        if file is None:
+            raise InputError(
+                f"{name}: is not in {', '.join(_places(directory, lists))}: give the directory of "
+                "the lists, or split=all"
+            )
+        # A line is Category/v_Category_g01_c01.avi and, to train on, the number of the class.
+        named = [line.split()[0].rsplit("/", 1)[-1] for line in _lines(file)]
+        if not named:
+            raise InputError(f"{file}: names no videos: download it again")
+        missing = [each for each in named if each not in there]
+        if missing:
+            raise InputError(
+                f"{file}: {len(missing)} of the {len(named)} videos it names are not under "
+                f"{directory}, for one {missing[0]}: download them, or take split=all"
+            )
+        subsets.update(dict.fromkeys(named, subset))
+    return subsets
+
+
+def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> list[str]:
+    """Where the lists may be."""
+    if lists is not None:
+        return [os.fspath(lists)]
+    directory = os.fspath(directory).rstrip("/")
+    places = [directory, f"{directory}/ucfTrainTestlist"]
+    if not storage.is_remote(directory):
+        places.append(os.path.join(os.path.dirname(os.path.abspath(directory)), "ucfTrainTestlist"))
+    elif directory.count("/") > 2:  # else it is a bucket
+        places.append(f"{directory.rsplit('/', 1)[0]}/ucfTrainTestlist")
+    return places
+
+
+def _find(name: str, directory, lists) -> str | None:
+    """The first place's file of that name."""
+    for place in _places(directory, lists):
+        file = os.path.join(storage.register(place), name)
+        if tf.io.gfile.exists(file):
+            return file
+    return None
+
+
+def _lines(file: str) -> list[str]:
+    """The lines of a text file that are not empty, without blanks around them."""
+    try:
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            text = opened.read().decode(errors="surrogateescape")
+    except tf.errors.OpError as error:
+        raise InputError(f"{file}: cannot be read ({reason(error)})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,495 @@
+"""Folders of video files, decoded with PyAV: to be prepared, or to train on as they are.
+
+    for recording in recordings("videos"):
+        rate, frames = recording.read(recipe("center_crop", 64), None)
+        for frame in frames:                             # uint8 [64, 64, 3]
+            ...
+
+Frames come upright (phones write videos on their side, with a note which side is up), as RGB, and
+resized by one FFmpeg filter graph a file. A file is used whole or not at all: one that is damaged
+or ends before its time raises `UnreadableRecording`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import hashlib
+import itertools
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import av
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tgan_tf.data import storage
+from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
+from tgan_tf.errors import InputError, reason
+
+#: How the names of video files end, in small or capital letters.
+EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
+
+# Colours are averaged over the same area as brightness: by default swscale takes every second one.
+_CHROMA = "full_chroma_int+full_chroma_inp"
+
+# An encoder needs a few bytes to say that nothing changed; some decoders then show no frame.
+_SMALLEST_PACKET = 16
+
+
+def find(directory: str | os.PathLike) -> list[str]:
+    """All video files under a directory, as paths relative to it, sorted; hidden ones are not.
+
+    Raises:
+        InputError: there is no such directory, or no video file under it.
+    """
+    directory = storage.register(directory)
+    if not tf.io.gfile.isdir(directory):
+        raise InputError(f"{directory}: there is no such directory: give one of videos")
+    found = [
+        name
+        for name in storage.files(directory)
+        if name.lower().endswith(EXTENSIONS) and "/." not in f"/{name}"
+    ]
+    if not found:
+        raise InputError(f"{directory}: no videos ({', '.join(EXTENSIONS)}) under it")
+    return found
+
+
+def recordings(directory: str | os.PathLike, test_share: float = 0.0) -> list[Recording]:
+    """The video files under a directory, one recording each, named by their relative paths.
+
+    If every video lies in a folder, the first folder is its class. If every one lies in the folder
+    train or test, these are the subsets, and the folders below them the classes.
+
+    Args:
+        directory: local, or in an object store.
+        test_share: of the videos, at least 0 and below 1, that go to the subset "test". Which ones
+            follows from their names alone. Only where there are no folders train and test.
+
+    Raises:
+        InputError: as `find` raises it; or the share is out of range or of no use.
+    """
+    if not 0 <= test_share < 1:
+        raise InputError(f"test_share={test_share}: give a share from 0 up to, but not, 1")
+    directory = storage.register(directory)
+    names = find(directory)
+    folders = [name.split("/")[:-1] for name in names]
+    if all(folder and folder[0] in ("train", "test") for folder in folders):
+        if test_share:
+            raise InputError(
+                f"test_share={test_share}: the folders of {directory} say already which videos are "
+                "for the test: leave it out"
+            )
+        subsets = [folder.pop(0) for folder in folders]
+    else:
+        subsets = ["test" if _share(name) < test_share else "train" for name in names]
+    has_classes = all(folders)
+    return [
+        Recording(
+            name,
+            folder[0] if has_classes else None,
+            subset,
+            functools.partial(read, os.path.join(directory, name)),
+        )
+        for name, folder, subset in zip(names, folders, subsets)
+    ]
+
+
+def _share(name: str) -> float:
+    """A number from 0 to 1 that follows from the name, evenly spread over all names."""
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def read(path: str, recipe: Recipe, frame_rate: float | None) -> tuple[float, Iterator[np.ndarray]]:
+    """Reads a video file from its first frame to its last; see `Recording.read`.
+
+    One thread decodes, and one frame is in memory at a time. A file is cut short if, of the
+    duration that it states itself, more than a tenth of a second and more than twice the longest
+    pause between two of its frames is missing, or if it ends inside a packet. A GIF states none.
+
+    Args:
+        path: of the file, local or in an object store.
+        recipe: what becomes of a frame.
+        frame_rate: frames a second, by dropping and repeating frames; None for all as they are.
+
+    Returns:
+        The frame rate (of the file on average if none is given; 0 where unknown), and an iterator
+        of uint8 `recipe.frame_shape`.
+
+    Raises:
+        UnreadableRecording: the file is empty, no video, of an unknown codec, damaged or too short;
+            in part only found out as the iterator goes on.
+    """
+    container, stream = _open(path)
+    rate = frame_rate or float(stream.average_rate or 0)
+    return rate, _whole(container, stream, recipe, frame_rate)
+
+
+def _whole(container, stream, recipe, frame_rate) -> Iterator[np.ndarray]:
+    with container:
+        frames = _in_time(_decoded(container, stream), container.format.name == "avi")
+        yield from _converted(frames, recipe, frame_rate)
+
+
+def _open(path: str):
+    """Opens a file: the container, and its video stream."""
+    # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
+    try:
+        container = av.open(
+            tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else f"file:{path}",
+            metadata_errors="replace",
+        )
+    except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
+        raise UnreadableRecording(f"cannot be opened ({reason(error)})") from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
+    except av.FFmpegError as error:
+        empty = not tf.io.gfile.stat(path).length
+        raise UnreadableRecording(
+            "empty file" if empty else "not a video, or cut short where it says what it holds"
+        ) from error
+    stream = container.streams.best("video")
+    if stream is None:
+        container.close()
+        raise UnreadableRecording("no video stream")
+    if stream.codec_context is None:
+        container.close()
+        raise UnreadableRecording("unknown codec")
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def _packets(container, stream) -> Iterator[av.Packet]:
+    """The packets of the video, in the order of decoding; the last is empty."""
+    is_avi = container.format.name == "avi"
+    # An AVI or MP4 says how long each stream is, Matroska only how long the longest.
+    knows_stream = is_avi or stream.duration is not None
+    if is_avi:  # `duration` follows from the size of the file, too
+        promised = float(stream.frames * stream.time_base)
+    elif knows_stream:
+        promised = float(stream.duration * stream.time_base)
+    else:
+        promised = (container.duration or 0) / av.time_base
+    # A frame that is shown for longer is damage, which a frame rate would fill with frames.
+    longest = min(promised + 1, 3600) if promised > 0 else 3600
+    last, pause, end = None, 0.0, 0.0
+    try:
+        for packet in container.demux():
+            is_video = packet.stream.index == stream.index
+            times = [time for time in (packet.dts, packet.pts) if time is not None]
+            if times and (is_video or not knows_stream):
+                tick = float(packet.time_base)
+                until = max(times) + (packet.duration or 0)
+                end = max(end, until * tick)
+                if is_video:
+                    last = times[0] if last is None else last
+                    if (until - last) * tick > longest:
+                        raise UnreadableRecording(f"damaged: goes on for {end:.0f} seconds")
+                    pause, last = max(pause, (times[0] - last) * tick), times[0]
+            if packet.is_corrupt:  # the file ends inside it
+                raise UnreadableRecording(f"cut short after {end:.2f} seconds")
+            if is_video:
+                yield packet
+    except av.FFmpegError as error:
+        raise UnreadableRecording(f"damaged after {end:.2f} seconds") from error
+    if promised - end > max(0.1, 2 * pause):
+        raise UnreadableRecording(f"cut short after {end:.2f} of {promised:.2f} seconds")
+
+
+def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
+    """The frames that come out when a packet goes in; `number` of them came out before."""
+    try:
+        frames = packet.decode()
+    except av.FFmpegError as error:
+        raise UnreadableRecording(f"damaged after {number} frames") from error
+    # The decoder has painted over what it could not read.
+    for place, frame in enumerate(frames):
+        if frame.is_corrupt:
+            raise UnreadableRecording(f"damaged after {number + place} frames")
+    return frames
+
+
+def _decoded(container, stream) -> Iterator[av.VideoFrame]:
+    """The frames of the video, in the order they are shown."""
+    number = 0
+    for packet in _packets(container, stream):
+        for frame in _decode(packet, number):
+            yield frame
+            number += 1
+
+
+def _in_time(frames: Iterable[av.VideoFrame], is_avi: bool) -> Iterator[av.VideoFrame]:
+    """Frames with times from 0 that increase from one to the next; raises if there is none."""
+    start = last = None
+    for frame in frames:
+        # An AVI has no times of presentation, and FFmpeg's guesses are out of order where a packet
+        # holds several frames, as DivX and XviD write them.
+        time = frame.dts if is_avi else frame.pts
+        if last is None:
+            start = time = time or 0
+        elif time is None or time <= last:
+            time = last + 1
+        last, frame.pts = time, time - start
+        yield frame
+    if last is None:
+        raise UnreadableRecording("no frame in it")
+
+
+def _converted(
+    frames: Iterable[av.VideoFrame], recipe: Recipe, frame_rate: float | None
+) -> Iterator[np.ndarray]:
+    """Frames as uint8 `recipe.frame_shape`; without a frame rate, one each."""
+    rows, columns, _ = recipe.frame_shape
+    graph = form = None
+
+    def finished() -> Iterator[np.ndarray]:
+        while True:
+            try:
+                image = graph.pull().to_ndarray()
+            except (BlockingIOError, EOFError):
+                return
+            # Not by a filter, which would round the place to whole samples of colour.
+            top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+            yield image[top : top + rows, left : left + columns]
+
+    for frame in frames:
+        if (frame.width, frame.height, frame.format.name) != form:
+            if graph is not None:
+                graph.push(None)
+                yield from finished()
+            form = frame.width, frame.height, frame.format.name
+            graph = _graph(frame, recipe, frame_rate)
+        graph.push(frame)
+        yield from finished()
+    if graph is not None:
+        graph.push(None)
+        yield from finished()
+
+
+def _graph(frame: av.VideoFrame, recipe: Recipe, frame_rate: float | None) -> av.filter.Graph:
+    """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
+    graph = av.filter.Graph()
+    height, width = frame.height, frame.width
+    steps = [
+        graph.add_buffer(
+            width=width, height=height, format=frame.format.name, time_base=frame.time_base
+        )
+    ]
+    if frame_rate is not None:
+        steps.append(graph.add("fps", f"{frame_rate}"))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        # A pixel's place (x, y, 1) times the matrix is its place on the screen.
+        (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
+        if abs(xx) < abs(xy):
+            # Rows become columns; then, by the bits of dir, left becomes right and top bottom.
+            steps.append(graph.add("transpose", f"dir={(yx < 0) + 2 * (xy < 0)}"))
+            height, width = width, height
+        else:
+            if xx < 0:
+                steps.append(graph.add("hflip"))
+            if yy < 0:
+                steps.append(graph.add("vflip"))
+    to_height, to_width = recipe.resized(height, width)
+    becomes_smaller = to_height <= height and to_width <= width
+    flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
+    # Threads cost more here than they win: a frame is small, and files are read side by side.
+    steps.append(graph.add("scale", f"{to_width}:{to_height}:flags={flags}:threads=1"))
+    steps += [graph.add("format", "rgb24"), graph.add("buffersink")]
+    try:
+        graph.link_nodes(*steps).configure()
+    except av.FFmpegError as error:
+        raise UnreadableRecording(
+            f"frames of {width} x {height} cannot become {to_width} x {to_height}"
+        ) from error
+    return graph
+
+
+class VideoFiles:
+    """Video files to train on as they are; implements `tgan_tf.data.windows.Videos`.
+
+    All files are indexed at first, which reads but hardly decodes them. Each window is decoded
+    from the keyframe before it: prepare the videos if that is too slow.
+
+    Args:
+        path: the directory, local or in an object store.
+        recordings: of the files under it, as `recordings` lists them.
+        recipe: what becomes of a frame.
+        classes: names of the classes, in the order of their numbers; None where there are none.
+
+    Raises:
+        InputError: no file can be read, or one is of another class.
+
+    Example:
+        >>> videos = VideoFiles("clips", recordings("clips"), recipe("center_crop", 64))
+        >>> Windows(videos).clip(0).shape
+        TensorShape([16, 64, 64, 3])
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        recordings: Sequence[Recording],
+        recipe: Recipe,
+        classes: Sequence[str] | None = None,
+    ):
+        self.path = storage.register(path)
+        self.frame_shape = recipe.frame_shape
+        self.classes = classes
+        for recording in recordings:
+            if classes is not None and recording.category not in classes:
+                raise InputError(
+                    f"{os.path.join(self.path, recording.name)}: is of class "
+                    f"{recording.category!r}, which is none of the {len(classes)} classes: "
+                    "remove it, or mend the list of classes"
+                )
+
+        def index(recording: Recording) -> _Index | UnreadableRecording:
+            try:
+                return _index(os.path.join(self.path, recording.name))
+            except UnreadableRecording as error:
+                return error
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(index, recordings)
+            # No bar where stderr is no terminal.
+            bar = tqdm(found, "reading the index", len(recordings), unit=" videos", disable=None)
+            indexed = list(zip(recordings, bar))
+        faults = [
+            f"{os.path.join(self.path, recording.name)}: left out: {index}"
+            for recording, index in indexed
+            if isinstance(index, UnreadableRecording)
+        ]
+        if len(faults) == len(indexed):
+            raise InputError(
+                f"{self.path}: none of the {len(indexed)} videos can be read, for one {faults[0]}"
+                if faults
+                else f"{self.path}: no videos to read"
+            )
+        for fault in faults[:5]:
+            warnings.warn(fault, stacklevel=2)
+        if len(faults) > 5:
+            warnings.warn(f"{self.path}: {len(faults) - 5} more are left out", stacklevel=2)
+        indexed = [pair for pair in indexed if isinstance(pair[1], _Index)]
+        self.names = [recording.name for recording, _ in indexed]
+        self.lengths = np.array([index.length for _, index in indexed], np.int64)
+        self.labels = (
+            None
+            if classes is None
+            else np.array([classes.index(recording.category) for recording, _ in indexed], np.int32)
+        )
+        self._recipe = recipe
+        self._indices = [index for _, index in indexed]
+
+    def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
+        """Reads a window; see `tgan_tf.data.windows.Videos`."""
+
+        def window(video: np.int64, first: np.int64) -> np.ndarray:
+            wanted = range(first, first + (frames - 1) * stride + 1, stride)
+            path = os.path.join(self.path, self.names[video])
+            try:
+                return _window(path, self._recipe, self._indices[video], wanted)
+            except UnreadableRecording as error:
+                raise InputError(
+                    f"{path}: {error}: remove it, or prepare the videos with "
+                    "experiments/prepare_data.py, which leaves such files out"
+                ) from error
+
+        # Not stateful: the same arguments read the same window, in any order and thread.
+        clip = tf.numpy_function(window, [video, first], tf.uint8, stateful=False)
+        return tf.ensure_shape(clip, [frames, *self.frame_shape])
+
+
+class _Index(NamedTuple):
+    """Where the frames of a file are.
+
+    Attributes:
+        length: frames in the file.
+        times: int64 [length], when each is shown, in ticks of the stream.
+        keyframes: numbers of frames from which decoding can begin, ascending; none if the times
+            do not tell frames apart.
+    """
+
+    length: int
+    times: np.ndarray
+    keyframes: list[int]
+
+
+def _index(path: str) -> _Index:
+    """Finds the frames of a file; decodes all of them only where their number is in doubt."""
+    container, stream = _open(path)
+    times, keys, smallest, first = [], [], math.inf, None
+    with container:
+        is_vp8 = stream.codec_context.name == "vp8"
+        for packet in _packets(container, stream):
+            if first is None:
+                first = next(iter(_decode(packet, 0)), None)
+            if packet.size and not packet.is_discard:
+                times.append(packet.pts)
+                smallest = min(smallest, packet.size)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+    if first is None:
+        raise UnreadableRecording("no frame in it")
+    in_order = first.pts in times and None not in times and len(set(times)) == len(times)
+    if in_order and not is_vp8 and smallest >= _SMALLEST_PACKET:
+        # What is shown before the first frame refers to what was cut off, and is not decoded.
+        times = sorted(time for time in times if time >= first.pts)
+    else:
+        container, stream = _open(path)
+        with container:
+            times = [frame.pts for frame in _decoded(container, stream)]
+        in_order = None not in times and all(one < other for one, other in zip(times, times[1:]))
+    numbers = {time: number for number, time in enumerate(times)} if in_order else {}
+    return _Index(
+        len(times),
+        np.array(times if in_order else [], np.int64),
+        sorted(numbers[key] for key in keys if key in numbers),
+    )
+
+
+def _window(path: str, recipe: Recipe, index: _Index, wanted: range) -> np.ndarray:
+    """Decodes the frames of these numbers, uint8 [len(wanted), *recipe.frame_shape]."""
+    place = bisect.bisect(index.keyframes, wanted[0])
+    keyframe = index.keyframes[place - 1] if place else 0
+    # From the beginning, too, where the file does not go on after the keyframe as it should.
+    for start in dict.fromkeys((keyframe, 0)):
+        frames = _converted(_chosen(path, index, start, wanted), recipe, None)
+        try:
+            clip = list(itertools.islice(frames, len(wanted)))
+        except UnreadableRecording:
+            if not start:
+                raise
+            continue
+        if len(clip) == len(wanted):
+            return np.stack(clip)
+    raise UnreadableRecording(f"has fewer than {wanted[-1] + 1} frames")
+
+
+def _chosen(path: str, index: _Index, start: int, wanted: range) -> Iterator[av.VideoFrame]:
+    """Frames of the wanted numbers, decoded from the keyframe `start`; none if one is missing."""
+    container, stream = _open(path)
+    with container:
+        if start:
+            try:
+                container.seek(int(index.times[start]), stream=stream)
+            except av.FFmpegError:
+                return
+        number = start
+        for frame in _decoded(container, stream):
+            # From the beginning on it is enough to count; after a seek, times tell where it led.
+            if start:
+                if number == start and frame.pts is not None and frame.pts < index.times[start]:
+                    continue
+                if number == index.length or frame.pts != index.times[number]:
+                    return
+            if number in wanted:
+                yield frame
+            number += 1

@@ -1,0 +1,186 @@
+"""From videos to clips: a random window of frames, a crop, a mirror image.
+
+A source of videos reads frames by their numbers; `Windows` chooses which. As in the reference
+(`datasets/ucf_dataset.py` of pfnet-research/tgan) a clip is T successive frames of a video from a
+random first one, its columns 10 to 73 of 85 or, in the augmented variant, a crop from anywhere,
+mirrored half of the time. With the default arguments and UCF-101 a clip is uint8 [16, 64, 64, 3].
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+
+CROPS = ("center", "random")
+
+
+class Videos(Protocol):
+    """Videos of one frame size, read window by window.
+
+    Attributes:
+        path: where they come from, as the user gave it, for messages.
+        names: of the videos, each another.
+        lengths: int64 [videos], frames of each, at least 1.
+        frame_shape: (rows, columns, channels) of a frame.
+        labels: int32 [videos], numbers of classes; None where there are no classes.
+        classes: names of the classes; None where there are none.
+    """
+
+    path: str
+    names: Sequence[str]
+    lengths: np.ndarray
+    frame_shape: tuple[int, int, int]
+    labels: np.ndarray | None
+    classes: Sequence[str] | None
+
+    def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
+        """Reads a window inside `tf.data.Dataset.map`, from several threads at a time.
+
+        Args:
+            video: int64 scalar, the number of the video.
+            first: int64 scalar, the number of the window's first frame.
+            frames: frames in the window, T.
+            stride: frames from one to the next; the last is `first + (frames - 1) * stride`.
+
+        Returns:
+            uint8 [T, *frame_shape].
+
+        Raises:
+            tf.errors.OpError: the data are damaged; the message is for the user: path and remedy.
+        """
+
+
+class Windows:
+    """Clips cut out of videos: a `Source` of `tgan_tf.data.batches`.
+
+    Clip n is of video n modulo `num_clips`; its first frame, crop and mirroring are chosen by the
+    seed and n. A later epoch, which goes on counting, so shows the same videos through other
+    windows. Videos shorter than a window are left out, with a warning. Unlike in the reference's
+    code the last window and the last crop are chosen as often as any other.
+
+    Args:
+        videos: what is cut.
+        frames: frames of a clip T, at least 1.
+        size: rows and columns of a clip, at most those of the videos' frames.
+        stride: frames of the video from one frame of the clip to the next, at least 1.
+        crop: "center", or "random": anywhere in the frame.
+        mirror: half of the clips, chosen at random, have left and right exchanged.
+        seed: another seed gives other windows.
+
+    Attributes:
+        clip_shape: (T, size, size, channels).
+        num_clips: the number of videos that are long enough.
+        classes: names of the classes; None where the videos have none.
+
+    Raises:
+        InputError: an argument is out of range, or all videos are too short.
+
+    Example:
+        >>> Windows(TFRecordVideos("ucf101"), crop="random", mirror=True).clip(0).shape
+        TensorShape([16, 64, 64, 3])
+    """
+
+    def __init__(
+        self,
+        videos: Videos,
+        frames: int = 16,
+        size: int = 64,
+        stride: int = 1,
+        crop: str = "center",
+        mirror: bool = False,
+        seed: int = 0,
+    ):
+        for name, value in (("frames", frames), ("size", size), ("stride", stride)):
+            if value < 1:
+                raise InputError(f"{name}={value}: give a whole number of at least 1")
+        if crop not in CROPS:
+            raise InputError(f"crop={crop!r}: give one of {', '.join(CROPS)}")
+        rows, columns, channels = videos.frame_shape
+        if size > min(rows, columns):
+            raise InputError(
+                f"size={size}: the frames of {videos.path} have {rows} rows and {columns} columns: "
+                f"give {min(rows, columns)} or less"
+            )
+        span = (frames - 1) * stride + 1
+        window = f"frames={frames}" + (f", stride={stride}" if stride > 1 else "")
+        long_enough = np.flatnonzero(videos.lengths >= span)
+        if not len(long_enough):
+            raise InputError(
+                f"{window}: a clip spans {span} frames, the longest video of {videos.path} has "
+                f"{max(videos.lengths)} frames: give fewer"
+            )
+        left_out = len(videos.lengths) - len(long_enough)
+        if left_out:
+            warnings.warn(
+                f"{videos.path}: {left_out} of {len(videos.lengths)} videos have fewer than the "
+                f"{span} frames of a clip ({window}) and are left out",
+                stacklevel=2,
+            )
+        self.videos = videos
+        self.frames = frames
+        self.size = size
+        self.stride = stride
+        self.crop = crop
+        self.mirror = mirror
+        self.seed = seed
+        self.clip_shape = (frames, size, size, channels)
+        self.num_clips = len(long_enough)
+        self.classes = videos.classes
+        # tf.data runs on the CPU: a table on a GPU would be copied back for every clip.
+        with tf.device("CPU:0"):
+            self._numbers = tf.constant(long_enough, tf.int64)
+            self._first_frames = tf.constant(videos.lengths[long_enough] - span + 1, tf.int64)
+            if videos.labels is not None:
+                self._labels = tf.constant(videos.labels[long_enough], tf.int32)
+
+    def clip(self, number: int | tf.Tensor) -> tf.Tensor:
+        """Reads one clip.
+
+        Args:
+            number: int64 scalar, at least 0.
+
+        Returns:
+            uint8 [T, size, size, channels].
+        """
+        number = tf.cast(number, tf.int64)
+        place = number % self.num_clips
+        # Philox by name: "auto_select" would choose other windows on other hardware. In float64,
+        # since a float32 below 1 times a large number may round up to that number.
+        draws = tf.random.stateless_uniform(
+            [4],
+            seed=tf.stack([tf.constant(self.seed, tf.int64), number]),
+            dtype=tf.float64,
+            alg="philox",
+        )
+
+        def choose(draw: int, choices: int | tf.Tensor) -> tf.Tensor:
+            return tf.cast(draws[draw] * tf.cast(choices, tf.float64), tf.int64)
+
+        first = choose(0, tf.gather(self._first_frames, place))
+        clip = self.videos.read(tf.gather(self._numbers, place), first, self.frames, self.stride)
+        rows, columns, channels = self.videos.frame_shape
+        if self.crop == "random":
+            top, left = choose(1, rows - self.size + 1), choose(2, columns - self.size + 1)
+        else:
+            top, left = (rows - self.size) // 2, (columns - self.size) // 2
+        clip = tf.slice(clip, [0, top, left, 0], [self.frames, self.size, self.size, channels])
+        if self.mirror:
+            clip = tf.where(draws[3] < 0.5, clip, tf.reverse(clip, [2]))
+        return clip
+
+    def label(self, number: int | tf.Tensor) -> tf.Tensor:
+        """The class of a clip, of videos that have classes.
+
+        Args:
+            number: int64 scalar, at least 0.
+
+        Returns:
+            int32 scalar, a place in `classes`.
+        """
+        return tf.gather(self._labels, tf.cast(number, tf.int64) % self.num_clips)
