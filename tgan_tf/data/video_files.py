@@ -179,20 +179,22 @@ def _packets(container, stream) -> Iterator[av.Packet]:
         promised = (container.duration or 0) / av.time_base
     # A frame that is shown for longer is damage, which a frame rate would fill with frames.
     longest = min(promised + 1, 3600) if promised > 0 else 3600
+    ticks = {each.index: float(each.time_base or 0) for each in container.streams}
     last, pause, end = None, 0.0, 0.0
     try:
         for packet in container.demux():
-            is_video = packet.stream.index == stream.index
-            times = [time for time in (packet.dts, packet.pts) if time is not None]
-            if times and (is_video or not knows_stream):
-                tick = float(packet.time_base)
-                until = max(times) + (packet.duration or 0)
-                end = max(end, until * tick)
+            index = packet.stream.index
+            is_video = index == stream.index
+            pts = packet.pts
+            time = pts if packet.dts is None else packet.dts
+            if time is not None and (is_video or not knows_stream):
+                until = max(time, time if pts is None else pts) + (packet.duration or 0)
+                end = max(end, until * ticks[index])
                 if is_video:
-                    last = times[0] if last is None else last
-                    if (until - last) * tick > longest:
+                    last = time if last is None else last
+                    if (until - last) * ticks[index] > longest:
                         raise UnreadableRecording(f"damaged: goes on for {end:.0f} seconds")
-                    pause, last = max(pause, (times[0] - last) * tick), times[0]
+                    pause, last = max(pause, (time - last) * ticks[index]), time
             if packet.is_corrupt:  # the file ends inside it
                 raise UnreadableRecording(f"cut short after {end:.2f} seconds")
             if is_video:
@@ -249,15 +251,18 @@ def _converted(
     rows, columns, _ = recipe.frame_shape
     graph = form = None
 
+    def pulled() -> np.ndarray:
+        image = graph.pull().to_ndarray()
+        # Not by a filter, which would round the place to whole samples of colour.
+        top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+        return image[top : top + rows, left : left + columns]
+
     def finished() -> Iterator[np.ndarray]:
         while True:
             try:
-                image = graph.pull().to_ndarray()
+                yield pulled()
             except (BlockingIOError, EOFError):
                 return
-            # Not by a filter, which would round the place to whole samples of colour.
-            top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-            yield image[top : top + rows, left : left + columns]
 
     for frame in frames:
         if (frame.width, frame.height, frame.format.name) != form:
@@ -267,7 +272,10 @@ def _converted(
             form = frame.width, frame.height, frame.format.name
             graph = _graph(frame, recipe, frame_rate)
         graph.push(frame)
-        yield from finished()
+        if frame_rate is None:  # one comes out for each; to find that no other does takes time
+            yield pulled()
+        else:
+            yield from finished()
     if graph is not None:
         graph.push(None)
         yield from finished()
@@ -302,7 +310,10 @@ def _graph(frame: av.VideoFrame, recipe: Recipe, frame_rate: float | None) -> av
     flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
     # Threads cost more here than they win: a frame is small, and files are read side by side.
     steps.append(graph.add("scale", f"{to_width}:{to_height}:flags={flags}:threads=1"))
-    steps += [graph.add("format", "rgb24"), graph.add("buffersink")]
+    # Scaling into planes takes FFmpeg two thirds of the time; without scaling, its conversion of
+    # yuv420p into planes spoils the last columns of a width that does not divide by 16.
+    form = "rgb24" if (to_height, to_width) == (height, width) else "gbrp"
+    steps += [graph.add("format", form), graph.add("buffersink")]
     try:
         graph.link_nodes(*steps).configure()
     except av.FFmpegError as error:
