@@ -94,6 +94,8 @@ def main(_) -> None:
     }
     with tempfile.TemporaryDirectory() as scratch:
         results["preparing"], results["seconds"]["pyav"] = measure_preparing(counts, files, scratch)
+        # The pools' semaphores go with them, or would outlive the program.
+        gc.collect()
         prepared = TFRecordVideos(f"{scratch}/{counts[-1]}-0")
         results["seconds"] |= measure_reading(
             {
