@@ -29,9 +29,10 @@ def define_videos(required: bool = False) -> None:
     flags.DEFINE_string(
         "data_path",
         None,
-        "Directory of TFRecords (prepare_data.py), of UCF-101 or of any videos (.mp4, .avi, .mov, "
-        ".mkv, .webm, .gif; one folder a class); the reference's UCF-101 as .h5; "
-        "mnist_test_seq.npy; a .txt list of Golf scenes. Local, gs:// or s3://."
+        "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif; one folder a "
+        "class); the reference's UCF-101 as .h5; a .txt list of Golf scenes"
+        + ("" if required else "; a directory of prepare_data.py's TFRecords; mnist_test_seq.npy")
+        + ". Local, gs:// or s3://."
         + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
         required=required,
     )

@@ -49,10 +49,8 @@ def main(_) -> None:
     if corpus is None:
         print("Moving MNIST: clips of bouncing digits without end")
     else:
-        print(
-            f"{corpus.path}: {corpus.kind}, of {' and '.join(corpus.subsets)} the "
-            f"{FLAGS.subset} videos"
-        )
+        subsets = ", ".join(corpus.subsets)
+        print(f"{corpus.path}: {corpus.kind}, subset {FLAGS.subset} of {subsets}")
         print("\n".join(described(source)))
     rows, columns = source.clip_shape[1:3]
     print(
@@ -77,7 +75,8 @@ def described(source: Windows) -> list[str]:
         return [*lines, "Classes: none"]
     counts = Counter({name: 0 for name in videos.classes})
     counts.update(videos.classes[label] for label in videos.labels)
-    lines.append(f"Classes: {len(counts)}, with {min(counts.values())} videos or more")
+    fewest, most = min(counts.values()), max(counts.values())
+    lines.append(f"Classes: {len(counts)}, of {fewest} to {most} videos")
     lines += [f"    {count:6d}  {name}" for name, count in counts.most_common(SHOWN_CLASSES)]
     if len(counts) > SHOWN_CLASSES:
         lines.append(f"    and {len(counts) - SHOWN_CLASSES} more")
