@@ -94,19 +94,23 @@ def test_a_half_written_checkpoint_is_not_seen(tgan, tmp_path):
     assert checkpoints.steps(tmp_path) == [1]
 
 
-def test_the_generator_alone_is_restored_at_a_step(tgan, tmp_path):
+@pytest.mark.parametrize("names", [["generator"], ["critic"], ["generator", "critic"]])
+def test_some_of_the_networks_are_restored_at_a_step(tgan, tmp_path, names):
     for step, value in ((1, 0.1), (2, 0.2)):
         set_weights(tgan, value)
         checkpoints.save(tgan, tmp_path, step)
-    generator = make_tgan(seed=3).generator
-    assert checkpoints.restore_generator(generator, tmp_path, step=1) == 1
-    np.testing.assert_array_equal(generator.variables[0], np.float32(0.1))
-    assert checkpoints.restore_generator(generator, tmp_path) == 2
+    other = make_tgan(seed=3)
+    networks = {name: getattr(other, name) for name in names}
+    assert checkpoints.restore_networks(tmp_path, 1, **networks) == 1
+    for network in networks.values():
+        for value in weights(network).values():
+            np.testing.assert_array_equal(value, np.float32(0.1))
+    assert checkpoints.restore_networks(tmp_path, **networks) == 2
 
 
 def test_a_step_that_is_not_there_is_refused_with_those_that_are(tgan, tmp_path):
     with pytest.raises(InputError, match="no checkpoint there"):
-        checkpoints.restore_generator(tgan.generator, tmp_path)
+        checkpoints.restore_networks(tmp_path, generator=tgan.generator)
     checkpoints.save(tgan, tmp_path, 4)
     with pytest.raises(InputError, match=r"no checkpoint of step 5: there are \[4\]"):
-        checkpoints.restore_generator(tgan.generator, tmp_path, step=5)
+        checkpoints.restore_networks(tmp_path, 5, generator=tgan.generator)

@@ -8,7 +8,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+import tensorflow as tf
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, save_run
 
 from tgan_tf import checkpoints, runs
 from tgan_tf.errors import InputError
@@ -16,20 +17,25 @@ from tgan_tf.errors import InputError
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with checkpoints of the steps 5 and 10, and the generator's weights at each."""
+    """A run with checkpoints of the steps 5 and 10, and the networks' weights at each."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    tgan = make_tgan()
-    generator = tgan.generator
+    tgan = save_run(run_dir)
     weights = {}
     for step in (5, 10):
-        # Scales and running averages too are none of those of a new generator.
+        # Scales and running averages too are none of those of new networks.
         rng = np.random.default_rng(step)
-        weights[step] = [w + rng.uniform(0.1, 0.3, w.shape) for w in generator.get_weights()]
-        generator.set_weights(weights[step])
-        checkpoints.save(tgan, run_dir / "checkpoints", step)
-    model = {"generator": keras.saving.serialize_keras_object(generator)}
-    (run_dir / "model.json").write_text(json.dumps(model))
+        weights[step] = []
+        for network in (tgan.generator, tgan.critic):
+            moved = [w + rng.uniform(0.1, 0.3, w.shape) for w in network.get_weights()]
+            network.set_weights(moved)
+            weights[step].append(moved)
+        checkpoints.save(tgan, run_dir / "checkpoints", step, keep=2)
     return run_dir, weights
+
+
+def assert_weights(network, weights):
+    for loaded, weight in zip(network.get_weights(), weights):
+        np.testing.assert_array_equal(loaded, weight.astype(np.float32))
 
 
 @pytest.fixture
@@ -44,8 +50,7 @@ class TestLoadGenerator:
         run_dir, weights = run
         generator, loaded = runs.load_generator(run_dir, asked)
         assert loaded == step
-        for loaded_weight, weight in zip(generator.get_weights(), weights[step]):
-            np.testing.assert_array_equal(loaded_weight, weight.astype(np.float32))
+        assert_weights(generator, weights[step][0])
 
     def test_has_the_configuration_of_the_run(self, run):
         generator, _ = runs.load_generator(run[0])
@@ -120,6 +125,32 @@ class TestLoadGenerator:
         for part in parts:
             assert part in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestLoadNetworks:
+    @pytest.mark.parametrize(("asked", "step"), [(None, 10), (5, 5)])
+    def test_have_the_weights_of_the_checkpoint(self, run, asked, step):
+        run_dir, weights = run
+        generator, critic, loaded = runs.load_networks(run_dir, asked)
+        assert loaded == step
+        assert_weights(generator, weights[step][0])
+        assert_weights(critic, weights[step][1])
+
+    def test_can_be_called_though_the_constraints_have_no_optimizer(self, run):
+        generator, critic, _ = runs.load_networks(run[0])
+        # Under tf.function, as they are called to evaluate.
+        score = tf.function(lambda clips: critic(clips, training=False))
+        assert score(real_clips(2)).shape == (2, 1)
+        assert score(next(runs.generate(generator, runs.latents(0, 3, Z0_DIM)))).shape == (3, 1)
+
+    def test_refuse_a_model_json_without_a_critic(self, damaged_run):
+        path = damaged_run / "model.json"
+        model = json.loads(path.read_text())
+        del model["critic"]
+        path.write_text(json.dumps(model))
+        with pytest.raises(InputError, match=r"model\.json: damaged, it describes no critic"):
+            runs.load_networks(damaged_run)
+        runs.load_generator(damaged_run)
 
 
 def philox(seed: int, number: int, count: int) -> list[int]:

@@ -1,8 +1,11 @@
 """A TGAN small enough to train within a test."""
 
+import json
+
 import keras
 import numpy as np
 
+from tgan_tf import __version__, checkpoints
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.models import Critic, VideoGenerator
 from tgan_tf.tgan import TGAN, rmsprop
@@ -25,6 +28,20 @@ def make_tgan(seed=0, interval=2, **compile_arguments):
     tgan = TGAN(generator, critic, seed)
     arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
     tgan.compile(**{**arguments, **compile_arguments})
+    return tgan
+
+
+def save_run(run_dir, step=3, **make_arguments):
+    """A run directory as train.py leaves it, with one checkpoint; gives the TGAN that is in it."""
+    tgan = make_tgan(**make_arguments)
+    checkpoints.save(tgan, run_dir / "checkpoints", step)
+    model = {
+        "tgan_tf": __version__,
+        "generator": keras.saving.serialize_keras_object(tgan.generator),
+        "critic": keras.saving.serialize_keras_object(tgan.critic),
+    }
+    (run_dir / "model.json").write_text(json.dumps(model, indent=2))
+    (run_dir / "flags.cfg").write_text("")
     return tgan
 
 

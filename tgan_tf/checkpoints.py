@@ -1,7 +1,7 @@
 """Checkpoints of a training run: `checkpoints/step-N/`, whole or not there.
 
 A checkpoint is written into a hidden directory beside the others, which is then renamed. One that
-was damaged afterwards is passed over when training resumes or a generator is loaded.
+was damaged afterwards is passed over when training resumes or networks are loaded.
 """
 
 from __future__ import annotations
@@ -79,13 +79,14 @@ def restore(tgan: tf.Module, directory: str | Path) -> int | None:
     return _restore(tf.train.Checkpoint(tgan=tgan), directory, steps(directory))
 
 
-def restore_generator(generator: tf.Module, directory: str | Path, step: int | None = None) -> int:
-    """Loads a run's generator alone.
+def restore_networks(directory: str | Path, step: int | None = None, **networks: tf.Module) -> int:
+    """Loads some of a run's networks, without optimisers.
 
     Args:
-        generator: a `VideoGenerator` of the run's configuration.
         directory: where the run's checkpoints are.
         step: the checkpoint to load; None for the newest sound one.
+        **networks: of the run's configuration: `generator`, a `VideoGenerator`, and `critic`, a
+            `Critic`, or one of them.
 
     Returns:
         The step of the checkpoint.
@@ -98,7 +99,7 @@ def restore_generator(generator: tf.Module, directory: str | Path, step: int | N
         raise InputError(f"{directory}: no checkpoint there: train the run first (train.py)")
     if step is not None and step not in found:
         raise InputError(f"{directory}: no checkpoint of step {step}: there are {found}")
-    checkpoint = tf.train.Checkpoint(tgan=tf.train.Checkpoint(generator=generator))
+    checkpoint = tf.train.Checkpoint(tgan=tf.train.Checkpoint(**networks))
     return _restore(checkpoint, directory, found if step is None else [step])
 
 

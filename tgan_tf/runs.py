@@ -1,4 +1,4 @@
-"""A training run's directory opened: its trained generator, and the clips that it makes of a seed.
+"""A training run's directory opened: its trained networks, and the clips that it makes of a seed.
 
     generator, step = load_generator("runs/moving_mnist")
     z0 = latents(seed=0, count=12, z0_dim=generator.z0_dim)    # float32 [12, 100]
@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tgan_tf import checkpoints
 from tgan_tf.errors import InputError
-from tgan_tf.models import VideoGenerator
+from tgan_tf.models import Critic, VideoGenerator
 
 BATCH_SIZE = 8
 """Clips that are made at once. On a CPU larger batches are no faster, only larger."""
@@ -42,17 +42,30 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[VideoG
         InputError: `run_dir` is no run directory, its model.json is damaged, or it has no sound
             checkpoint (of that step).
     """
-    run_dir = Path(run_dir)
-    if not run_dir.is_dir():
-        reason = "not a directory" if run_dir.exists() else "no such directory"
-        raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
-    path = run_dir / "model.json"
-    if not path.exists():
-        raise InputError(
-            f"{run_dir}: no run directory, it has no model.json: give the --run_dir of a training"
-        )
-    generator = _generator(path)
-    return generator, checkpoints.restore_generator(generator, run_dir / "checkpoints", step)
+    networks, step = _load(run_dir, step, generator=VideoGenerator)
+    return networks["generator"], step
+
+
+def load_networks(
+    run_dir: str | Path, step: int | None = None
+) -> tuple[VideoGenerator, Critic, int]:
+    """The generator and the critic of a run, with the weights of one of its checkpoints.
+
+    The critic is there to be called, with `training=False`: its constraints may follow an
+    optimiser, and it has none.
+
+    Args:
+        run_dir: as of `load_generator`.
+        step: as of `load_generator`.
+
+    Returns:
+        The generator, the critic, and the training step of their weights.
+
+    Raises:
+        InputError: as `load_generator`.
+    """
+    networks, step = _load(run_dir, step, generator=VideoGenerator, critic=Critic)
+    return networks["generator"], networks["critic"], step
 
 
 def latents(seed: int, count: int, z0_dim: int) -> np.ndarray:
@@ -103,19 +116,36 @@ def generate(generator: VideoGenerator, z0: np.ndarray) -> Iterator[np.ndarray]:
         yield make(np.pad(part, [(0, missing), (0, 0)])).numpy()[: len(part)]
 
 
-def _generator(path: Path) -> VideoGenerator:
-    """The generator of a run's model.json, untrained."""
+def _load(
+    run_dir: str | Path, step: int | None, **classes: type[keras.Model]
+) -> tuple[dict[str, keras.Model], int]:
+    """Networks of a run by their names, given their classes, and the training step."""
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        reason = "not a directory" if run_dir.exists() else "no such directory"
+        raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
+    path = run_dir / "model.json"
+    if not path.exists():
+        raise InputError(
+            f"{run_dir}: no run directory, it has no model.json: give the --run_dir of a training"
+        )
+    networks = {name: _network(path, name, kind) for name, kind in classes.items()}
+    return networks, checkpoints.restore_networks(run_dir / "checkpoints", step, **networks)
+
+
+def _network(path: Path, name: str, kind: type[keras.Model]) -> keras.Model:
+    """A network of a run's model.json, untrained."""
     try:
-        generator = keras.saving.deserialize_keras_object(json.loads(path.read_text())["generator"])
-        if not isinstance(generator, VideoGenerator):
-            raise TypeError(f"a {type(generator).__name__} instead of a VideoGenerator")
+        network = keras.saving.deserialize_keras_object(json.loads(path.read_text())[name])
+        if not isinstance(network, kind):
+            raise TypeError(f"a {type(network).__name__} instead of a {kind.__name__}")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
     except Exception as error:  # Whatever Keras raises for a configuration that makes no sense.
         # The last line, since Keras begins with the whole configuration and ends with the cause.
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
         raise InputError(
-            f"{path}: damaged, it describes no generator ({reason}): restore it from a copy, or "
+            f"{path}: damaged, it describes no {name} ({reason}): restore it from a copy, or "
             f"write it anew by train.py --flagfile={path.parent / 'flags.cfg'}"
         ) from error
-    return generator
+    return network

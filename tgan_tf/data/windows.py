@@ -1,4 +1,4 @@
-"""From videos to clips: a random window of frames, a crop, a mirror image.
+"""From videos to clips: a window of frames, a crop, a mirror image.
 
 A source of videos reads frames by their numbers; `Windows` chooses which. As in the reference
 (`datasets/ucf_dataset.py` of pfnet-research/tgan) a clip is T successive frames of a video from a
@@ -18,6 +18,7 @@ import tensorflow as tf
 from tgan_tf.errors import InputError
 
 CROPS = ("center", "random")
+WINDOWS = ("random", "first", "center", "all")
 
 
 class Videos(Protocol):
@@ -59,10 +60,14 @@ class Videos(Protocol):
 class Windows:
     """Clips cut out of videos: a `Source` of `tgan_tf.data.batches`.
 
-    Clip n is of video n modulo `num_clips`; its first frame, crop and mirroring are chosen by the
-    seed and n. A later epoch, which goes on counting, so shows the same videos through other
-    windows. Videos shorter than a window are left out, with a warning. Unlike in the reference's
-    code the last window and the last crop are chosen as often as any other.
+    Clip n is of video n modulo `num_clips`; its first frame, crop and mirroring, where they are
+    random, are chosen by the seed and n. A later epoch, which goes on counting, so shows the same
+    videos through other windows. Videos shorter than a window are left out, with a warning. Unlike
+    in the reference's code the last window and the last crop are chosen as often as any other.
+
+    To evaluate, published protocols differ in the window: "all" makes every window of a video, one
+    behind the other, a clip of its own: first all of the first video, from its first frame on.
+    Frames at the end that fill no window are left out.
 
     Args:
         videos: what is cut.
@@ -72,10 +77,11 @@ class Windows:
         crop: "center", or "random": anywhere in the frame.
         mirror: half of the clips, chosen at random, have left and right exchanged.
         seed: another seed gives other windows.
+        window: which frames of a video: "random", "first", "center", or "all".
 
     Attributes:
         clip_shape: (T, size, size, channels).
-        num_clips: the number of videos that are long enough.
+        num_clips: the number of videos that are long enough; with window "all", of their windows.
         classes: names of the classes; None where the videos have none.
 
     Raises:
@@ -95,12 +101,15 @@ class Windows:
         crop: str = "center",
         mirror: bool = False,
         seed: int = 0,
+        window: str = "random",
     ):
         for name, value in (("frames", frames), ("size", size), ("stride", stride)):
             if value < 1:
                 raise InputError(f"{name}={value}: give a whole number of at least 1")
         if crop not in CROPS:
             raise InputError(f"crop={crop!r}: give one of {', '.join(CROPS)}")
+        if window not in WINDOWS:
+            raise InputError(f"window={window!r}: give one of {', '.join(WINDOWS)}")
         rows, columns, channels = videos.frame_shape
         if size > min(rows, columns):
             raise InputError(
@@ -108,18 +117,18 @@ class Windows:
                 f"give {min(rows, columns)} or less"
             )
         span = (frames - 1) * stride + 1
-        window = f"frames={frames}" + (f", stride={stride}" if stride > 1 else "")
+        wanted = f"frames={frames}" + (f", stride={stride}" if stride > 1 else "")
         long_enough = np.flatnonzero(videos.lengths >= span)
         if not len(long_enough):
             raise InputError(
-                f"{window}: a clip spans {span} frames, the longest video of {videos.path} has "
+                f"{wanted}: a clip spans {span} frames, the longest video of {videos.path} has "
                 f"{max(videos.lengths)} frames: give fewer"
             )
         left_out = len(videos.lengths) - len(long_enough)
         if left_out:
             warnings.warn(
                 f"{videos.path}: {left_out} of {len(videos.lengths)} videos have fewer than the "
-                f"{span} frames of a clip ({window}) and are left out",
+                f"{span} frames of a clip ({wanted}) and are left out",
                 stacklevel=2,
             )
         self.videos = videos
@@ -129,15 +138,30 @@ class Windows:
         self.crop = crop
         self.mirror = mirror
         self.seed = seed
+        self.window = window
         self.clip_shape = (frames, size, size, channels)
-        self.num_clips = len(long_enough)
+        # Of each clip its video, the first frame that it may begin with, and how many it may.
+        numbers, choices = long_enough, 1
+        spare = videos.lengths[numbers] - span
+        if window == "random":
+            first, choices = 0, spare + 1
+        elif window == "first":
+            first = 0
+        elif window == "center":
+            first = spare // 2
+        else:
+            windows = videos.lengths[numbers] // span
+            numbers = np.repeat(numbers, windows)
+            first = np.concatenate([np.arange(count) for count in windows]) * span
+        self.num_clips = len(numbers)
         self.classes = videos.classes
         # tf.data runs on the CPU: a table on a GPU would be copied back for every clip.
         with tf.device("CPU:0"):
-            self._numbers = tf.constant(long_enough, tf.int64)
-            self._first_frames = tf.constant(videos.lengths[long_enough] - span + 1, tf.int64)
+            self._numbers = tf.constant(numbers, tf.int64)
+            self._first = tf.constant(first, tf.int64, numbers.shape)
+            self._choices = tf.constant(choices, tf.int64, numbers.shape)
             if videos.labels is not None:
-                self._labels = tf.constant(videos.labels[long_enough], tf.int32)
+                self._labels = tf.constant(videos.labels[numbers], tf.int32)
 
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Reads one clip.
@@ -162,7 +186,7 @@ class Windows:
         def choose(draw: int, choices: int | tf.Tensor) -> tf.Tensor:
             return tf.cast(draws[draw] * tf.cast(choices, tf.float64), tf.int64)
 
-        first = choose(0, tf.gather(self._first_frames, place))
+        first = tf.gather(self._first, place) + choose(0, tf.gather(self._choices, place))
         clip = self.videos.read(tf.gather(self._numbers, place), first, self.frames, self.stride)
         rows, columns, channels = self.videos.frame_shape
         if self.crop == "random":

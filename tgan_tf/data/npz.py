@@ -1,0 +1,126 @@
+"""Clips in an .npz file, such as `experiments/generate.py` writes."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+
+_REMEDY = (
+    "give an .npz file with an array clips of uint8 [clips, frames, rows, columns, channels], "
+    "1 or 3 channels"
+)
+
+
+class ClipsFile:
+    """The clips in an .npz file; where they are stored uncompressed, mapped into memory.
+
+    As `np.savez` writes it the file is not read as a whole; of `np.savez_compressed` it is.
+
+    Args:
+        path: a local .npz file. Its array `clips`, or the only one in it, is uint8 [clips, frames,
+            rows, columns, channels] with 1 or 3 channels, or [clips, frames, rows, columns].
+
+    Attributes: those of `tgan_tf.data.windows.Videos`; a clip is a video without a class.
+
+    Raises:
+        InputError: the file cannot be read or does not hold such an array.
+
+    Example:
+        >>> Windows(ClipsFile("generated/step-1000_seed-0/clips.npz")).clip(0).shape
+        TensorShape([16, 64, 64, 1])
+    """
+
+    labels = None
+    classes = None
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = str(path)
+        self._clips = _open(path)
+        count, length, *frame_shape = self._clips.shape
+        self.names = [f"clip {number}" for number in range(count)]
+        self.lengths = np.full(count, length, np.int64)
+        self.frame_shape = tuple(frame_shape)
+
+    def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
+        """Reads a window; see `tgan_tf.data.windows.Videos`."""
+
+        def copy(video: np.int64, first: np.int64) -> np.ndarray:
+            # Copied here, while the file is at hand: TensorFlow must not hold on to the map.
+            return np.array(self._clips[video, first : first + frames * stride : stride])
+
+        # Not stateful: the same arguments read the same window, in any order and thread.
+        window = tf.numpy_function(copy, [video, first], tf.uint8, stateful=False)
+        return tf.ensure_shape(window, [frames, *self.frame_shape])
+
+
+def _open(path: str | os.PathLike) -> np.ndarray:
+    """The clips of a file, uint8 [clips, frames, rows, columns, channels]."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = _member(path, archive)
+            with archive.open(info) as member:
+                shape, fortran_order, dtype = _header(member)
+                _check(path, info.filename, shape, dtype)
+                if info.file_size - member.tell() != math.prod(shape):
+                    raise ValueError("not as long as its shape says")
+                if info.compress_type == zipfile.ZIP_STORED:
+                    offset = _offset(path, info) + member.tell()
+                    order = "F" if fortran_order else "C"
+                    clips = np.memmap(path, np.uint8, "r", offset, shape, order)
+                else:
+                    member.seek(0)
+                    clips = np.lib.format.read_array(member, allow_pickle=False)
+    except InputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be read ({reason}): {_REMEDY}") from error
+    except Exception as error:  # a damaged archive or header may raise anything
+        raise InputError(f"{path}: is not a whole .npz file of plain numbers: {_REMEDY}") from error
+    return clips if clips.ndim == 5 else clips[..., np.newaxis]
+
+
+def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """The entry of the clips."""
+    names = [name for name in archive.namelist() if name.endswith(".npy")]
+    if "clips.npy" in names:
+        return archive.getinfo("clips.npy")
+    if len(names) != 1:
+        found = ", ".join(name[: -len(".npy")] for name in names) or "no array"
+        raise InputError(f"{path}: holds {found}: {_REMEDY}")
+    return archive.getinfo(names[0])
+
+
+def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype of an array, read up to its numbers."""
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(member)
+    return np.lib.format.read_array_header_2_0(member)
+
+
+def _check(path: str | os.PathLike, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    array = f"{path}: its array {name[: -len('.npy')]} is {dtype} {list(shape)}"
+    if dtype.kind == "f":
+        raise InputError(
+            f"{array}: give uint8, which tgan_tf.rendering.to_uint8 makes of values in [-1, 1]"
+        )
+    known = len(shape) == 4 or (len(shape) == 5 and shape[-1] in (1, 3))
+    if dtype != np.uint8 or not known or 0 in shape:
+        raise InputError(f"{array}: {_REMEDY}")
+
+
+def _offset(path: str | os.PathLike, info: zipfile.ZipInfo) -> int:
+    """Where in the file an entry that is not compressed begins."""
+    with open(path, "rb") as file:
+        # Before it is a header of 30 bytes, which ends with the lengths of the two fields after it.
+        file.seek(info.header_offset + 26)
+        name_length, extra_length = struct.unpack("<HH", file.read(4))
+    return info.header_offset + 30 + name_length + extra_length
