@@ -49,7 +49,7 @@ tensorboard: .venv/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
 lock: .venv/uv ## renews the lock files from setup.py
-	$(BIN)/uv pip compile setup.py --extra prepare --extra test --universal --python-version 3.9 \
+	$(BIN)/uv pip compile setup.py --extra prepare --extra i3d --extra test --universal --python-version 3.9 \
 		--upgrade --no-header --quiet --output-file requirements-test.txt
 	$(BIN)/uv pip compile setup.py --universal --python-version 3.9 --no-header --quiet \
 		--constraint requirements-test.txt --output-file requirements.txt

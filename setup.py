@@ -16,6 +16,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["tgan_tf", "tgan_tf.*"]),
+    # The classifier that evaluation uses, and its card.
+    package_data={"tgan_tf.evaluation.extractors": ["moving_mnist.npz", "moving_mnist.md"]},
     # TensorFlow Addons ends with TensorFlow 2.15, which ends with Python 3.11.
     python_requires=">=3.9,<3.12",
     install_requires=[
@@ -32,6 +34,7 @@ setup(
         "mlxtend>=0.23",
         "h5py>=3.10",
         "pandas>=2",
+        "scipy>=1.10",
         "tqdm>=4.66",
         # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
         "setuptools<81",
@@ -39,6 +42,8 @@ setup(
     extras_require={
         # tgan_tf.data.preparation: videos of any kind to TFRecords.
         "prepare": ["apache-beam>=2.69", "simplejpeg>=1.7"],
+        # tgan_tf.evaluation.extractors.i3d: by its TF-Hub handle. Later ones need TensorFlow 2.16.
+        "i3d": ["tensorflow-hub==0.16.1", "tf-keras==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "test": [
             "hypothesis>=6",

@@ -25,12 +25,17 @@ from absl import logging as absl_logging  # noqa: E402
 from tgan_tf.errors import InputError  # noqa: E402
 
 
-def run(main: Callable[[list[str]], int | None], passes_flags_on: bool = False) -> None:
+def run(
+    main: Callable[[list[str]], int | None],
+    passes_flags_on: bool = False,
+    takes_paths: bool = False,
+) -> None:
     """Runs a program; what the user can mend is one line on stderr and exit code 1.
 
     Args:
-        main: the program; its argument is a list of its name and the flags to pass on.
+        main: the program; its argument is a list of its name and the paths or the flags to pass on.
         passes_flags_on: whether flags after a lone -- are for a library that main uses.
+        takes_paths: whether what is no flag is a path that main uses.
     """
     program = Path(sys.argv[0]).name
 
@@ -40,7 +45,7 @@ def run(main: Callable[[list[str]], int | None], passes_flags_on: bool = False) 
     def guarded(arguments):
         warnings.showwarning = show_warning
         for argument in arguments[1:]:
-            if not (passes_flags_on and argument.startswith("--")):
+            if not (passes_flags_on if argument.startswith("--") else takes_paths):
                 _fail(program, f"{argument!r} is not a flag: flags begin with --, see --help")
         try:
             return main(arguments)

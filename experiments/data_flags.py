@@ -8,6 +8,9 @@ A program calls the functions that define what it needs, and adopts the flags as
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
 from tgan_tf.data.corpus import Corpus, open_corpus
@@ -23,15 +26,22 @@ FLAGS = flags.FLAGS
 _VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
 _SHARDS = ("damaged_shards", "verify_shards")
 
+# Mirror images are for training, and the rest is how, not what, is read.
+_NOT_OF_A_RUN = {"mirror", "damaged_shards", "verify_shards"}
 
-def define_videos(required: bool = False) -> None:
-    """Defines --data_path, --size and how what lies there is read."""
+
+def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
+    """Defines --data_path, or another flag for it, --size and how what lies there is read."""
     flags.DEFINE_string(
-        "data_path",
+        path_flag,
         None,
         "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif; one folder a "
         "class); the reference's UCF-101 as .h5; a .txt list of Golf scenes"
-        + ("" if required else "; a directory of prepare_data.py's TFRecords; mnist_test_seq.npy")
+        + (
+            ""
+            if required
+            else "; a directory of prepare_data.py's TFRecords; mnist_test_seq.npy; .npz of clips"
+        )
         + ". Local, gs:// or s3://."
         + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
         required=required,
@@ -54,7 +64,7 @@ def define_videos(required: bool = False) -> None:
         "split_lists",
         None,
         "UCF-101: directory of trainlist01.txt and so on; default ucfTrainTestlist in or beside "
-        "--data_path.",
+        "the videos.",
     )
     flags.DEFINE_string(
         "table",
@@ -93,10 +103,11 @@ def define_clips() -> None:
     flags.DEFINE_integer("digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.")
 
 
-def open_data(**more) -> Corpus | None:
+def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
     """What lies at --data_path; None if that is not given.
 
     Args:
+        path_flag: the flag that is meant, as of `define_videos`.
         **more: other options of `open_corpus`.
 
     Raises:
@@ -104,20 +115,22 @@ def open_data(**more) -> Corpus | None:
     """
     options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
     options.update(more)
-    if FLAGS.data_path is not None:
-        return open_corpus(FLAGS.data_path, FLAGS.size, **options)
+    path = FLAGS[path_flag].value
+    if path is not None:
+        return open_corpus(path, FLAGS.size, **options)
     for name in (*options, "stride", "crop", "mirror"):
         if FLAGS[name].value != FLAGS[name].default:
-            raise InputError(f"--{name}={FLAGS[name].value} has no use without --data_path")
+            raise InputError(f"--{name}={FLAGS[name].value} has no use without --{path_flag}")
     return None
 
 
-def make_source(corpus: Corpus | None, subset: str) -> Source:
+def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> Source:
     """The clips of a subset, as the flags say.
 
     Args:
         corpus: of `open_data`.
         subset: "train" or "test".
+        window: of `tgan_tf.data.Windows`.
 
     Raises:
         InputError: there is no such subset, or as the sources raise it.
@@ -140,4 +153,38 @@ def make_source(corpus: Corpus | None, subset: str) -> Source:
         FLAGS.crop,
         FLAGS.mirror,
         FLAGS.seed,
+        window,
     )
+
+
+def take_from_run(run_dir: Path, path_flag: str) -> None:
+    """Takes what a run's flags say about its data, where the command line says nothing else.
+
+    Args:
+        run_dir: as of train.py.
+        path_flag: the flag that the run's --data_path is taken for.
+
+    Raises:
+        InputError: the run's flags cannot be read.
+    """
+    taken = [line.replace("--data_path", f"--{path_flag}", 1) for line in lines_of_run(run_dir)]
+    FLAGS([sys.argv[0], *taken, *sys.argv[1:]])
+
+
+def lines_of_run(run_dir: Path) -> list[str]:
+    """What a run's flags say about its data, as lines of its flagfile.
+
+    Raises:
+        InputError: the run's flags cannot be read.
+    """
+    path = run_dir / "flags.cfg"
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): it says which data the run was trained on"
+        ) from error
+    defined = FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    names = {flag.name for flag in defined} - _NOT_OF_A_RUN | {"data_path"}
+    forms = {f"{no}{name}" for name in names for no in ("", "no")}
+    return [line for line in lines if line.lstrip("-").split("=")[0] in forms]

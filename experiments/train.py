@@ -16,6 +16,7 @@ from pathlib import Path
 
 import command_line
 import data_flags
+import evaluation_flags
 import keras
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,7 @@ from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import InputError
+from tgan_tf.evaluation.metrics import parse
 from tgan_tf.models import Critic, VideoGenerator
 from tgan_tf.tgan import TGAN, rmsprop
 
@@ -82,6 +84,17 @@ flags.DEFINE_integer("keep_checkpoints", 3, "How many of the newest checkpoints 
 flags.DEFINE_integer("sample_interval", 1000, "Steps from one set of samples to the next.")
 flags.DEFINE_integer("summary_interval", 100, "Steps from one report to the next: an epoch.")
 
+flags.DEFINE_integer(
+    "evaluate_every", None, "Steps from one evaluation to the next, as by evaluate.py; none if not."
+)
+flags.DEFINE_list(
+    "evaluate_metrics",
+    ["fvd512", "kvd512"],
+    f"What is measured, {evaluation_flags.METRICS_HELP}.",
+)
+evaluation_flags.define_extractor()
+flags.adopt_module_key_flags(evaluation_flags)
+
 flags.DEFINE_enum(
     "distribution_strategy",
     "one_device",
@@ -112,6 +125,11 @@ RESUMABLE = {
     "keep_checkpoints",
     "sample_interval",
     "summary_interval",
+    "evaluate_every",
+    "evaluate_metrics",
+    "extractor",
+    "extractor_weights",
+    "c3d_mean",
     "distribution_strategy",
     "num_gpus",
     "logical_cpus",
@@ -131,6 +149,7 @@ def main(_) -> int:
     corpus = data_flags.open_data()
     source = data_flags.make_source(corpus, "train")
     run_dir = Path(FLAGS.run_dir)
+    evaluation = make_evaluation(corpus, run_dir)
     flags_text = run_flags_text()
     if (run_dir / "flags.cfg").exists():
         refuse_another_run(run_dir / "flags.cfg")
@@ -141,6 +160,9 @@ def main(_) -> int:
     keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
     with strategy.scope():
         tgan = make_tgan(source)
+    if evaluation is not None:
+        evaluation.set_model(tgan)
+        evaluation.check()
     prepare_run_dir(run_dir, flags_text, tgan)
     if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
         print(f"{run_dir}: going on at step {tgan.step}", flush=True)
@@ -176,6 +198,7 @@ def main(_) -> int:
                 text="".join(f"    {line}\n" for line in flags_text.splitlines()),
             ),
             progress(start),
+            *([] if evaluation is None else [evaluation]),
             *([] if FLAGS.max_minutes is None else [callbacks.time_limit(FLAGS.max_minutes)]),
         ],
     )
@@ -284,6 +307,20 @@ def make_tgan(source: Source) -> TGAN:
         rmsprop(FLAGS.learning_rate), rmsprop(FLAGS.learning_rate), FLAGS.objective, FLAGS.n_critic
     )
     return tgan
+
+
+def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate | None:
+    """What evaluates while training, if it was asked for."""
+    if FLAGS.evaluate_every is None:
+        return None
+    if FLAGS.evaluate_every < 1:
+        raise InputError(f"--evaluate_every={FLAGS.evaluate_every}: give at least 1")
+    return callbacks.Evaluate(
+        evaluation_flags.make_evaluation(corpus, run_dir / "evaluation"),
+        parse(FLAGS.evaluate_metrics, FLAGS.frames),
+        FLAGS.evaluate_every,
+        run_dir,
+    )
 
 
 def run_flags_text() -> str:

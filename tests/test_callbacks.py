@@ -13,6 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tgan import Z0_DIM, make_tgan, real_clips
 
 from tgan_tf import callbacks, checkpoints
+from tgan_tf.data import MovingMNIST
+from tgan_tf.evaluation import extractors, records
+from tgan_tf.evaluation.clip_sets import SourceClips
+from tgan_tf.evaluation.evaluation import Evaluation
+from tgan_tf.evaluation.metrics import parse
 
 
 def fit(tgan, used, steps=4, steps_per_epoch=2, clips=None):
@@ -185,3 +190,38 @@ def test_samples_are_written_at_the_start_and_at_the_interval(events):
     assert names == [f"step-{n}.{kind}" for n in (0, 2, 4) for kind in ("gif", "png")]
     with Image.open(events[1] / "step-4.png") as sheet:
         assert sheet.size == (4 * 18 - 2, 4 * 18 - 2)
+
+
+def digits(split):
+    return SourceClips(MovingMNIST(4, 16, 12, 1, split), path="digits", subset=split)
+
+
+def evaluate(run_dir):
+    evaluation = Evaluation(
+        digits("train"), digits("held_out"), extractors.MovingMNIST(), run_dir / "evaluation/real"
+    )
+    return callbacks.Evaluate(evaluation, parse(["motion20", "wasserstein20"], 4), 2, run_dir)
+
+
+def test_evaluates_at_the_interval(tmp_path):
+    tgan = make_tgan()
+    fit(tgan, [evaluate(tmp_path)], steps=5, steps_per_epoch=5)
+    kept = records.read(tmp_path / "evaluation/metrics.jsonl")
+    assert [(one["metric"], one.get("step"), one["of"]) for one in kept] == [
+        ("motion20_4f", None, "real"),
+        ("motion20_4f", 2, "checkpoint"),
+        ("wasserstein20_4f", 2, "checkpoint"),
+        ("motion20_4f", 4, "checkpoint"),
+        ("wasserstein20_4f", 4, "checkpoint"),
+    ]
+    assert (tmp_path / "evaluation/metrics.png").exists()
+    events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    assert [event.step for event in events.Tensors("evaluation/wasserstein20_4f")] == [2, 4]
+
+
+def test_evaluating_changes_nothing_of_the_training(tmp_path):
+    with_, without = make_tgan(), make_tgan()
+    fit(with_, [evaluate(tmp_path)])
+    fit(without, [])
+    for one, other in zip(with_.variables, without.variables):
+        np.testing.assert_array_equal(one, other)

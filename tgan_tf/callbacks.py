@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -18,6 +19,10 @@ import tensorflow as tf
 from tgan_tf import checkpoints, rendering
 from tgan_tf.constraints import BatchNormScaleClipping
 from tgan_tf.errors import InputError
+from tgan_tf.evaluation import records
+from tgan_tf.evaluation.clip_sets import GeneratedClips
+from tgan_tf.evaluation.evaluation import Evaluation
+from tgan_tf.evaluation.metrics import Request
 from tgan_tf.spectral import singular_values
 
 
@@ -310,6 +315,64 @@ class TrainingSummary(keras.callbacks.Callback):
                 values = singular_values(layer.kernel)
                 tf.summary.scalar(f"{name}/largest_singular_value", values[0])
                 tf.summary.histogram(f"{name}/singular_values", values)
+
+
+class Evaluate(keras.callbacks.Callback):
+    """Judges the generator every `interval` steps; the results are those of evaluate.py.
+
+    They go to `metrics.jsonl` and a plot in RUN_DIR/evaluation, and to TensorBoard. What the
+    metrics are of real clips is measured when training begins.
+
+    Args:
+        evaluation: what judges.
+        requests: of `tgan_tf.evaluation.metrics.parse`.
+        interval: steps from one evaluation to the next.
+        run_dir: where the run is kept.
+        seed: of the latents that are judged.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        requests: Sequence[Request],
+        interval: int,
+        run_dir: str | Path,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.evaluation = evaluation
+        self.requests = requests
+        self.interval = interval
+        self.run_dir = Path(run_dir)
+        self.seed = seed
+
+    def check(self):
+        """Raises an `InputError` if the model's clips cannot be judged, before training begins."""
+        fake = GeneratedClips(self.model.generator, self.seed)
+        self.evaluation.check(self.requests, fake, has_critic=True)
+
+    def on_train_begin(self, logs=None):
+        self.check()
+        real = self.evaluation.other_real.description
+        self._keep("real", self.evaluation.floor(self.requests), real)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.model.step
+        if step % self.interval == 0:
+            fake = GeneratedClips(self.model.generator, self.seed)
+            results = self.evaluation(self.requests, fake, self.model.critic, what=f"step {step}")
+            more = {"run_dir": str(self.run_dir), "step": step}
+            kept = self._keep("checkpoint", results, fake.description, **more)
+            records.write_scalars(self.run_dir, kept)
+            records.plot_run(self.run_dir / "evaluation")
+
+    def _keep(self, of, results, description, **more):
+        kept = [
+            records.record(result, of, self.evaluation, description, seed=self.seed, **more)
+            for result in results
+        ]
+        records.append(self.run_dir / "evaluation" / records.FILE, kept)
+        return kept
 
 
 def _write_gif(tag: str, video: np.ndarray) -> None:

@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf import checkpoints
+# The constraints are registered by being imported: a critic's configuration names them.
+from tgan_tf import checkpoints, constraints  # noqa: F401
 from tgan_tf.errors import InputError
 from tgan_tf.models import Critic, VideoGenerator
 

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+from programs import EXPERIMENTS, run_all
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
 
-from tgan_tf import checkpoints, rendering, runs
-
-GENERATE = Path(__file__).parents[2] / "experiments/generate.py"
-
-# TensorFlow is loaded once, and each command runs in a fork of that process.
-FORKS = """
-    import json, os, resource, runpy, sys, traceback
-    import command_line, tgan_tf.runs
-
-    for case in json.load(sys.stdin):
-        child = os.fork()
-        if child == 0:
-            for number, name in ((1, "stdout"), (2, "stderr")):
-                os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
-            if case["largest_file"] is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
-            sys.argv = case["argv"]
-            code = 0
-            try:
-                runpy.run_path(sys.argv[0], run_name="__main__")
-            except SystemExit as end:
-                code = end.code or 0
-            except BaseException:
-                traceback.print_exc()
-                code = 99
-            sys.stdout.flush()
-            os._exit(code)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+from tgan_tf import rendering, runs
 
 MISTAKES = {
     "missing run_dir": (["--run_dir=missing"], "missing: no such directory"),
@@ -61,15 +29,6 @@ MISTAKES = {
 }
 
 
-@dataclasses.dataclass
-class Result:
-    """What a command has printed and how it has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture(scope="module")
 def generator():
     return make_tgan().generator
@@ -78,57 +37,29 @@ def generator():
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    tgan = make_tgan()
-    checkpoints.save(tgan, run_dir / "checkpoints", 3)
-    model = {"generator": keras.saving.serialize_keras_object(tgan.generator)}
-    (run_dir / "model.json").write_text(json.dumps(model))
-    (run_dir / "flags.cfg").write_text("")
+    save_run(run_dir)
     return run_dir
 
 
 @pytest.fixture(scope="module")
-def results(run_dir, tmp_path_factory):
+def results(run_dir):
     """All commands of this file, in this order, and what became of each."""
-    directory = tmp_path_factory.mktemp("printed")
-    commands = {name: (flags, None) for name, (flags, _) in MISTAKES.items()}
-    commands["full disk"] = (["--output_dir=full", "--formats=npz"], 3000)
-    commands["nearly full disk"] = (["--output_dir=nearly_full", "--formats=npz"], 17000)
-    commands["listing"] = (["--help"], None)
-    commands["4 videos"] = (
-        ["--num_videos=4", "--seed=7", "--scale=2", "--frames_per_second=5"],
-        None,
-    )
-    commands["again"] = (["--num_videos=4", "--seed=7"], None)
-    commands["17 videos"] = (
-        ["--num_videos=17", "--seed=7", "--formats=npz", "--output_dir=more"],
-        None,
-    )
-    commands["100 videos"] = (
-        ["--num_videos=100", "--formats=png,gif", "--output_dir=a/b/hundred"],
-        None,
-    )
-    cases = [
-        {
-            "argv": [str(GENERATE), f"--run_dir={run_dir}", *flags],
-            "stdout": str(directory / f"{name}.out"),
-            "stderr": str(directory / f"{name}.err"),
-            "largest_file": largest_file,
-        }
-        for name, (flags, largest_file) in commands.items()
-    ]
-    forks = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORKS)],
-        cwd=run_dir,
-        env={"PYTHONPATH": f"{GENERATE.parent}:{GENERATE.parents[1]}"},
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-    )
-    assert forks.returncode == 0, forks.stderr
-    return {
-        name: Result(int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text())
-        for name, case, code in zip(commands, cases, forks.stdout.split())
+    commands = {
+        **{name: flags for name, (flags, _) in MISTAKES.items()},
+        "full disk": ["--output_dir=full", "--formats=npz"],
+        "nearly full disk": ["--output_dir=nearly_full", "--formats=npz"],
+        "listing": ["--help"],
+        "4 videos": ["--num_videos=4", "--seed=7", "--scale=2", "--frames_per_second=5"],
+        "again": ["--num_videos=4", "--seed=7"],
+        "17 videos": ["--num_videos=17", "--seed=7", "--formats=npz", "--output_dir=more"],
+        "100 videos": ["--num_videos=100", "--formats=png,gif", "--output_dir=a/b/hundred"],
     }
+    return run_all(
+        "generate.py",
+        {name: [f"--run_dir={run_dir}", *flags] for name, flags in commands.items()},
+        run_dir,
+        largest_files={"full disk": 3000, "nearly full disk": 17000},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +168,12 @@ class TestSeed:
             assert len(np.unique(more[name].reshape(17, -1), axis=0)) == 17
 
     def test_of_another_run_of_the_program_makes_the_same_clips(self, run_dir, results, tmp_path):
-        command = [sys.executable, str(GENERATE), f"--run_dir={run_dir}", "--seed=7"]
+        command = [
+            sys.executable,
+            str(EXPERIMENTS / "generate.py"),
+            f"--run_dir={run_dir}",
+            "--seed=7",
+        ]
         command += ["--num_videos=9", "--formats=npz", f"--output_dir={tmp_path / 'out'}"]
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

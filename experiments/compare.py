@@ -1,0 +1,192 @@
+"""Compares runs: their metrics in one table and one plot, and each judged by the others' critics.
+
+    python experiments/compare.py runs/a runs/b runs/c --output_dir=comparison
+
+The metrics are what evaluate.py has written into each run. comparison.md has the tables: the last
+value of each metric, and the Generative Adversarial Metric of each two runs of the same data
+(Im et al. 2016; the paper compares its models on Moving MNIST so). comparison.png shows each metric
+over the steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import command_line
+import data_flags
+import evaluation_flags
+import numpy as np
+from absl import flags
+
+from tgan_tf import runs
+from tgan_tf.data import storage
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation import records
+from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
+from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.generative_adversarial_metric import (
+    Scores,
+    critic_scores,
+    generative_adversarial_metric,
+)
+from tgan_tf.models import Critic
+
+FLAGS = flags.FLAGS
+
+ERROR_RATES = {
+    "test_error_first": "e(D1(test))",
+    "test_error_second": "e(D2(test))",
+    "samples_error_first": "e(D1(G2(z)))",
+    "samples_error_second": "e(D2(G1(z)))",
+}
+
+data_flags.define_videos(path_flag="real_data")
+data_flags.define_clips()
+flags.DEFINE_string("output_dir", "comparison", "Where comparison.md and comparison.png go.")
+flags.DEFINE_bool("gam", True, "Judge the runs by each other's critic, at their newest checkpoint.")
+flags.DEFINE_integer(
+    "gam_clips",
+    500,
+    "Clips of each kind that a critic judges; four times as many set its threshold.",
+)
+flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+
+
+def main(arguments: list[str]) -> None:
+    run_dirs = list(dict.fromkeys(Path(path) for path in arguments[1:]))
+    if len(run_dirs) < 2:
+        raise InputError("give at least two run directories: compare.py runs/a runs/b")
+    if FLAGS.gam_clips < 2:
+        raise InputError(f"--gam_clips={FLAGS.gam_clips}: give a whole number of at least 2")
+    for path in run_dirs:
+        if not path.is_dir():
+            raise InputError(f"{path}: no such directory: give the --run_dir of a training")
+    names = labels(run_dirs)
+    networks = {names[path]: runs.load_networks(path) for path in run_dirs} if FLAGS.gam else {}
+    found = {}
+    for path in run_dirs:
+        file = path / "evaluation" / records.FILE
+        found[names[path]] = records.read(file) if file.exists() else []
+    text = ["# Comparison", ""]
+    panels, lines = metrics(found)
+    text += lines
+    if FLAGS.gam:
+        text += gam(run_dirs, networks)
+    output_dir = Path(FLAGS.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    storage.write(str(output_dir / "comparison.md"), ("\n".join(text) + "\n").encode())
+    print("\n".join(text[2:]))
+    print(f"\ntables: {output_dir / 'comparison.md'}")
+    if panels:
+        records.plot(output_dir / "comparison.png", panels)
+        print(f"plot: {output_dir / 'comparison.png'}")
+
+
+def labels(run_dirs: list[Path]) -> dict[Path, str]:
+    """What each run is called: its directory's name, the whole path where two are alike."""
+    names = [path.name for path in run_dirs]
+    return {path: path.name if names.count(path.name) == 1 else str(path) for path in run_dirs}
+
+
+def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
+    """Panels to plot, and the lines of the table, of runs' records."""
+    of_checkpoints = {
+        run: [record for record in kept if record["of"] == "checkpoint"]
+        for run, kept in found.items()
+    }
+    newest = {record["metric"]: record for kept in of_checkpoints.values() for record in kept}
+    panels, rows, others = [], [], False
+    for metric, like in newest.items():
+        row, curves = [metric], {}
+        for run, kept in of_checkpoints.items():
+            alike = records.same_protocol(kept, like)
+            own = alike or [record for record in kept if record["metric"] == metric]
+            others |= bool(own) and not alike
+            last = max(own, key=lambda record: record["step"], default=None)
+            cell = f"{records.shown(last)} (step {last['step']})" if last else ""
+            row.append(cell if alike or not own else f"{cell} *")
+            if alike:
+                curves[run] = records.curve(alike)
+        kept = itertools.chain.from_iterable(found.values())
+        real = [one for one in records.same_protocol(list(kept), like) if one["of"] == "real"]
+        panels.append(records.Panel(metric, curves, real[-1] if real else None))
+        rows.append([*row, records.shown(real[-1] if real else None)])
+    if not rows:
+        return [], ["No metrics yet: `python experiments/evaluate.py --run_dir=...` makes them."]
+    lines = [records.table([["metric", *found, "real clips"], *rows])]
+    if others:
+        lines += ["", "\\* of other real clips or another extractor: not to be compared."]
+    return panels, lines
+
+
+def gam(run_dirs: list[Path], networks: dict) -> list[str]:
+    """The lines of the Generative Adversarial Metric's tables."""
+    first = run_dirs[0]
+    data_flags.take_from_run(first, "real_data")
+    lines = ["", "## Generative Adversarial Metric", ""]
+    shapes = {generator.clip_shape for generator, _, _ in networks.values()}
+    data = {tuple(data_flags.lines_of_run(path)) for path in run_dirs}
+    if len(shapes) > 1 or len(data) > 1:
+        return [*lines, "The runs are of different data: their critics cannot judge each other."]
+    corpus = data_flags.open_data("real_data")
+    real = evaluation_flags.real_clips(corpus, "train", "random", FLAGS.seed)
+    has_test = corpus is None or "test" in corpus.subsets
+    test = evaluation_flags.real_clips(corpus, "test", "random", FLAGS.seed) if has_test else real
+
+    # Of each critic: the scores of training clips, of test clips, and of each generator's.
+    training, tests, fakes = {}, {}, {}
+    for name, (_, critic, _) in networks.items():
+        training[name] = scored(critic, real, 4 * FLAGS.gam_clips)
+        tests[name] = scored(critic, test, FLAGS.gam_clips, draw=0 if has_test else 1)
+        fakes[name] = {}
+        for other, (generator, _, _) in networks.items():
+            # The noise of the threshold is in no error: it is set by more clips.
+            count = 4 * FLAGS.gam_clips if other == name else FLAGS.gam_clips
+            fakes[name][other] = scored(critic, GeneratedClips(generator, FLAGS.seed), count)
+
+    def judge(one: str, other: str) -> dict:
+        return generative_adversarial_metric(
+            Scores(training[one], fakes[one][one], tests[one], fakes[one][other]),
+            Scores(training[other], fakes[other][other], tests[other], fakes[other][one]),
+        )
+
+    matrix = [["r_samples (r_test)", *(f"against {name}" for name in networks)]]
+    for one in networks:
+        cells = ["" if one == other else ratios(judge(one, other)) for other in networks]
+        matrix.append([one, *cells])
+    rows = [["D1 – D2", *ERROR_RATES.values(), "winner"]]
+    for one, other in itertools.combinations(networks, 2):
+        result = judge(one, other)
+        winner = {"first": one, "second": other}.get(result["winner"], result["winner"])
+        rows.append([f"{one} – {other}", *(shown(result[rate]) for rate in ERROR_RATES), winner])
+    steps = ", ".join(f"{name} at step {step}" for name, (_, _, step) in networks.items())
+    return [
+        *lines,
+        records.table(matrix),
+        "",
+        records.table(rows),
+        "",
+        f"A run's row against another: below 1 its generator fools the other's critic more often "
+        f"than the other's fools its own; that counts where r_test is about 1. {FLAGS.gam_clips} "
+        f"clips of each kind; {steps}. D1 and G1 are those of the first run named.",
+    ]
+
+
+def ratios(result: dict) -> str:
+    """Both ratios of two runs, as in "0.81 ± 0.05 (1.02 ± 0.04)"."""
+    return f"{shown(result['r_samples'])} ({shown(result['r_test'])})"
+
+
+def shown(estimate: Estimate | None) -> str:
+    """An estimate; there is no ratio to an error rate of 0."""
+    return "–" if estimate is None else records.shown(estimate._asdict())
+
+
+def scored(critic: Critic, clips: ClipSet, count: int, draw: int = 0) -> np.ndarray:
+    """A critic's scores of so many clips, or of all there are."""
+    return critic_scores(critic, clips.batches(min(count, clips.num_clips or count), draw))
+
+
+if __name__ == "__main__":
+    command_line.run(main, takes_paths=True)

@@ -1,0 +1,257 @@
+"""Judges a run's generator, or any videos, against real ones.
+
+    python experiments/evaluate.py --run_dir=runs/moving_mnist
+    python experiments/evaluate.py --run_dir=runs/moving_mnist --all_checkpoints --metrics=fvd2048
+    python experiments/evaluate.py --fake_data=generated --real_data=UCF-101 --metrics=fvd256,kvd256
+
+The real clips of a run are those it was trained on, by its own flags. Results go to --output_dir,
+RUN_DIR/evaluation if it is not given:
+
+    metrics.jsonl     a line a result, with everything that is needed to repeat it
+    metrics.png       each metric over the steps evaluated so far, real clips' value as a line
+    nearest-….png     generated clips above the real ones they are nearest to (--metrics=nearest)
+    real/             what was measured of the real clips, to be used again
+
+and into the run's TensorBoard.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import command_line
+import data_flags
+import evaluation_flags
+import keras
+import numpy as np
+from absl import flags
+
+from tgan_tf import checkpoints, rendering, runs
+from tgan_tf.data import open_corpus, storage
+from tgan_tf.data.windows import WINDOWS
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation import nearest_clips, records
+from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips, SourceClips
+from tgan_tf.evaluation.evaluation import Evaluation, Result
+from tgan_tf.evaluation.metrics import Request, parse
+from tgan_tf.evaluation.spectral_report import spectral_report
+
+FLAGS = flags.FLAGS
+
+SPECTRUM = "spectrum"
+
+flags.DEFINE_string("run_dir", None, "Directory of the run to be judged, as of train.py.")
+flags.DEFINE_integer(
+    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+)
+flags.DEFINE_bool("all_checkpoints", False, "Every checkpoint of the run.")
+flags.DEFINE_string(
+    "fake_data",
+    None,
+    "Instead of --run_dir: directory of videos, prepared TFRecords, .npz of clips or whatever else "
+    "--real_data may be.",
+)
+data_flags.define_videos(path_flag="real_data")
+data_flags.define_clips()
+flags.adopt_module_key_flags(data_flags)
+flags.DEFINE_enum("real_subset", "train", ["train", "test"], "Which real videos.")
+flags.DEFINE_enum(
+    "window",
+    "random",
+    WINDOWS,
+    "Which frames of a video are its clip: from a random frame on, the first, those in the centre; "
+    "all: as many clips as do not overlap.",
+)
+flags.DEFINE_list(
+    "metrics",
+    ["is", "fvd", "kvd", "prdc", "motion"],
+    f"What is measured, {evaluation_flags.METRICS_HELP}; {SPECTRUM}: each critic kernel's largest "
+    "singular value, needs --run_dir.",
+)
+evaluation_flags.define_extractor()
+flags.adopt_module_key_flags(evaluation_flags)
+flags.DEFINE_integer("draws", 1, "How often other clips are generated and judged, for the error.")
+flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+flags.DEFINE_bool("floor", True, "Judge other real clips as well: no generator does better.")
+flags.DEFINE_string(
+    "real_statistics",
+    None,
+    "File that what is measured of the real clips is kept in; default one in --output_dir.",
+)
+flags.DEFINE_string(
+    "output_dir", None, "Where results go; default RUN_DIR/evaluation, or evaluation."
+)
+
+
+def main(_) -> None:
+    if (FLAGS.run_dir is None) == (FLAGS.fake_data is None):
+        raise InputError("give one of --run_dir and --fake_data: whose clips are to be judged?")
+    if FLAGS.draws < 1:
+        raise InputError(f"--draws={FLAGS.draws}: give a whole number of at least 1")
+    if not 0 <= FLAGS.seed < 2**31:
+        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
+    if not FLAGS.metrics:
+        raise InputError("--metrics=: give some, see --help")
+    if FLAGS.run_dir is None:
+        judge_clips()
+    else:
+        judge_run(Path(FLAGS.run_dir))
+
+
+def judge_run(run_dir: Path) -> None:
+    """Judges a run's checkpoints."""
+    generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
+    steps = [step]
+    if FLAGS.all_checkpoints:
+        if FLAGS.checkpoint_step is not None:
+            raise InputError("--all_checkpoints and --checkpoint_step: give one of the two")
+        steps = checkpoints.steps(run_dir / "checkpoints")
+    data_flags.take_from_run(run_dir, "real_data")
+    output_dir = Path(FLAGS.output_dir or run_dir / "evaluation")
+    names = [name for name in FLAGS.metrics if name != SPECTRUM]
+    requests = parse(names, generator.frames)
+    corpus = data_flags.open_data("real_data")
+    evaluation = evaluation_flags.make_evaluation(
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+    )
+    evaluation.check(requests, GeneratedClips(generator, FLAGS.seed), has_critic=True)
+
+    found = real_records(evaluation, requests)
+    records.append(output_dir / records.FILE, found)
+    for step in steps:
+        generator, critic, step = runs.load_networks(run_dir, step)
+        fake = GeneratedClips(generator, FLAGS.seed)
+        results = evaluation(requests, fake, critic, FLAGS.draws, f"step {step}")
+        if SPECTRUM in FLAGS.metrics:
+            results += spectrum(critic)
+        more = {"run_dir": FLAGS.run_dir, "step": step, "seed": FLAGS.seed, "command": command()}
+        new = [
+            records.record(result, "checkpoint", evaluation, fake.description, **more)
+            for result in results
+        ]
+        records.append(output_dir / records.FILE, new)
+        records.write_scalars(run_dir, new)
+        save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
+        found += new
+    show(found, steps)
+    print(f"plot: {records.plot_run(output_dir)}")
+    print(f"records: {output_dir / records.FILE}")
+
+
+def judge_clips() -> None:
+    """Judges the videos at --fake_data."""
+    for name in ("checkpoint_step", "all_checkpoints"):
+        if FLAGS[name].present:
+            raise InputError(f"--{name}: is for --run_dir, not for --fake_data")
+    output_dir = Path(FLAGS.output_dir or "evaluation")
+    if SPECTRUM in FLAGS.metrics:
+        raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
+    fake = fake_clips(FLAGS.fake_data)
+    requests = parse(FLAGS.metrics, FLAGS.frames, fake.num_clips)
+    corpus = data_flags.open_data("real_data")
+    evaluation = evaluation_flags.make_evaluation(
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+    )
+    evaluation.check(requests, fake)
+    found = real_records(evaluation, requests)
+    results = evaluation(requests, fake, None, FLAGS.draws, FLAGS.fake_data)
+    more = {"seed": FLAGS.seed, "command": command()}
+    found += [
+        records.record(result, "clips", evaluation, fake.description, **more) for result in results
+    ]
+    records.append(output_dir / records.FILE, found)
+    name = Path(FLAGS.fake_data.rstrip("/")).name
+    save_nearest(output_dir / f"nearest-{name}.png", results, evaluation, fake)
+    show(found, [None])
+    print(f"records: {output_dir / records.FILE}")
+
+
+def fake_clips(path: str) -> SourceClips:
+    """The clips at --fake_data: one a video, or as --window says."""
+    corpus = open_corpus(path, FLAGS.size)
+    subset = corpus.subsets[0]
+    source = data_flags.make_source(corpus, subset, FLAGS.window)
+    recipe = corpus.recipe._asdict() if corpus.recipe is not None else None
+    return SourceClips(
+        source,
+        FLAGS.seed,
+        path=path,
+        kind=corpus.kind,
+        subset=subset,
+        resize=recipe,
+        window=FLAGS.window,
+        stride=FLAGS.stride,
+        crop=FLAGS.crop,
+        mirror=FLAGS.mirror,
+    )
+
+
+def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[dict]:
+    """What the metrics are of other real clips."""
+    if not FLAGS.floor:
+        return []
+    return [
+        records.record(
+            result,
+            "real",
+            evaluation,
+            evaluation.other_real.description,
+            seed=FLAGS.seed,
+            command=command(),
+        )
+        for result in evaluation.floor(requests)
+    ]
+
+
+def spectrum(critic: keras.Model) -> list[Result]:
+    """Each critic kernel's largest singular value."""
+    return [
+        Result(f"{SPECTRUM}_{layer}", estimate, 0, 0, critic.frames, 1, 0.0)
+        for layer, estimate in spectral_report(critic).items()
+    ]
+
+
+def save_nearest(
+    path: Path, results: Sequence[Result], evaluation: Evaluation, fake: ClipSet
+) -> None:
+    """Writes the picture of generated clips above their nearest real ones, if it was asked for."""
+    for result in results:
+        if "closest" not in result.estimate.details:
+            continue
+        closest = result.estimate.details["closest"][:4]
+        places = np.array(result.estimate.details["nearest_real"])[: len(closest), :2]
+        real = evaluation.real.clips(places.ravel(), 0)
+        real = real.reshape(*places.shape, *real.shape[1:])[:, :, : result.frames]
+        image = nearest_clips.picture(fake.clips(closest, 0)[:, : result.frames], real)
+        storage.write(str(path), rendering.encode_png(image))
+        print(f"nearest real clips: {path}")
+
+
+def show(found: Sequence[dict], steps: Sequence[int | None]) -> None:
+    """Prints a row a metric: each checkpoint's value, and that of real clips."""
+    real = {record["metric"]: record for record in found if record["of"] == "real"}
+    judged = [record for record in found if record["of"] != "real"]
+    columns = ["clips" if step is None else f"step {step}" for step in steps]
+    rows = [["metric", *columns, *(["real clips"] if real else []), "seconds"]]
+    for metric in dict.fromkeys(record["metric"] for record in judged):
+        own = {record.get("step"): record for record in judged if record["metric"] == metric}
+        rows.append(
+            [
+                metric,
+                *(records.shown(own.get(step)) for step in steps),
+                *([records.shown(real.get(metric))] if real else []),
+                f"{sum(record['seconds'] for record in own.values()):.0f}",
+            ]
+        )
+    print(records.table(rows))
+
+
+def command() -> str:
+    """The command line, for the record."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    command_line.run(main)

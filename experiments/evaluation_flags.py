@@ -1,0 +1,108 @@
+"""The flags that say what evaluates, and the evaluation that they describe.
+
+evaluation_flags.define_extractor()
+flags.adopt_module_key_flags(evaluation_flags)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import data_flags
+from absl import flags
+
+from tgan_tf.data import tfrecords
+from tgan_tf.data.corpus import Corpus
+from tgan_tf.evaluation.clip_sets import SourceClips
+from tgan_tf.evaluation.evaluation import Evaluation
+from tgan_tf.evaluation.extractors import open_extractor
+from tgan_tf.evaluation.metrics import METRICS
+
+FLAGS = flags.FLAGS
+
+METRICS_HELP = (
+    "each with the number of clips and of frames if they are not to be the usual ones, as "
+    "fvd2048_16f: " + "; ".join(f"{name}: {metric.about}" for name, metric in METRICS.items())
+)
+
+
+def define_extractor() -> None:
+    """Defines --extractor and where its weights are."""
+    flags.DEFINE_string(
+        "extractor",
+        "moving_mnist",
+        "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
+        "the one of FVD. Or the path of a Keras file or SavedModel, from clips in [-1, 1] to "
+        "probabilities or features.",
+    )
+    flags.DEFINE_string(
+        "extractor_weights",
+        None,
+        "c3d: path or URL of conv3d_deepnetA_ucf.npz. i3d: SavedModel directory or TF-Hub handle, "
+        "default that of Kinetics-400.",
+    )
+    flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+
+
+def real_clips(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
+    """The real clips of the flags, and what is to be said of them.
+
+    Args:
+        corpus: of `data_flags.open_data`.
+        subset: "train" or "test".
+        window: of `tgan_tf.data.Windows`.
+        seed: of the order in which they are taken.
+    """
+    source = data_flags.make_source(corpus, subset, window)
+    if corpus is None:
+        return SourceClips(
+            source,
+            seed,
+            path="digits of MNIST",
+            subset=subset,
+            num_digits=FLAGS.num_digits,
+            digit_size=FLAGS.digit_size,
+            digits_seed=FLAGS.seed,
+        )
+    recipe = corpus.recipe._asdict() if corpus.recipe is not None else None
+    if corpus.kind == "tfrecords":
+        recipe = tfrecords.read_info(corpus.path)["recipe"]
+    return SourceClips(
+        source,
+        seed,
+        path=corpus.path,
+        kind=corpus.kind,
+        subset=subset,
+        # Frames that become smaller are averaged by area, see tgan_tf/data/recordings.py.
+        resize=recipe,
+        window=window,
+        clips_of_a_video="all that do not overlap" if window == "all" else "one",
+        stride=FLAGS.stride,
+        crop=FLAGS.crop,
+        mirror=FLAGS.mirror,
+        windows_seed=FLAGS.seed,
+    )
+
+
+def make_evaluation(
+    corpus: Corpus | None,
+    directory: Path,
+    subset: str = "train",
+    window: str = "random",
+    real_statistics: str | None = None,
+) -> Evaluation:
+    """The evaluation of the flags.
+
+    Other real clips than those of the subset are those of the other one, or where there is none
+    other windows of the same videos.
+
+    Raises:
+        InputError: as the data and the extractor.
+    """
+    real = real_clips(corpus, subset, window, FLAGS.seed)
+    other = "train" if subset == "test" else "test"
+    other_real = real
+    if corpus is None or other in corpus.subsets:
+        other_real = real_clips(corpus, other, window, FLAGS.seed)
+    extractor = open_extractor(FLAGS.extractor, FLAGS.extractor_weights, FLAGS.c3d_mean)
+    return Evaluation(real, other_real, extractor, directory / "real", real_statistics)

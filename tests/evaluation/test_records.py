@@ -1,0 +1,108 @@
+"""Results as they are kept and shown; read back by json, Pillow and TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation import records
+
+
+def entry(step, value, of="checkpoint", metric="fvd40_4f", error=0.1, **more):
+    return {
+        "metric": metric, "value": value, "error": error, "of": of, "step": step,
+        "run_dir": "runs/mine", "extractor": {"name": "a"}, "real": {"path": "b"}, **more,
+    }  # fmt: skip
+
+
+def test_appends_a_line_of_json_a_record(tmp_path):
+    path = tmp_path / "new" / "metrics.jsonl"
+    records.append(path, [entry(1, 2.0)])
+    records.append(path, [entry(2, np.float32(1.5)), entry(3, 1.0)])
+    values = [json.loads(line)["value"] for line in path.read_text().splitlines()]
+    assert values == [2.0, 1.5, 1.0]
+
+
+def test_writes_no_numbers_that_json_does_not_know(tmp_path):
+    records.append(tmp_path / "m.jsonl", [entry(1, 1.0, details={"ratio": [float("nan")]})])
+    assert "NaN" not in (tmp_path / "m.jsonl").read_text()
+    assert records.read(tmp_path / "m.jsonl")[0]["details"] == {"ratio": [None]}
+
+
+def test_passes_over_a_damaged_line(tmp_path):
+    records.append(tmp_path / "m.jsonl", [entry(1, 1.0)])
+    with (tmp_path / "m.jsonl").open("a") as file:
+        file.write('{"metric": "fv\n[]\n')
+    records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
+    with pytest.warns(UserWarning, match="line [23]: no record"):
+        assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
+
+
+def test_names_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="metrics.jsonl: cannot be read"):
+        records.read(tmp_path / "metrics.jsonl")
+
+
+@pytest.mark.parametrize(
+    "value, error, text",
+    [
+        (123.456, 2.345, "123.5 ± 2.3"),
+        (9.8765, 0.0123, "9.877 ± 0.012"),
+        (0.5, None, "0.5"),
+        (0.5, 0.0, "0.5"),
+        (1234.5, 30.0, "1234 ± 30"),
+    ],
+)
+def test_shows_as_many_digits_as_the_error_tells(value, error, text):
+    assert records.shown({"value": value, "error": error}) == text
+
+
+def test_a_table_is_aligned_markdown():
+    table = records.table([["a", "long head"], ["name", "1"]])
+    assert table.splitlines() == [
+        "| a    | long head |",
+        "| ---- | --------: |",
+        "| name |         1 |",
+    ]
+
+
+def test_the_last_value_of_a_step_counts_in_a_curve():
+    kept = [entry(20, 3.0), entry(10, 5.0), entry(20, 2.0, error=None), entry(30, 9.0, of="real")]
+    assert records.curve(kept) == ([10, 20], [5.0, 2.0], [0.1, 0.0])
+
+
+def test_only_records_that_were_judged_alike_are_compared():
+    like = entry(1, 1.0)
+    others = [
+        entry(2, 2.0),
+        entry(3, 3.0, metric="fvd80_4f"),
+        entry(4, 4.0, extractor={"name": "c3d"}),
+        entry(5, 5.0, real={"path": "c"}),
+    ]
+    assert [one["step"] for one in records.same_protocol(others, like)] == [2]
+
+
+def test_tensorboard_reads_the_scalars(tmp_path):
+    records.write_scalars(tmp_path, [entry(10, 5.0), entry(20, 2.0)])
+    events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    found = [
+        (event.step, float(np.frombuffer(event.tensor_proto.tensor_content, np.float32)[0]))
+        for event in events.Tensors("evaluation/fvd40_4f")
+    ]
+    assert found == [(10, 5.0), (20, 2.0)]
+
+
+def test_plots_every_metric_of_a_run(tmp_path):
+    records.append(tmp_path / "metrics.jsonl", [entry(10, 5.0), entry(None, 1.0, of="real")])
+    one = np.asarray(Image.open(records.plot_run(tmp_path)).convert("RGB")).astype(int)
+    # The default blue of the curve is there, and the page is mostly white.
+    assert (np.abs(one - (31, 119, 180)).sum(-1) < 10).sum() > 20
+    assert (one.min(-1) > 250).mean() > 0.7
+    records.append(tmp_path / "metrics.jsonl", [entry(10, 1.0, metric="kvd40_4f")])
+    two = np.asarray(Image.open(records.plot_run(tmp_path)))
+    assert two.shape[1] > one.shape[1]

@@ -1,0 +1,93 @@
+"""Runs the programs of experiments/ as a user does, many in a fraction of the time.
+
+TensorFlow is loaded once, and each command runs in a fork of that process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+_FORKS = """
+    import json, os, resource, runpy, sys, traceback
+    import command_line, tgan_tf.callbacks, tgan_tf.runs
+
+    for case in json.load(sys.stdin):
+        child = os.fork()
+        if child == 0:
+            for number, name in ((1, "stdout"), (2, "stderr")):
+                os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
+            if case["largest_file"] is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
+            sys.argv = case["argv"]
+            code = 0
+            try:
+                runpy.run_path(sys.argv[0], run_name="__main__")
+            except SystemExit as end:
+                code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+                code = 99
+            sys.stdout.flush()
+            os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclasses.dataclass
+class Result:
+    """What a command has printed and how it has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_all(
+    program: str,
+    commands: dict[str, list[str]],
+    directory: str | os.PathLike,
+    largest_files: dict[str, int] | None = None,
+) -> dict[str, Result]:
+    """Runs a program once for each command, one after the other.
+
+    Args:
+        program: such as "generate.py".
+        commands: arguments by a name of the test's own.
+        directory: where they run.
+        largest_files: for some commands, the bytes after which a file's disk is full.
+    """
+    largest_files = largest_files or {}
+    with tempfile.TemporaryDirectory() as printed:
+        cases = [
+            {
+                "argv": [str(EXPERIMENTS / program), *map(str, arguments)],
+                "stdout": f"{printed}/{number}.out",
+                "stderr": f"{printed}/{number}.err",
+                "largest_file": largest_files.get(name),
+            }
+            for number, (name, arguments) in enumerate(commands.items())
+        ]
+        forks = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(_FORKS)],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": f"{EXPERIMENTS}:{EXPERIMENTS.parent}"},
+            input=json.dumps(cases),
+            capture_output=True,
+            text=True,
+        )
+        assert forks.returncode == 0, forks.stderr
+        return {
+            name: Result(
+                int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
+            )
+            for name, case, code in zip(commands, cases, forks.stdout.split())
+        }

@@ -1,0 +1,117 @@
+"""The clips that are measured: a generator's, or those of videos.
+
+Both give clips in one order that a seed fixes, so that the clip of a row can be made again; another
+`draw` gives other clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from tgan_tf import rendering, runs
+from tgan_tf.data.pipeline import Source, batches
+from tgan_tf.errors import InputError
+from tgan_tf.models import VideoGenerator
+
+BATCH_SIZE = 16
+#: Clips that a source without end shows from one draw to the next.
+_DRAW = 2**32
+
+
+class ClipSet(Protocol):
+    """Clips to be measured.
+
+    Attributes:
+        clip_shape: (frames, rows, columns, channels).
+        num_clips: how many there are; None without end.
+        description: what they are, of JSON's types, for the record.
+    """
+
+    clip_shape: tuple[int, int, int, int]
+    num_clips: int | None
+    description: dict
+
+    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
+        """The first clips of a draw, float32 [batch, *clip_shape] in [-1, 1], `count` in all."""
+
+    def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
+        """The clips at places in a draw, float32 [places, *clip_shape] in [-1, 1]."""
+
+
+class GeneratedClips:
+    """A generator's clips, those of `generate.py` with the same seed; draw d is of seed + d.
+
+    Args:
+        generator: a trained generator.
+        seed: of the latents.
+
+    Attributes: those of `ClipSet`.
+    """
+
+    num_clips = None
+
+    def __init__(self, generator: VideoGenerator, seed: int = 0):
+        self.generator = generator
+        self.seed = seed
+        self.clip_shape = generator.clip_shape
+        self.description = {"latents": f"Uniform(-1, 1), seed {seed}", "values": "float32, [-1, 1]"}
+
+    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
+        """See `ClipSet`."""
+        z0 = runs.latents(self.seed + draw, count, self.generator.z0_dim)
+        return runs.generate(self.generator, z0)
+
+    def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
+        """See `ClipSet`."""
+        z0 = runs.latents(self.seed + draw, max(places) + 1, self.generator.z0_dim)
+        return np.concatenate(list(runs.generate(self.generator, z0[list(places)])))
+
+
+class SourceClips:
+    """The clips of a source in a shuffled order, each once; draw d is the source's epoch d.
+
+    Args:
+        source: of `tgan_tf.data`.
+        seed: of the order.
+        **description: what the clips are, for the record: path, subset, window and so on.
+
+    Attributes: those of `ClipSet`. The description names also the SHA-256 of the first clips.
+    """
+
+    def __init__(self, source: Source, seed: int = 0, **description):
+        self.source = source
+        self.seed = seed
+        self.clip_shape = tuple(source.clip_shape)
+        self.num_clips = source.num_clips
+        first = self.clips(range(min(8, self.num_clips or 8)), 0)
+        self.description = {
+            **description,
+            "clip_shape": list(self.clip_shape),
+            "num_clips": self.num_clips,
+            "order": f"shuffled, seed {seed}",
+            "values": "uint8, (x - 128) / 128",
+            "first_clips_sha256": hashlib.sha256(rendering.to_uint8(first).tobytes()).hexdigest(),
+        }
+
+    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
+        """See `ClipSet`; raises an `InputError` if there are fewer than `count`."""
+        if self.num_clips is not None and count > self.num_clips:
+            raise InputError(f"{count} clips: there are {self.num_clips}: ask for fewer")
+        start = draw * (self.num_clips or _DRAW)
+        batch_size = min(BATCH_SIZE, count)
+        dataset = batches(self.source, batch_size, self.seed, start)
+        for number, clips in enumerate(dataset.take(-(-count // batch_size))):
+            yield clips.numpy()[: count - number * batch_size]
+
+    def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
+        """See `ClipSet`."""
+        start = draw * (self.num_clips or _DRAW)
+        found = []
+        for place in places:
+            for clips in batches(self.source, 1, self.seed, start + int(place)).take(1):
+                found.append(clips.numpy())
+        return np.concatenate(found)

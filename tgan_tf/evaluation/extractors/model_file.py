@@ -1,0 +1,218 @@
+"""A feature extractor of one's own: a Keras file or a SavedModel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError, reason
+from tgan_tf.evaluation.extractors.extractor import Extracted
+
+PROBE_SHAPE = (16, 64, 64, 3)
+"""The clip that a model is tried with, in the dimensions that it leaves free."""
+
+
+class ModelFile:
+    """A trained model as an extractor.
+
+    It maps clips, float32 [batch, frames, rows, columns, channels] in [-1, 1], to a dict with
+    "features" and/or "probabilities", each [batch, d]; without "features" the probabilities are
+    them. One output of another name, or of none, is features, and the probabilities too if for two
+    random clips its rows are at least 0 and of sum 1 within 1e-3. Clips are not resized.
+
+    Args:
+        path: a .keras or .h5 file without code of its own (a Lambda layer), or a SavedModel's
+            directory, of which the signature "serving_default" is called; if it has none, the
+            object itself.
+
+    Raises:
+        InputError: there is no such file, it cannot be loaded, or it takes or gives something else.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.name = str(path)
+        if os.path.isdir(path):
+            self._model, shape = open_saved_model(path, ["serving_default"])
+        else:
+            self._model, shape = _open_keras(path)
+        if not shape.is_compatible_with([None] * 5) or (shape.rank and shape[0] is not None):
+            raise InputError(
+                f"{path}: takes {shape}: give a model that takes clips [None, frames, rows, "
+                "columns, channels]"
+            )
+        self._clip_shape = tuple(shape[1:]) if shape.rank else (None,) * 4
+
+        clip_shape = [size or probe for size, probe in zip(self._clip_shape, PROBE_SHAPE)]
+        clips = np.random.default_rng(0).uniform(-1, 1, [2, *clip_shape]).astype(np.float32)
+        outputs = self._try(tf.constant(clips))
+        if "features" in outputs or "probabilities" in outputs:
+            self._features = "features" if "features" in outputs else "probabilities"
+            self._probabilities = "probabilities" if "probabilities" in outputs else None
+        elif len(outputs) == 1:
+            (self._features,) = outputs
+            self._probabilities = None
+        else:
+            raise InputError(
+                f"{path}: gives {', '.join(outputs)}: give a model of one output, or of outputs "
+                "named features and probabilities"
+            )
+        for output in {self._features, self._probabilities} - {None}:
+            shape, dtype = outputs[output].shape, outputs[output].dtype
+            if shape.rank != 2 or shape[0] != 2 or not dtype.is_floating:
+                raise InputError(
+                    f"{path}: its output for 2 clips is {dtype.name} {shape}: give a model that "
+                    "makes each clip a row of floats, [batch, d]"
+                )
+        values = tf.cast(outputs[self._probabilities or self._features], tf.float32)
+        if np.all(values >= 0) and np.allclose(np.sum(values, axis=1), 1, rtol=0, atol=1e-3):
+            self._probabilities = self._probabilities or (
+                self._features if self._features != "features" else None
+            )
+        elif self._probabilities:
+            raise InputError(
+                f"{path}: its output probabilities has rows that are below 0 or not of sum 1: end "
+                "it with a softmax, or name it features"
+            )
+        self.num_features = outputs[self._features].shape[1]
+        self.num_classes = outputs[self._probabilities].shape[1] if self._probabilities else 0
+        self.sha256 = sha256_of(path)
+
+    def check(self, clip_shape: tuple[int, int, int, int]) -> None:
+        """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
+        found = " x ".join(map(str, clip_shape))
+        remedy = "make them so by --frames and --size, or give another --extractor"
+        if any(size not in (None, given) for size, given in zip(self._clip_shape, clip_shape)):
+            expected = " x ".join(str(size or "any") for size in self._clip_shape)
+            raise InputError(
+                f"clips of {found} (frames, rows, columns, channels): {self.name} takes "
+                f"{expected}: {remedy}"
+            )
+        features = self._try(tf.zeros([1, *clip_shape]))[self._features]
+        if features.shape[1] != self.num_features:
+            raise InputError(
+                f"clips of {found}: {self.name} gives {features.shape[1]} features of them and "
+                f"{self.num_features} of others: save it with the clips' shape fixed"
+            )
+
+    def __call__(self, clips: tf.Tensor) -> Extracted:
+        """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
+        outputs = self._model(clips)
+        features = tf.cast(outputs[self._features], tf.float32)
+        if self._probabilities is None:
+            return Extracted(features, None)
+        return Extracted(features, tf.cast(outputs[self._probabilities], tf.float32))
+
+    def _try(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
+        try:
+            return self._model(clips)
+        except Exception as error:  # a model may raise anything
+            shape = " x ".join(map(str, clips.shape[1:]))
+            raise InputError(
+                f"{self.name}: fails with clips of {shape} (frames, rows, columns, channels) "
+                f"({reason(error)}): give other clips by --frames and --size, or a model that "
+                "declares which it takes"
+            ) from error
+
+
+def open_saved_model(
+    directory: str | os.PathLike, signatures: list[str]
+) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
+    """A function of one float32 tensor in a SavedModel, of TensorFlow 2, 1 or TF1's TF-Hub.
+
+    Args:
+        directory: where saved_model.pb is.
+        signatures: the names of the signature to take, the first that there is. If there is none,
+            the object itself, where it can be called.
+
+    Returns:
+        The function, and the shape of its input as far as it is declared.
+
+    Raises:
+        InputError: it is no SavedModel, cannot be loaded or has no such function.
+    """
+    if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
+        raise InputError(
+            f"{directory}: is no directory with a saved_model.pb: give that of a SavedModel"
+        )
+    # Of a module of TF1's TF-Hub, which has this file, the graph without tags is for inference.
+    tags = [] if os.path.exists(os.path.join(directory, "tfhub_module.pb")) else None
+    try:
+        loaded = tf.saved_model.load(os.fspath(directory), tags)
+    except Exception as error:  # damaged files may raise anything
+        raise InputError(
+            f"{directory}: the SavedModel cannot be loaded ({reason(error)}): save it anew"
+        ) from error
+    name = next((name for name in signatures if name in loaded.signatures), None)
+    if name is None:
+        if callable(loaded):
+            return lambda clips: _by_name(loaded(clips)), tf.TensorShape(None)
+        raise InputError(
+            f"{directory}: has no signature {' or '.join(signatures)} (but "
+            f"{', '.join(loaded.signatures) or 'none'}): save it with one"
+        )
+    inputs = loaded.signatures[name].structured_input_signature[1]
+    if [spec.dtype for spec in inputs.values()] != [tf.float32]:
+        found = ", ".join(f"{key} {spec.dtype.name}" for key, spec in inputs.items())
+        raise InputError(
+            f"{directory}: its signature {name} takes {found or 'nothing'}: give one that takes "
+            "only clips, float32"
+        )
+    ((key, spec),) = inputs.items()
+    # Through the loaded object, with which its variables would go.
+    return lambda clips: loaded.signatures[name](**{key: clips}), spec.shape
+
+
+def sha256_of(*paths: str | os.PathLike) -> str:
+    """Hexadecimal digest of the bytes of files, one after the other.
+
+    Of a SavedModel's directory: saved_model.pb, then what is in variables/ in the order of names.
+    """
+    files = []
+    for path in map(Path, paths):
+        in_directory = [path / "saved_model.pb", *sorted((path / "variables").glob("*"))]
+        files += in_directory if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _open_keras(
+    path: str | os.PathLike,
+) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
+    """A Keras model's function for inference, and the shape of its input."""
+    remedy = "give a .keras or .h5 file of a whole model, or the directory of a SavedModel"
+    if not os.path.isfile(path):
+        raise InputError(
+            f"{path}: there is no such file: give moving_mnist, c3d, i3d, or the path of a "
+            ".keras or .h5 file or of a SavedModel"
+        )
+    try:
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                # Keras's safe mode is for .keras files only: of this one it would run the code.
+                if '"Lambda"' in str(file.attrs.get("model_config")):
+                    raise ValueError("it holds a Lambda layer, which is code")
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # damaged files may raise anything
+        raise InputError(f"{path}: cannot be loaded ({reason(error)}): {remedy}") from error
+    inputs = model.inputs or []
+    if len(inputs) > 1:
+        raise InputError(f"{path}: takes {len(inputs)} inputs: give a model that takes only clips")
+    shape = inputs[0].shape if inputs else (model.get_build_config() or {}).get("input_shape")
+    return lambda clips: _by_name(model(clips, training=False)), tf.TensorShape(shape)
+
+
+def _by_name(outputs) -> dict[str, tf.Tensor]:
+    if isinstance(outputs, dict):
+        return outputs
+    return {f"output {i}": output for i, output in enumerate(tf.nest.flatten(outputs))}

@@ -1,0 +1,160 @@
+"""The extractor that comes with the package: a classifier of Moving MNIST clips.
+
+A small 3-D convolutional network that says which digit a clip shows and in which direction it
+moves, trained by `experiments/train_classifier.py` on the training digits of
+`tgan_tf.data.MovingMNIST` alone. `moving_mnist.md` beside this file says how well it does.
+
+For 16 frames, in four sizes: clips [16, 64, 64, 1] → 16x32x32x16 → 8x16x16x32 → 4x8x8x64 →
+4x8x8x128 → 4x4x4x128, then the largest of the places [4, 128], and the mean over time [128].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.extractors.extractor import Extracted
+
+WEIGHTS = Path(__file__).with_name("moving_mnist.npz")
+SIZE = 64
+"""Rows and columns of a frame that the network sees; others are resized."""
+FEWEST_FRAMES = 4
+"""The network sees four frames as one moment."""
+DIGITS = 10
+DIRECTIONS = 8
+
+
+class MovingMNISTClassifier(keras.Model):
+    """Clips to a digit for each clip and a direction for each moment of it.
+
+    Shapes: float32 [batch, T, 64, 64, 1] in [-1, 1] in, T at least 4; out come a dict of
+
+        features       float32 [batch, 128], at least 0
+        digits         float32 [batch, 10], logits of the digit
+        directions     float32 [batch, moments, 8], logits of the direction in each four frames:
+                       down, then on by eighths of a turn by way of right, up and left
+    """
+
+    def __init__(self, **kwargs):
+        # In float32 whatever the policy: it may judge while a generator trains in another.
+        super().__init__(dtype="float32", **kwargs)
+        self.convolutions, self.normalizations = [], []
+        for i, (filters, kernel_size, strides) in enumerate(
+            (
+                (16, (1, 5, 5), (1, 2, 2)),
+                (32, (3, 3, 3), (2, 2, 2)),
+                (64, (3, 3, 3), (2, 2, 2)),
+                (128, (3, 3, 3), (1, 1, 1)),
+                (128, (1, 3, 3), (1, 2, 2)),
+            )
+        ):
+            self.convolutions.append(
+                keras.layers.Conv3D(
+                    filters,
+                    kernel_size,
+                    strides,
+                    "same",
+                    use_bias=False,
+                    name=f"conv{i}",
+                    dtype="float32",
+                )
+            )
+            self.normalizations.append(
+                keras.layers.BatchNormalization(momentum=0.98, name=f"bn{i}", dtype="float32")
+            )
+        self.dropout = keras.layers.Dropout(0.3, dtype="float32")
+        self.digit = keras.layers.Dense(DIGITS, name="digit", dtype="float32")
+        self.direction = keras.layers.Dense(DIRECTIONS, name="direction", dtype="float32")
+        self(keras.Input((16, SIZE, SIZE, 1)))
+
+    def call(self, inputs, training=False):
+        h = inputs
+        for convolution, normalization in zip(self.convolutions, self.normalizations):
+            h = tf.nn.relu(normalization(convolution(h), training=training))
+        moments = tf.reduce_max(h, axis=[2, 3])
+        features = tf.reduce_mean(moments, axis=1)
+        return {
+            "features": features,
+            "digits": self.digit(self.dropout(features, training=training)),
+            "directions": self.direction(moments),
+        }
+
+
+class MovingMNIST:
+    """The classifier as an extractor: 128 features, the probabilities of 10 digits.
+
+    Clips of any size are resized to 64x64, colour to grey (ITU-R BT.601). It works anywhere
+    without a download. Its features are those of strokes that move: of films it sees how alike two
+    sets are, but numbers of other work on films are made with C3D or I3D.
+
+    Args:
+        weights: the .npz that `experiments/train_classifier.py` writes; default the package's own.
+
+    Raises:
+        InputError: the file is missing or holds other arrays.
+    """
+
+    name = "moving_mnist"
+    num_features = 128
+    num_classes = DIGITS
+
+    def __init__(self, weights: str | Path = WEIGHTS):
+        self.network = MovingMNISTClassifier()
+        try:
+            data = Path(weights).read_bytes()
+            with np.load(weights) as file:
+                arrays = {name: file[name] for name in file.files}
+            for name, variable in named_weights(self.network).items():
+                variable.assign(arrays[name])
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{weights}: does not hold the weights of the Moving MNIST classifier ({error}): "
+                "install the package anew, or make it by experiments/train_classifier.py"
+            ) from error
+        self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def check(self, clip_shape: tuple[int, int, int, int]) -> None:
+        """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
+        if clip_shape[0] < FEWEST_FRAMES:
+            raise InputError(
+                f"clips of {clip_shape[0]} frames: the Moving MNIST classifier needs at least "
+                f"{FEWEST_FRAMES}: give longer ones, or another --extractor"
+            )
+
+    def __call__(self, clips: tf.Tensor) -> Extracted:
+        """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
+        outputs = self.network(prepare(clips), training=False)
+        return Extracted(outputs["features"], tf.nn.softmax(outputs["digits"]))
+
+
+def prepare(clips: tf.Tensor) -> tf.Tensor:
+    """Clips as the network sees them: grey, 64x64.
+
+    Args:
+        clips: float32 [batch, T, rows, columns, 1 or 3] in [-1, 1].
+
+    Returns:
+        float32 [batch, T, 64, 64, 1] in [-1, 1].
+    """
+    if clips.shape[-1] == 3:
+        clips = tf.image.rgb_to_grayscale(clips)
+    _, frames, rows, columns, _ = clips.shape
+    if (rows, columns) == (SIZE, SIZE):
+        return clips
+    images = tf.reshape(clips, [-1, rows, columns, 1])
+    images = tf.image.resize(images, [SIZE, SIZE], antialias=True)
+    return tf.reshape(images, [-1, frames, SIZE, SIZE, 1])
+
+
+def named_weights(network: MovingMNISTClassifier) -> dict[str, tf.Variable]:
+    """The network's variables by the names they have in the file, such as "conv0/kernel"."""
+    return {
+        f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}": variable
+        for layer in network.layers
+        for variable in layer.weights
+    }

@@ -1,0 +1,182 @@
+"""Fréchet Video Distance: how far apart two sets of clips are in the space of their features.
+
+Unterthiner et al. 2018, "Towards Accurate Generative Models of Video" (arXiv 1812.01717), Section
+3: with means μ and covariances Σ of the features of generated (1) and real clips (2),
+
+    FVD = |μ1 - μ2|² + Tr( Σ1 + Σ2 - 2 (Σ1 Σ2)^½ )
+
+the squared Fréchet (2-Wasserstein) distance of two Gaussians.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.estimate import Estimate
+
+GROUPS = 10
+"""Of clips, one of which the jackknife leaves out at a time."""
+SIZES = 15
+"""How many sets of different size the extrapolation is fitted to."""
+_BLOCK = 1024
+
+
+def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = False) -> Estimate:
+    """The distance of two sets of clips.
+
+    It is biased: of two finite sets of the same distribution it is above 0, and the more so the
+    smaller they are. `unbiased` extrapolates to endless clips (Chong & Forsyth 2020, "Effectively
+    Unbiased FID and Inception Score and Where to Find Them", arXiv 1911.07023): distances of sets
+    of several sizes lie on a line over 1/n, whose value at 0 is the result. Their sizes are evenly
+    spaced from half the clips to all; the clips of each are chosen at random by a fixed seed.
+
+    Args:
+        fake: float [n, features], n more than the features and at least 10; to extrapolate, half of
+            n more than the features.
+        real: float [m, features], likewise.
+        unbiased: whether to extrapolate; then both sides are of the same, smaller number of clips.
+
+    Returns:
+        The distance. Its error: of the fake clips, by leaving out each tenth of them once
+        (jackknife), the real ones taken as given; of an extrapolated distance the standard error of
+        the fitted line's value, with sizes and distances in the details.
+
+    Raises:
+        InputError: there are too few clips, an entry is not finite, or the two have different
+            features.
+    """
+    check_features(fake, real)
+    # The smallest set that a covariance is taken of has more clips than features.
+    fewest = max(GROUPS, (fake.shape[1] + 1) * (2 if unbiased else 1))
+    for name, features in (("generated", fake), ("real", real)):
+        if len(features) < fewest:
+            raise InputError(
+                f"{len(features)} {name} clips are too few for {features.shape[1]} features: give "
+                f"at least {fewest}, or an extractor with fewer features"
+            )
+    return _extrapolated(fake, real) if unbiased else _jackknifed(fake, real)
+
+
+def gaussian(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance (divided by n - 1) of features.
+
+    Args:
+        features: float [n, d], n at least 2.
+        rows: int [at least 2], which of them; all if None.
+
+    Returns:
+        float64 [d] and [d, d].
+    """
+    origin = np.asarray(features[0], np.float64)
+    return _from_sums(_sums(features, origin, rows), origin)
+
+
+def frechet_distance(
+    mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray
+) -> float:
+    """The squared Fréchet distance of two Gaussians, float64; at least 0.
+
+    Args:
+        mean1: [d].
+        covariance1: [d, d], symmetric, no negative eigenvalue.
+        mean2: as `mean1`.
+        covariance2: as `covariance1`.
+    """
+    return _distance(mean1, covariance1, mean2, covariance2, _factor(covariance2))
+
+
+def check_features(fake: np.ndarray, real: np.ndarray) -> None:
+    """Raises an `InputError` if two arrays are not finite features of the same kind, [n, d]."""
+    if fake.ndim != 2 or real.ndim != 2 or fake.shape[1] != real.shape[1]:
+        raise InputError(
+            f"features of shapes {fake.shape} and {real.shape}: give [clips, features], of the "
+            "same extractor"
+        )
+    for name, features in (("generated", fake), ("real", real)):
+        for first in range(0, len(features), _BLOCK):
+            finite = np.isfinite(features[first : first + _BLOCK]).all(axis=1)
+            if not finite.all():
+                raise InputError(
+                    f"features of {name} clip {first + np.argmin(finite)} are NaN or infinite: "
+                    "the clips or the extractor are broken"
+                )
+
+
+def _distance(mean1, covariance1, mean2, covariance2, factor2) -> float:
+    # With Σ = F Fᵀ the eigenvalues of Σ1 Σ2 are the squared singular values of F1ᵀ F2. Taken of
+    # these, no root multiplies the rounding noise of a zero into something that counts.
+    root_trace = scipy.linalg.svdvals(_factor(covariance1).T @ factor2).sum()
+    traces = np.trace(covariance1) + np.trace(covariance2)
+    difference = np.asarray(mean1) - np.asarray(mean2)
+    return float(np.maximum(0.0, difference @ difference + traces - 2.0 * root_trace))
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """F [d, rank] with F Fᵀ = Σ, by a Cholesky decomposition that pivots and ends at the rank."""
+    matrix = np.asarray_chkfinite(covariance, np.float64)
+    triangle, pivots, rank, _ = scipy.linalg.lapack.dpstrf(matrix, lower=1)
+    factor = np.empty([len(matrix), rank])
+    factor[pivots - 1] = np.tril(triangle)[:, :rank]
+    return factor
+
+
+def _sums(
+    features: np.ndarray, origin: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Number, sum and sum of products of features, seen from `origin`; a block at a time."""
+    rows = np.arange(len(features)) if rows is None else rows
+    total = np.zeros(len(origin))
+    products = np.zeros([len(origin)] * 2)
+    for first in range(0, len(rows), _BLOCK):
+        block = features[rows[first : first + _BLOCK]] - origin
+        total += block.sum(axis=0)
+        products += block.T @ block
+    return len(rows), total, products
+
+
+def _from_sums(sums, origin) -> tuple[np.ndarray, np.ndarray]:
+    count, total, products = sums
+    mean = total / count
+    return mean + origin, (products - count * np.outer(mean, mean)) / (count - 1)
+
+
+def _jackknifed(fake: np.ndarray, real: np.ndarray) -> Estimate:
+    mean, covariance = gaussian(real)
+    factor = _factor(covariance)
+    # Near the mean, so that nothing is lost where products are subtracted.
+    origin = mean
+    groups = [_sums(part, origin) for part in np.array_split(fake, GROUPS)]
+    whole = tuple(map(sum, zip(*groups)))
+
+    def distance(sums):
+        return _distance(*_from_sums(sums, origin), mean, covariance, factor)
+
+    without = [distance(tuple(a - b for a, b in zip(whole, group))) for group in groups]
+    error = np.sqrt((GROUPS - 1) * np.var(without))
+    return Estimate(distance(whole), float(error), f"jackknife over {GROUPS} groups of clips")
+
+
+def _extrapolated(fake: np.ndarray, real: np.ndarray) -> Estimate:
+    most = min(len(fake), len(real))
+    sizes = np.unique(np.linspace(most / 2, most, SIZES).astype(int))
+    rng = np.random.default_rng(0)
+    distances = []
+    for size in sizes:
+        gaussians = [
+            gaussian(features, np.sort(rng.choice(len(features), size, replace=False)))
+            for features in (fake, real)
+        ]
+        distances.append(frechet_distance(*gaussians[0], *gaussians[1]))
+    line = np.stack([np.ones(len(sizes)), 1.0 / sizes], axis=1)
+    solution, *_ = np.linalg.lstsq(line, distances, rcond=None)
+    residuals = distances - line @ solution
+    variance = residuals @ residuals / (len(sizes) - 2)
+    error = np.sqrt(variance * np.linalg.inv(line.T @ line)[0, 0])
+    return Estimate(
+        float(solution[0]),
+        float(error),
+        "standard error of the line's value at endless clips",
+        {"sizes": sizes.tolist(), "distances": distances},
+    )

@@ -1,0 +1,79 @@
+"""Inception Score of clips: are they each clearly of some class, and of all classes together?
+
+Salimans et al. 2016, "Improved Techniques for Training GANs" (arXiv 1606.03498), Section 4:
+
+    IS = exp( mean over clips of KL( p(y | clip) || p(y) ) ),    p(y) the mean of p(y | clip)
+
+from 1, where all clips are alike to the classifier, to the number of classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import xlogy
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.estimate import Estimate
+
+_BLOCK = 4096
+
+
+def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
+    """The score of clips that a classifier has seen.
+
+    Args:
+        probabilities: float [n, classes], rows of sum 1: p(y | clip).
+        splits: into how many successive parts the clips are divided, each of which has a score; n
+            divides by it. 1 is the score of all clips at once, as evaluation/calc_inception.py of
+            pfnet-research/tgan computes it (but for its 1e-7 inside the logarithms).
+
+    Returns:
+        The mean of the splits' scores, and their standard deviation; with 1 split no error. In the
+        details the number of splits, and as "whole" the score of all clips at once.
+
+    Raises:
+        InputError: n does not divide by `splits`, or a row is no distribution.
+    """
+    if probabilities.ndim != 2:
+        raise InputError(f"probabilities of shape {probabilities.shape}: give [clips, classes]")
+    count = len(probabilities)
+    if count == 0 or count % splits:
+        nearest = max(1, round(count / splits)) * splits
+        raise InputError(
+            f"{count} clips do not divide into {splits} splits: give {nearest} of them"
+        )
+    size = count // splits
+    parts = [_sums(probabilities, first, size) for first in range(0, count, size)]
+    scores = [_score(*part, size) for part in parts]
+    details = {"splits": splits, "whole": _score(*map(sum, zip(*parts)), count)}
+    if splits == 1:
+        return Estimate(scores[0], details=details)
+    error_of = f"standard deviation of {splits} splits"
+    return Estimate(float(np.mean(scores)), float(np.std(scores)), error_of, details)
+
+
+def _sums(probabilities: np.ndarray, start: int, size: int) -> tuple[float, np.ndarray]:
+    """The sum of p log p over clips and classes, and that of p over clips; a block at a time."""
+    negentropy, total = 0.0, 0.0
+    for first in range(start, start + size, _BLOCK):
+        block = probabilities[first : min(first + _BLOCK, start + size)]
+        p = np.asarray(block, np.float64)
+        _check(p, first)
+        # xlogy(0, 0) is 0: a class that no clip is of says nothing.
+        negentropy += xlogy(p, p).sum()
+        total += p.sum(axis=0)
+    return negentropy, total
+
+
+def _score(negentropy: float, total: np.ndarray, count: int) -> float:
+    marginal = total / count
+    return float(np.exp(negentropy / count - xlogy(marginal, marginal).sum()))
+
+
+def _check(p: np.ndarray, first: int) -> None:
+    wrong = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
+    if wrong.any():
+        raise InputError(
+            f"probabilities: row {first + np.argmax(wrong)} is no distribution, its sum is "
+            f"{p[np.argmax(wrong)].sum():g}: give an extractor that ends in a softmax"
+        )

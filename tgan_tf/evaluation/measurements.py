@@ -1,0 +1,176 @@
+"""What is measured of each clip of a set: streamed into a file, read back as arrays.
+
+    columns of a clip     features [d], probabilities [classes], motion [T - 1], scores []
+    rows                  clips
+
+The file holds two arrays in NumPy's format, one behind the other, for `np.load` of an open file:
+what the clips are and what they were measured by, as JSON in bytes, and the rows, float32 fields by
+the columns' names. The rows are mapped into memory, so that it does not grow with the number of
+clips. A file that was kept is used again for exactly what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tgan_tf.data import storage
+from tgan_tf.errors import InputError
+
+FORMAT = 1
+
+
+class Measurements:
+    """The columns of a file of measurements, as arrays mapped from it.
+
+    Args:
+        path: a file of `measure`.
+
+    Attributes:
+        columns: float32 [clips, ...] by name.
+        count: how many clips.
+        description: what was measured by what.
+
+    Raises:
+        InputError: the file is no such one.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        try:
+            with open(path, "rb") as file:
+                text = np.lib.format.read_array(file)
+                self.description = json.loads(text.tobytes())
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+                rows = np.memmap(path, dtype, "r", file.tell(), shape)
+            self.columns = {name: rows[name] for name in dtype.names}
+            self.count = len(rows)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: is no file of measurements of real clips ({error}): delete it, and it is "
+                "made anew"
+            ) from error
+
+
+def measure(
+    path: str | os.PathLike,
+    clips: Iterator[np.ndarray],
+    count: int,
+    frames: int,
+    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    description: dict,
+    what: str,
+) -> Measurements:
+    """Measures clips, a batch at a time, with a progress bar on a terminal.
+
+    Args:
+        path: the file, which appears whole or not at all.
+        clips: float32 [batch, T, rows, columns, channels], `count` in all.
+        count: how many.
+        frames: of each clip the first so many are measured.
+        columns: from a batch of clips to what is measured, float32 [batch, ...] by name.
+        description: what is measured by what.
+        what: what the bar is called.
+
+    Raises:
+        InputError: the clips hold a NaN or an infinity, or the file cannot be written.
+    """
+    path = Path(path)
+    row, bar = 0, tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with storage.replacing(str(path)) as temporary, open(temporary, "wb") as file, bar:
+            for batch in clips:
+                if not np.isfinite(batch).all():
+                    raise InputError(
+                        f"{what}: NaN or infinity in the clips from number {row} on: the generator "
+                        "has diverged, evaluate an earlier --checkpoint_step"
+                    )
+                values = columns(tf.constant(batch[:, :frames]))
+                values = {name: value.numpy() for name, value in values.items()}
+                if row == 0:
+                    dtype = [(name, "<f4", value.shape[1:]) for name, value in values.items()]
+                    _write_head(file, description, dtype, count)
+                rows = np.empty(len(batch), dtype)
+                for name, value in values.items():
+                    rows[name] = value
+                file.write(rows.tobytes())
+                row += len(batch)
+                bar.update(len(batch))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}): free some disk space, or give a "
+            "directory that can be written to"
+        ) from error
+    return Measurements(path)
+
+
+def measure_once(
+    directory: str | os.PathLike,
+    clips: Callable[[int], Iterator[np.ndarray]],
+    count: int,
+    frames: int,
+    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    description: dict,
+    what: str,
+    path: str | os.PathLike | None = None,
+) -> Measurements:
+    """Measures real clips, or takes what an earlier call has kept of the same ones.
+
+    Args:
+        directory: where the file is kept, by a name that follows from the description.
+        clips: from a count to the clips, as of `ClipSet.batches`.
+        count: how many are needed; a file of more is used too.
+        frames: as of `measure`.
+        columns: as of `measure`.
+        description: as of `measure`, without the count.
+        what: as of `measure`.
+        path: a file that the user names instead, made if missing.
+
+    Raises:
+        InputError: the file at `path` is of other clips, of another extractor or of too few clips.
+    """
+    description = json.loads(json.dumps({"format": FORMAT, "frames": frames, **description}))
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+    place = Path(path) if path is not None else Path(directory) / f"real-{digest[:16]}.npy"
+    if place.exists():
+        kept = Measurements(place)
+        if kept.description == description and kept.count >= count:
+            return kept
+        if path is not None:
+            if kept.description == description:
+                why = f"of {kept.count} clips, and {count} are needed"
+            else:
+                name, had, asked = _difference(kept.description, description)
+                why = f"of other data: {name} is {had}, now {asked}"
+            raise InputError(
+                f"--real_statistics={path}: {why}: give another file, or one that is not there yet"
+            )
+    return measure(place, clips(count), count, frames, columns, description, what)
+
+
+def _write_head(file: BinaryIO, description: dict, dtype: list, count: int) -> None:
+    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    np.lib.format.write_array(file, text)
+    head = {"descr": dtype, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_2_0(file, head)
+
+
+def _difference(one: dict, other: dict) -> tuple[str, object, object]:
+    """The first entry in which two descriptions differ, by the name of its place."""
+    for name in sorted({*one, *other}):
+        a, b = one.get(name), other.get(name)
+        if isinstance(a, dict) and isinstance(b, dict) and a != b:
+            inner, a, b = _difference(a, b)
+            return f"{name}.{inner}", a, b
+        if a != b:
+            return name, a, b
+    raise AssertionError("no difference")

@@ -1,0 +1,87 @@
+"""Motion energy: how much a clip changes from frame to frame, without optical flow."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.estimate import Estimate
+
+GROUPS = 10
+"""Of clips, one of which the jackknife leaves out at a time."""
+
+
+def motion_energy(clips: tf.Tensor) -> tf.Tensor:
+    """The mean squared difference of successive frames.
+
+    Args:
+        clips: float [batch, T, rows, columns, channels] in [-1, 1], T at least 2.
+
+    Returns:
+        float [batch, T - 1], over pixels and channels.
+    """
+    return tf.reduce_mean(tf.square(clips[:, 1:] - clips[:, :-1]), axis=[2, 3, 4])
+
+
+def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
+    """How far generated clips' motion energy is from that of real ones, frame by frame.
+
+    Args:
+        fake: float [n, T - 1], the motion energy of generated clips.
+        real: float [m, T - 1], that of real ones.
+
+    Returns:
+        The mean over frames of |mean of fake - mean of real|, over the mean of real: 0 where they
+        are the same. Its error: by leaving out each tenth of the generated clips once. In the
+        details both means frame by frame, and the ratio of their means.
+
+    Raises:
+        InputError: there are fewer than 10 generated clips or no real ones, the real ones do not
+            move, an entry is not finite, or the two have different numbers of frames.
+    """
+    _check(fake, real)
+    if len(fake) < GROUPS:
+        raise InputError(f"{len(fake)} clips: give at least {GROUPS} to judge their motion")
+    if not real.size:
+        raise InputError("no motion of real clips: give at least 1 clip of at least 2 frames")
+    real_mean = np.mean(real, axis=0, dtype=np.float64)
+    if real_mean.mean() == 0:
+        raise InputError("the real clips do not move: their motion cannot be compared with")
+    parts = np.array_split(fake, GROUPS)
+    sums = np.stack([part.sum(axis=0, dtype=np.float64) for part in parts])
+    counts = np.array([len(part) for part in parts])
+
+    def difference(mean):
+        return np.abs(mean - real_mean).mean() / real_mean.mean()
+
+    mean = sums.sum(axis=0) / len(fake)
+    without = [
+        difference((sums.sum(axis=0) - one) / (len(fake) - count))
+        for one, count in zip(sums, counts)
+    ]
+    return Estimate(
+        float(difference(mean)),
+        float(np.sqrt((GROUPS - 1) * np.var(without))),
+        f"jackknife over {GROUPS} groups of clips",
+        {
+            "fake": mean.tolist(),
+            "real": real_mean.tolist(),
+            "ratio": float(mean.mean() / real_mean.mean()),
+        },
+    )
+
+
+def _check(fake: np.ndarray, real: np.ndarray) -> None:
+    if fake.ndim != 2 or real.ndim != 2 or fake.shape[1] != real.shape[1]:
+        raise InputError(
+            f"motion of shapes {fake.shape} and {real.shape}: give [clips, frames - 1], of clips "
+            "of the same number of frames"
+        )
+    for name, motion in (("generated", fake), ("real", real)):
+        finite = np.isfinite(motion).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"the motion of {name} clip {np.argmin(finite)} is NaN or infinite: give clips "
+                "whose values are in [-1, 1]"
+            )

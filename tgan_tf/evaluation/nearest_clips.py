@@ -1,0 +1,56 @@
+"""The real clips that generated ones are nearest to: is the training set memorised?
+
+A generator that has learnt clips by heart makes clips nearer to training clips than other real
+clips are. The picture shows the generated clips that are nearest to a training clip, each above the
+training clips it is nearest to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.prdc import nearest
+from tgan_tf.rendering import contact_sheet, to_uint8
+
+
+def nearest_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
+    """The median distance of a clip to the real clip nearest to it, in the space of features.
+
+    Args:
+        fake: float32 [n, features], of the clips judged.
+        real: float32 [m, features].
+
+    Returns:
+        The median and its standard error (1.2533 standard errors of the mean, as for a normal
+        distribution); in the details the places of the eight clips that are nearest to a real one
+        and, for each, of its three nearest real clips.
+
+    Raises:
+        InputError: as `tgan_tf.evaluation.prdc.nearest`.
+    """
+    places, distances = nearest(fake, real, min(3, len(real)))
+    closest = np.argsort(distances[:, 0], kind="stable")[:8]
+    return Estimate(
+        float(np.median(distances[:, 0])),
+        float(1.2533 * distances[:, 0].std(ddof=1) / np.sqrt(len(fake))),
+        "standard error of the median",
+        {"closest": closest.tolist(), "nearest_real": places[closest].tolist()},
+    )
+
+
+def picture(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Each clip judged above its nearest real ones, a column for each frame.
+
+    Args:
+        fake: float32 [clips, T, rows, columns, channels] in [-1, 1].
+        real: float32 [clips, nearest, T, rows, columns, channels], the nearest first.
+
+    Returns:
+        uint8 [height, width, channels], white bars between the groups.
+    """
+    groups = []
+    for one, others in zip(fake, real):
+        sheet = contact_sheet(to_uint8(np.concatenate([one[np.newaxis], others])))
+        groups += [np.full((8, *sheet.shape[1:]), 255, np.uint8), sheet]
+    return np.concatenate(groups[1:])

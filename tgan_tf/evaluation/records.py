@@ -1,0 +1,264 @@
+"""Results as they are kept and shown: `metrics.jsonl`, a table, TensorBoard's scalars, plots.
+
+A record is one line of JSON with everything that is needed to repeat it. It is of a checkpoint
+("of": "checkpoint"), of other clips ("clips"), or of real ones ("real"), the value that a perfect
+generator has.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+import tensorflow as tf
+
+from tgan_tf import __version__
+from tgan_tf.data import storage
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.evaluation import Evaluation, Result
+
+FILE = "metrics.jsonl"
+PLOT = "metrics.png"
+
+
+def record(result: Result, of: str, evaluation: Evaluation, fake: dict, **more) -> dict:
+    """A result with everything needed to repeat it.
+
+    Args:
+        result: of an `Evaluation`.
+        of: "checkpoint", "clips" or "real".
+        evaluation: what judged.
+        fake: the description of what was judged.
+        **more: entries of its own, as step, seed and run_dir.
+    """
+    estimate = result.estimate
+    extractor = {"name": evaluation.extractor.name, "sha256": evaluation.extractor.sha256}
+    return {
+        "metric": result.name,
+        "value": estimate.value,
+        "error": estimate.error,
+        "error_of": estimate.error_of,
+        "of": of,
+        "n": result.count,
+        "n_real": result.real_count,
+        "frames": result.frames,
+        "draws": result.draws,
+        **more,
+        "extractor": extractor,
+        "fake": fake,
+        "real": evaluation.real.description,
+        "details": estimate.details,
+        "versions": {
+            "tgan_tf": __version__,
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "python": platform.python_version(),
+        },
+        "seconds": result.seconds,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def append(path: Path, records: Sequence[dict]) -> None:
+    """Adds records to a file, each a line.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    # All in one write, so that two evaluations do not mix their lines.
+    lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in map(_plain, records))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            before = file.tell()
+            try:
+                file.write(lines.encode())
+                file.flush()
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}): free some disk space, or give an "
+            "--output_dir that can be written to"
+        ) from error
+
+
+def read(path: Path) -> list[dict]:
+    """The records of a file in their order; a line that is none is passed over with a warning.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): make it by evaluate.py"
+        ) from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = json.loads(line)
+            found["metric"], found["value"], found["of"]  # What everything that reads them needs.
+            records.append(found)
+        except (ValueError, KeyError, TypeError):
+            warnings.warn(f"{path}, line {number}: no record, passed over", stacklevel=2)
+    return records
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first one the head, as aligned Markdown; all but the first column right.
+
+    Args:
+        rows: of equally many cells each.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        lines.append("| " + " | ".join([first, *rest]) + " |")
+    first, *rest = widths
+    line = "| " + " | ".join(["-" * first, *("-" * (width - 1) + ":" for width in rest)]) + " |"
+    return "\n".join([lines[0], line, *lines[1:]])
+
+
+def shown(record: dict | None) -> str:
+    """A record's value and error, with as many digits as the error tells: "4.83 ± 0.12"."""
+    if record is None:
+        return ""
+    value, error = record["value"], record["error"]
+    if value is None:
+        return "–"
+    if not error:
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits > 6:
+        return f"{value:.3g} ± {error:.1g}"
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def write_scalars(run_dir: Path, records: Sequence[dict]) -> None:
+    """Adds a run's records to its TensorBoard, as evaluation/METRIC."""
+    writer = tf.summary.create_file_writer(str(run_dir), filename_suffix=".evaluation")
+    with writer.as_default():
+        for found in records:
+            tf.summary.scalar(f"evaluation/{found['metric']}", found["value"], step=found["step"])
+    writer.close()
+
+
+def same_protocol(records: Sequence[dict], like: dict) -> list[dict]:
+    """Those records whose numbers may be compared with `like`: of the same name, judged alike."""
+    return [
+        found
+        for found in records
+        if all(found.get(key) == like.get(key) for key in ("metric", "extractor", "real"))
+    ]
+
+
+def curve(records: Sequence[dict]) -> tuple[list[int], list[float], list[float]]:
+    """Steps, values and errors of the records of checkpoints, the last of each step counting."""
+    by_step = {found["step"]: found for found in records if found["of"] == "checkpoint"}
+    steps = sorted(by_step)
+    return (
+        steps,
+        [by_step[step]["value"] for step in steps],
+        [by_step[step]["error"] or 0.0 for step in steps],
+    )
+
+
+class Panel(NamedTuple):
+    """A plot of a metric.
+
+    Attributes:
+        title: such as the metric's name.
+        curves: places on the x axis, values and errors, as of `curve`, by their legend.
+        real: the record of real clips, drawn as a line; or None.
+        x: what the x axis is.
+    """
+
+    title: str
+    curves: dict[str, tuple[list, list, list]]
+    real: dict | None = None
+    x: str = "training step"
+
+
+def plot(path: Path, panels: Sequence[Panel]) -> None:
+    """Draws panels side by side, three in a row.
+
+    Args:
+        path: PNG, replaced if it is there.
+        panels: at least one.
+    """
+    # Without pyplot, which keeps figures and asks for a display.
+    from matplotlib.figure import Figure
+
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(
+        figsize=(5 * columns if columns > 1 else 7, 3.6 * rows), dpi=120, layout="constrained"
+    )
+    for number, panel in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, number)
+        for label, (steps, values, errors) in panel.curves.items():
+            axes.errorbar(steps, values, errors, marker="o", markersize=4, capsize=3, label=label)
+        if panel.real is not None:
+            value, error = panel.real["value"], panel.real["error"] or 0.0
+            axes.axhline(value, color="0.4", linestyle="--", label="real clips")
+            band = value - error, value + error
+            axes.axhspan(*band, color="0.4", alpha=0.15, linewidth=0)
+        axes.set_title(panel.title)
+        axes.set_xlabel(panel.x)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    storage.write(str(path), file.getvalue())
+
+
+def plot_run(directory: Path) -> Path:
+    """Draws every metric of a run over the steps that there are records of.
+
+    Args:
+        directory: where `metrics.jsonl` is, with records of checkpoints; the plot goes there too.
+
+    Returns:
+        The plot's path.
+    """
+    kept = read(directory / FILE)
+    panels = []
+    newest = {one["metric"]: one for one in kept if one["of"] == "checkpoint"}
+    for name, newest_record in newest.items():
+        alike = same_protocol(kept, newest_record)
+        real = [one for one in alike if one["of"] == "real"]
+        label = Path(newest_record["run_dir"]).name
+        panels.append(Panel(name, {label: curve(alike)}, real[-1] if real else None))
+    plot(directory / PLOT, panels)
+    return directory / PLOT
+
+
+def _plain(value):
+    """A record without NumPy's types, NaN and infinities, which JSON does not know: None."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

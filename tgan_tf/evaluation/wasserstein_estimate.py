@@ -1,0 +1,46 @@
+"""The critic's estimate of the Wasserstein distance of generated and real clips.
+
+    mean D(real) - mean D(fake)
+
+the quantity that the critic is trained to make large. On clips that it was not trained on it shows
+what the critic has learnt of the real clips rather than of the training set. The scale is the
+critic's: numbers of two critics are comparable only as far as their Lipschitz constants are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation.estimate import Estimate
+
+
+def wasserstein_estimate(real_scores: np.ndarray, fake_scores: np.ndarray) -> Estimate:
+    """The difference of a critic's mean scores.
+
+    Args:
+        real_scores: float [n] of real clips, at least 2.
+        fake_scores: float [m] of generated clips, at least 2.
+
+    Returns:
+        mean D(real) - mean D(fake) and its standard error.
+
+    Raises:
+        InputError: there are fewer than 2 scores, or one is not finite.
+    """
+    mean, variance = {}, {}
+    for name, scores in (("real_scores", real_scores), ("fake_scores", fake_scores)):
+        if len(scores) < 2:
+            raise InputError(f"{name}: {len(scores)} of them: give those of at least 2 clips")
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"{name}: some are NaN or infinite: evaluate a checkpoint from before the training "
+                "diverged"
+            )
+        mean[name] = np.mean(scores, dtype=np.float64)
+        variance[name] = np.var(scores, dtype=np.float64, ddof=1) / len(scores)
+    return Estimate(
+        float(mean["real_scores"] - mean["fake_scores"]),
+        float(np.sqrt(variance["real_scores"] + variance["fake_scores"])),
+        "standard error",
+    )
