@@ -194,3 +194,27 @@ def test_an_unknown_flag_value_is_refused_without_a_traceback(data, tmp_path):
     assert result.returncode != 0
     assert "objective" in result.stderr and "wasserstein" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_evaluates_while_it_trains(tmp_path, data):
+    flags = {"evaluate_every": 6, "evaluate_metrics": "motion10,wasserstein10"}
+    result = train(tmp_path / "run", data, **flags)
+    assert result.returncode == 0, result.stderr
+    lines = (tmp_path / "run/evaluation/metrics.jsonl").read_text().splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert [(one["metric"], one.get("step")) for one in kept] == [
+        ("motion10_4f", None),
+        ("motion10_4f", 6),
+        ("wasserstein10_4f", 6),
+        ("motion10_4f", 12),
+        ("wasserstein10_4f", 12),
+    ]
+    assert kept[1]["real"]["path"] == str(data)
+
+
+def test_refuses_an_evaluation_that_cannot_be_made_before_anything_is(tmp_path, data):
+    flags = {"evaluate_every": 6, "evaluate_metrics": "fvd10"}
+    result = train(tmp_path / "run", data, **flags)
+    assert result.returncode == 1
+    assert "10 clips are too few for the 128 features" in result.stderr
+    assert not (tmp_path / "run").exists()

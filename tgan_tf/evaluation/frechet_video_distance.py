@@ -41,7 +41,8 @@ def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = 
     Returns:
         The distance. Its error: of the fake clips, by leaving out each tenth of them once
         (jackknife), the real ones taken as given; of an extrapolated distance the standard error of
-        the fitted line's value, with sizes and distances in the details.
+        the fitted line's value, with sizes and distances in the details. That says how well the
+        line fits, and leaves out that other clips give another line: over draws it varies more.
 
     Raises:
         InputError: there are too few clips, an entry is not finite, or the two have different

@@ -64,14 +64,14 @@ METRICS = {
         2048,
         lambda fake, real: {"fvd": frechet_video_distance(fake, real)},
         # Fewer, and the covariance is singular.
-        lambda features: features + 1,
+        lambda features: max(10, features + 1),
     ),
     "fvd_unbiased": Metric(
         "the same, extrapolated to endless clips",
         "features",
         10_000,
         lambda fake, real: {"fvd_unbiased": frechet_video_distance(fake, real, unbiased=True)},
-        lambda features: 2 * features + 2,
+        lambda features: max(10, 2 * features + 2),
     ),
     "kvd": Metric(
         "Kernel Video Distance, MMD² of a cubic kernel; lower is better",
