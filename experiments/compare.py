@@ -130,9 +130,9 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
     if len(shapes) > 1 or len(data) > 1:
         return [*lines, "The runs are of different data: their critics cannot judge each other."]
     corpus = data_flags.open_data("real_data")
-    real = evaluation_flags.real_clips(corpus, "train", "random", FLAGS.seed)
+    real = evaluation_flags.clips_of(corpus, "train", "random", FLAGS.seed)
     has_test = corpus is None or "test" in corpus.subsets
-    test = evaluation_flags.real_clips(corpus, "test", "random", FLAGS.seed) if has_test else real
+    test = evaluation_flags.clips_of(corpus, "test", "random", FLAGS.seed) if has_test else real
 
     # Of each critic: the scores of training clips, of test clips, and of each generator's.
     training, tests, fakes = {}, {}, {}

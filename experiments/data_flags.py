@@ -142,8 +142,7 @@ def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> S
         )
     if subset not in corpus.subsets:
         raise InputError(
-            f"--subset={subset}: {corpus.path} has {' and '.join(corpus.subsets)}: give one of "
-            "these"
+            f"subset={subset}: {corpus.path} has {' and '.join(corpus.subsets)}: give one of these"
         )
     return Windows(
         corpus.videos(subset),

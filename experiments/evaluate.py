@@ -33,7 +33,7 @@ from tgan_tf.data import open_corpus, storage
 from tgan_tf.data.windows import WINDOWS
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
-from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips, SourceClips
+from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
 from tgan_tf.evaluation.evaluation import Evaluation, Result
 from tgan_tf.evaluation.metrics import Request, parse
 from tgan_tf.evaluation.spectral_report import spectral_report
@@ -148,7 +148,8 @@ def judge_clips() -> None:
     output_dir = Path(FLAGS.output_dir or "evaluation")
     if SPECTRUM in FLAGS.metrics:
         raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
-    fake = fake_clips(FLAGS.fake_data)
+    judged = open_corpus(FLAGS.fake_data, FLAGS.size)
+    fake = evaluation_flags.clips_of(judged, judged.subsets[0], FLAGS.window, FLAGS.seed)
     requests = parse(FLAGS.metrics, FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
@@ -166,26 +167,6 @@ def judge_clips() -> None:
     save_nearest(output_dir / f"nearest-{name}.png", results, evaluation, fake)
     show(found, [None])
     print(f"records: {output_dir / records.FILE}")
-
-
-def fake_clips(path: str) -> SourceClips:
-    """The clips at --fake_data: one a video, or as --window says."""
-    corpus = open_corpus(path, FLAGS.size)
-    subset = corpus.subsets[0]
-    source = data_flags.make_source(corpus, subset, FLAGS.window)
-    recipe = corpus.recipe._asdict() if corpus.recipe is not None else None
-    return SourceClips(
-        source,
-        FLAGS.seed,
-        path=path,
-        kind=corpus.kind,
-        subset=subset,
-        resize=recipe,
-        window=FLAGS.window,
-        stride=FLAGS.stride,
-        crop=FLAGS.crop,
-        mirror=FLAGS.mirror,
-    )
 
 
 def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[dict]:

@@ -44,8 +44,8 @@ def define_extractor() -> None:
     flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
 
 
-def real_clips(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
-    """The real clips of the flags, and what is to be said of them.
+def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
+    """The clips of videos, as the flags say, and all that is to be said of how they came about.
 
     Args:
         corpus: of `data_flags.open_data`.
@@ -73,8 +73,8 @@ def real_clips(corpus: Corpus | None, subset: str, window: str, seed: int) -> So
         path=corpus.path,
         kind=corpus.kind,
         subset=subset,
-        # Frames that become smaller are averaged by area, see tgan_tf/data/recordings.py.
-        resize=recipe,
+        # See tgan_tf/data/recordings.py; frames in other files are taken as they are.
+        resize=None if recipe is None else {**recipe, "filter": "area (bilinear to enlarge)"},
         window=window,
         clips_of_a_video="all that do not overlap" if window == "all" else "one",
         stride=FLAGS.stride,
@@ -99,10 +99,10 @@ def make_evaluation(
     Raises:
         InputError: as the data and the extractor.
     """
-    real = real_clips(corpus, subset, window, FLAGS.seed)
+    real = clips_of(corpus, subset, window, FLAGS.seed)
     other = "train" if subset == "test" else "test"
     other_real = real
     if corpus is None or other in corpus.subsets:
-        other_real = real_clips(corpus, other, window, FLAGS.seed)
+        other_real = clips_of(corpus, other, window, FLAGS.seed)
     extractor = open_extractor(FLAGS.extractor, FLAGS.extractor_weights, FLAGS.c3d_mean)
     return Evaluation(real, other_real, extractor, directory / "real", real_statistics)
