@@ -29,7 +29,9 @@ data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
-flags.DEFINE_list("metrics", ["fvd512"], f"What is measured, {evaluation_flags.METRICS_HELP}.")
+flags.DEFINE_list(
+    "metrics", ["fvd512"], f"What is measured, {evaluation_flags.metrics_help(with_critic=False)}."
+)
 flags.DEFINE_string("output", "distortions.png", "PNG of the plot; must not exist yet.")
 flags.DEFINE_integer("seed", 0, "Of the clips and the distortions.")
 

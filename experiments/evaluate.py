@@ -4,15 +4,15 @@
     python experiments/evaluate.py --run_dir=runs/moving_mnist --all_checkpoints --metrics=fvd2048
     python experiments/evaluate.py --fake_data=generated --real_data=UCF-101 --metrics=fvd256,kvd256
 
-The real clips of a run are those it was trained on, by its own flags. Results go to --output_dir,
+The real clips of a run are those it was trained on: its own flags say which, those that are given
+here go first. A metric is of 2048 clips or so if its name does not say. Results go to --output_dir,
 RUN_DIR/evaluation if it is not given:
 
     metrics.jsonl     a line a result, with everything that is needed to repeat it
     metrics.png       each metric over the steps evaluated so far, real clips' value as a line
     nearest-….png     generated clips above the real ones they are nearest to (--metrics=nearest)
     real/             what was measured of the real clips, to be used again
-
-and into the run's TensorBoard.
+    events.…          the same for TensorBoard, which shows them with the run
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
     "metrics",
     ["is", "fvd", "kvd", "prdc", "motion"],
-    f"What is measured, {evaluation_flags.METRICS_HELP}; {SPECTRUM}: each critic kernel's largest "
-    "singular value, needs --run_dir.",
+    f"What is measured, {evaluation_flags.metrics_help()}; {SPECTRUM}: each critic kernel's "
+    "largest singular value. The last two need --run_dir.",
 )
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
-flags.DEFINE_integer("draws", 1, "How often other clips are generated and judged, for the error.")
+flags.DEFINE_integer(
+    "draws",
+    1,
+    "How often other clips are generated, or taken from --fake_data, and judged: for the error.",
+)
 flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
 flags.DEFINE_bool("floor", True, "Judge other real clips as well: no generator does better.")
 flags.DEFINE_string(
@@ -81,7 +85,9 @@ flags.DEFINE_string(
     "File that what is measured of the real clips is kept in; default one in --output_dir.",
 )
 flags.DEFINE_string(
-    "output_dir", None, "Where results go; default RUN_DIR/evaluation, or evaluation."
+    "output_dir",
+    None,
+    "Where results go; default RUN_DIR/evaluation, with --fake_data the directory evaluation.",
 )
 
 
@@ -132,7 +138,7 @@ def judge_run(run_dir: Path) -> None:
             for result in results
         ]
         records.append(output_dir / records.FILE, new)
-        records.write_scalars(run_dir, new)
+        records.write_scalars(output_dir, new)
         save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
         found += new
     show(found, steps)
@@ -145,6 +151,11 @@ def judge_clips() -> None:
     for name in ("checkpoint_step", "all_checkpoints"):
         if FLAGS[name].present:
             raise InputError(f"--{name}: is for --run_dir, not for --fake_data")
+    if FLAGS.real_data is None and not (FLAGS["num_digits"].present or FLAGS["digit_size"].present):
+        raise InputError(
+            "--fake_data: what is it to be compared with? Give --real_data, or --num_digits to "
+            "compare with digits of MNIST"
+        )
     output_dir = Path(FLAGS.output_dir or "evaluation")
     if SPECTRUM in FLAGS.metrics:
         raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")

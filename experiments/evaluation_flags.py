@@ -6,6 +6,7 @@ flags.adopt_module_key_flags(evaluation_flags)
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import data_flags
@@ -20,10 +21,18 @@ from tgan_tf.evaluation.metrics import METRICS
 
 FLAGS = flags.FLAGS
 
-METRICS_HELP = (
-    "each with the number of clips and of frames if they are not to be the usual ones, as "
-    "fvd2048_16f: " + "; ".join(f"{name}: {metric.about}" for name, metric in METRICS.items())
-)
+
+def metrics_help(with_critic: bool = True) -> str:
+    """The metrics for a help text."""
+    about = (
+        f"{name} ({metric.num_clips} clips): {metric.about}"
+        for name, metric in METRICS.items()
+        if with_critic or metric.column != "scores"
+    )
+    return (
+        "each with the number of clips and of frames if they are not to be the usual ones, as "
+        f"fvd2048_16f. {'; '.join(about)}"
+    )
 
 
 def define_extractor() -> None:
@@ -32,8 +41,8 @@ def define_extractor() -> None:
         "extractor",
         "moving_mnist",
         "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
-        "the one of FVD. Or the path of a Keras file or SavedModel, from clips in [-1, 1] to "
-        "probabilities or features.",
+        "the one of FVD. Or the path of a .keras or .h5 file or a SavedModel, from clips in "
+        "[-1, 1] to probabilities or features.",
     )
     flags.DEFINE_string(
         "extractor_weights",
@@ -105,4 +114,10 @@ def make_evaluation(
     if corpus is None or other in corpus.subsets:
         other_real = clips_of(corpus, other, window, FLAGS.seed)
     extractor = open_extractor(FLAGS.extractor, FLAGS.extractor_weights, FLAGS.c3d_mean)
+    if extractor.name == "moving_mnist" and real.clip_shape[-1] == 3:
+        warnings.warn(
+            "--extractor=moving_mnist knows digits: for films give c3d or i3d, see "
+            "docs/evaluation.md",
+            stacklevel=2,
+        )
     return Evaluation(real, other_real, extractor, directory / "real", real_statistics)

@@ -90,7 +90,7 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "evaluate_metrics",
     ["fvd512", "kvd512"],
-    f"What is measured, {evaluation_flags.METRICS_HELP}.",
+    f"What is measured, {evaluation_flags.metrics_help()}.",
 )
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)

@@ -203,7 +203,7 @@ def evaluate(run_dir):
     return callbacks.Evaluate(evaluation, parse(["motion20", "wasserstein20"], 4), 2, run_dir)
 
 
-def test_evaluates_at_the_interval(tmp_path):
+def test_evaluates_at_the_interval(tmp_path, capsys):
     tgan = make_tgan()
     fit(tgan, [evaluate(tmp_path)], steps=5, steps_per_epoch=5)
     kept = records.read(tmp_path / "evaluation/metrics.jsonl")
@@ -215,7 +215,14 @@ def test_evaluates_at_the_interval(tmp_path):
         ("wasserstein20_4f", 4, "checkpoint"),
     ]
     assert (tmp_path / "evaluation/metrics.png").exists()
-    events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in printed] == [
+        ["step", "2:", "motion20_4f"],
+        ["step", "4:", "motion20_4f"],
+    ]
+    # TensorBoard would read no more of the training's events beside newer ones.
+    assert not list(tmp_path.glob("events*"))
+    events = EventAccumulator(str(tmp_path / "evaluation"), {"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("evaluation/wasserstein20_4f")] == [2, 4]
 
 

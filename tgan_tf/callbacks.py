@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from tgan_tf import checkpoints, rendering
 from tgan_tf.constraints import BatchNormScaleClipping
@@ -320,8 +321,8 @@ class TrainingSummary(keras.callbacks.Callback):
 class Evaluate(keras.callbacks.Callback):
     """Judges the generator every `interval` steps; the results are those of evaluate.py.
 
-    They go to `metrics.jsonl` and a plot in RUN_DIR/evaluation, and to TensorBoard. What the
-    metrics are of real clips is measured when training begins.
+    They go to `metrics.jsonl`, a plot and TensorBoard's events in RUN_DIR/evaluation, and a line is
+    printed. What the metrics are of real clips is measured when training begins.
 
     Args:
         evaluation: what judges.
@@ -363,8 +364,11 @@ class Evaluate(keras.callbacks.Callback):
             results = self.evaluation(self.requests, fake, self.model.critic, what=f"step {step}")
             more = {"run_dir": str(self.run_dir), "step": step}
             kept = self._keep("checkpoint", results, fake.description, **more)
-            records.write_scalars(self.run_dir, kept)
+            records.write_scalars(self.run_dir / "evaluation", kept)
             records.plot_run(self.run_dir / "evaluation")
+            shown = (f"{record['metric']} {records.shown(record)}" for record in kept)
+            # Not through the bar.
+            tqdm.write(f"step {step}: {'  '.join(shown)}")
 
     def _keep(self, of, results, description, **more):
         kept = [

@@ -95,7 +95,7 @@ METRICS = {
         lambda fake, real: {"nearest": nearest_distance(fake, real)},
     ),
     "wasserstein": Metric(
-        "mean D(real) - mean D(generated), on held-out clips; needs --run_dir",
+        "mean D(real) - mean D(generated), on held-out clips",
         "scores",
         2048,
         lambda fake, real: {"wasserstein": wasserstein_estimate(real, fake)},

@@ -151,9 +151,15 @@ def shown(record: dict | None) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def write_scalars(run_dir: Path, records: Sequence[dict]) -> None:
-    """Adds a run's records to its TensorBoard, as evaluation/METRIC."""
-    writer = tf.summary.create_file_writer(str(run_dir), filename_suffix=".evaluation")
+def write_scalars(directory: Path, records: Sequence[dict]) -> None:
+    """Writes records of checkpoints as TensorBoard's scalars evaluation/METRIC.
+
+    Args:
+        directory: not that of the training's own events, of which TensorBoard reads no more once it
+            has seen a newer file beside them; one in the run's directory is shown with the run.
+        records: each with a step.
+    """
+    writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default():
         for found in records:
             tf.summary.scalar(f"evaluation/{found['metric']}", found["value"], step=found["step"])
