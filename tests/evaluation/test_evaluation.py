@@ -130,6 +130,12 @@ def test_real_clips_are_measured_once(evaluation):
     evaluation(parse(["fvd60", "kvd50"], 4), Clips(3))
 
 
+def test_the_inception_score_needs_no_real_clips(evaluation):
+    evaluation.real.batches = None
+    (result,) = evaluation(parse(["is60"], 4), Clips(2))
+    assert result.real_count == 0
+
+
 def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)

@@ -29,6 +29,9 @@ from tgan_tf.evaluation.measurements import Measurements, measure, measure_once
 from tgan_tf.evaluation.metrics import METRICS, Request
 from tgan_tf.evaluation.motion_energy import motion_energy
 
+_COMPARED = ("features", "motion")
+"""The measurements that are compared with those of `real`."""
+
 
 class Result(NamedTuple):
     """One number, and how many clips it is of.
@@ -37,7 +40,7 @@ class Result(NamedTuple):
         name: such as "fvd2048_16f".
         estimate: the number and its error.
         count: clips judged.
-        real_count: real clips they were compared with.
+        real_count: real clips they were compared with; 0 where they are judged by themselves.
         frames: frames of each that were looked at.
         draws: how often other clips were judged.
         seconds: that it took, with all measuring of the same clips.
@@ -117,6 +120,8 @@ class Evaluation:
                     f"{request.metric}{fake.num_clips // metric.multiple * metric.multiple}"
                 )
             real_count = self._real_count(request.count)
+            if metric.column == "probabilities":
+                real_count = request.count
             for count, of in ((request.count, "clips"), (real_count, "real clips")):
                 fewest = metric.fewest(self.extractor.num_features)
                 if count < fewest:
@@ -210,8 +215,10 @@ class Evaluation:
     def _compute(self, requests, judged, held_out, start) -> list[Result]:
         """The metrics of what was measured of the clips judged; `start` is when that began."""
         real = held_out
-        if any(METRICS[request.metric].column != "scores" for request in requests):
-            real_count = self._real_count(_most(requests))
+        # Probabilities are judged by themselves, scores against held-out clips.
+        compared = [request for request in requests if METRICS[request.metric].column in _COMPARED]
+        if compared:
+            real_count = self._real_count(_most(compared))
             kept = self._real(
                 self.real, real_count, requests, 0, "real clips", self.real_statistics
             )
@@ -221,7 +228,9 @@ class Evaluation:
         for request in requests:
             start = time.monotonic()
             metric = METRICS[request.metric]
-            rows = real[metric.column][: request.count]
+            rows = np.empty(0)
+            if metric.column != "probabilities":
+                rows = real[metric.column][: request.count]
             estimates = metric.compute(judged.columns[metric.column][: request.count], rows)
             seconds = round(measuring + time.monotonic() - start, 1)
             for part, estimate in estimates.items():
