@@ -11,6 +11,7 @@ over the steps.
 from __future__ import annotations
 
 import itertools
+import warnings
 from pathlib import Path
 
 import command_line
@@ -68,6 +69,11 @@ def main(arguments: list[str]) -> None:
     for path in run_dirs:
         file = path / "evaluation" / records.FILE
         found[names[path]] = records.read(file) if file.exists() else []
+        if not found[names[path]]:
+            warnings.warn(
+                f"{path}: not evaluated yet: evaluate.py --run_dir={path} makes its metrics",
+                stacklevel=2,
+            )
     text = ["# Comparison", ""]
     panels, lines = metrics(found)
     text += lines
@@ -95,7 +101,10 @@ def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
         run: [record for record in kept if record["of"] == "checkpoint"]
         for run, kept in found.items()
     }
-    newest = {record["metric"]: record for kept in of_checkpoints.values() for record in kept}
+    # Of each metric the newest record says how it is to be judged.
+    every = [record for kept in of_checkpoints.values() for record in kept]
+    every.sort(key=lambda record: record.get("date", ""))
+    newest = {record["metric"]: record for record in every}
     panels, rows, others = [], [], False
     for metric, like in newest.items():
         row, curves = [metric], {}
@@ -103,9 +112,10 @@ def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
             alike = records.same_protocol(kept, like)
             own = alike or [record for record in kept if record["metric"] == metric]
             others |= bool(own) and not alike
-            last = max(own, key=lambda record: record["step"], default=None)
+            # The last record of the last step: max takes the first of several.
+            last = max(reversed(own), key=lambda record: record["step"], default=None)
             cell = f"{records.shown(last)} (step {last['step']})" if last else ""
-            row.append(cell if alike or not own else f"{cell} *")
+            row.append(cell if alike or not own else f"{cell} (*)")
             if alike:
                 curves[run] = records.curve(alike)
         kept = itertools.chain.from_iterable(found.values())
@@ -116,7 +126,11 @@ def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
         return [], ["No metrics yet: `python experiments/evaluate.py --run_dir=...` makes them."]
     lines = [records.table([["metric", *found, "real clips"], *rows])]
     if others:
-        lines += ["", "\\* of other real clips or another extractor: not to be compared."]
+        lines += [
+            "",
+            "(*) judged against other real clips or by another extractor than the newest record of "
+            "its row: not to be compared, and not in the plot; evaluate the run again.",
+        ]
     return panels, lines
 
 
@@ -167,9 +181,11 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
         "",
         records.table(rows),
         "",
-        f"A run's row against another: below 1 its generator fools the other's critic more often "
-        f"than the other's fools its own; that counts where r_test is about 1. {FLAGS.gam_clips} "
-        f"clips of each kind; {steps}. D1 and G1 are those of the first run named.",
+        "A run's row against another: below 1 its generator fools the other's critic more often "
+        "than the other's fools its own; that counts where r_test, the ratio of errors on test "
+        "clips, is about 1. A ratio is – where the second critic does not err at all. "
+        f"{FLAGS.gam_clips} clips of each kind; {steps}. D1 and G1 are those of the first run "
+        "named.",
     ]
 
 

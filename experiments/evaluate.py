@@ -100,6 +100,8 @@ def main(_) -> None:
         raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
     if not FLAGS.metrics:
         raise InputError("--metrics=: give some, see --help")
+    if FLAGS.output_dir is not None and Path(FLAGS.output_dir).is_file():
+        raise InputError(f"--output_dir={FLAGS.output_dir}: is a file: give a directory")
     if FLAGS.run_dir is None:
         judge_clips()
     else:
@@ -138,9 +140,9 @@ def judge_run(run_dir: Path) -> None:
             for result in results
         ]
         records.append(output_dir / records.FILE, new)
-        records.write_scalars(output_dir, new)
         save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
         found += new
+    records.write_scalars(output_dir, [one for one in found if one["of"] == "checkpoint"])
     show(found, steps)
     print(f"plot: {records.plot_run(output_dir)}")
     print(f"records: {output_dir / records.FILE}")
@@ -217,7 +219,9 @@ def save_nearest(
         real = evaluation.real.clips(places.ravel(), 0)
         real = real.reshape(*places.shape, *real.shape[1:])[:, :, : result.frames]
         image = nearest_clips.picture(fake.clips(closest, 0)[:, : result.frames], real)
-        storage.write(str(path), rendering.encode_png(image))
+        # Small frames are hard to see.
+        scale = max(1, 64 // evaluation.real.clip_shape[1])
+        storage.write(str(path), rendering.encode_png(image, scale))
         print(f"nearest real clips: {path}")
 
 

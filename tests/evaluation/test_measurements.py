@@ -101,9 +101,10 @@ def test_keeps_measurements_in_the_file_of_the_users_choice(tmp_path):
 
 
 def test_refuses_a_file_of_other_data_and_says_what_differs(tmp_path):
-    once(tmp_path, path=tmp_path / "mine.npy")
+    first = {"clips": {"first_clips_sha256": "0", "path": "a"}}
+    once(tmp_path, description=first, path=tmp_path / "mine.npy")
     before = (tmp_path / "mine.npy").read_bytes()
-    other = {"clips": {"path": "b", "seed": 0}}
+    other = {"clips": {"first_clips_sha256": "1", "path": "b"}}
     with pytest.raises(InputError, match="of other data: clips.path is a, now b"):
         once(tmp_path, description=other, path=tmp_path / "mine.npy")
     assert (tmp_path / "mine.npy").read_bytes() == before

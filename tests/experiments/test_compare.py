@@ -25,7 +25,7 @@ def directory(tmp_path_factory):
     kept = {
         "a": [record(10, 30.0), record(20, 21.0), record(None, 4.0, of="real")],
         "b": [record(10, 25.0, extractor={"name": "other"})],
-        "c": [record(10, 12.0), record(20, 11.0)],
+        "c": [record(10, 12.0), record(20, 14.0), record(20, 11.0)],
         "other_data": [],
     }
     for seed, (name, lines) in enumerate(kept.items()):
@@ -71,7 +71,7 @@ def test_shows_the_last_value_of_each_run_and_that_of_real_clips(results, direct
     ]
     assert [cell.strip() for cell in row.split("|")[2:-1]] == [
         "21.00 ± 0.50 (step 20)",
-        "25.00 ± 0.50 (step 10) *",
+        "25.00 ± 0.50 (step 10) (*)",
         "11.00 ± 0.50 (step 20)",
         "4.00 ± 0.50",
     ]
@@ -84,6 +84,10 @@ def test_judges_each_run_by_each_others_critic(results):
     for pair in ("a – b", "a – c", "b – c"):
         assert f"| {pair} " in table
     assert "e(D1(G2(z)))" in table
+
+
+def test_names_a_run_that_is_not_evaluated(results):
+    assert "warning: other_data: not evaluated yet" in results["other data"].stderr
 
 
 def test_draws_the_metrics(results, directory):

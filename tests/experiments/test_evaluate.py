@@ -33,6 +33,10 @@ MISTAKES = {
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
         "flags: is no file of measurements",
     ),
+    "file": (
+        ["--run_dir=run", "--output_dir=flags"],
+        "--output_dir=flags: is a file: give a directory",
+    ),
     "critic": (
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
         "needs a critic",
@@ -148,7 +152,8 @@ def test_nearest_clips_are_shown(results, directory):
     assert results["run"].code == 0, results["run"].stderr
     with Image.open(directory / "run/evaluation/nearest-step-3.png") as picture:
         # Four groups of three rows of 16 pixels with gaps of 2 and bars of 8; four frames.
-        assert picture.size == (4 * 18 - 2, 4 * (3 * 18 - 2) + 3 * 8)
+        # Each pixel is four wide and high.
+        assert picture.size == (4 * (4 * 18 - 2), 4 * (4 * (3 * 18 - 2) + 3 * 8))
 
 
 def test_two_sets_need_no_run(results, directory):

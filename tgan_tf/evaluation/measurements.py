@@ -166,7 +166,8 @@ def _write_head(file: BinaryIO, description: dict, dtype: list, count: int) -> N
 
 def _difference(one: dict, other: dict) -> tuple[str, object, object]:
     """The first entry in which two descriptions differ, by the name of its place."""
-    for name in sorted({*one, *other}):
+    # Hashes last: whatever else differs says more.
+    for name in sorted({*one, *other}, key=lambda name: (name.endswith("sha256"), name)):
         a, b = one.get(name), other.get(name)
         if isinstance(a, dict) and isinstance(b, dict) and a != b:
             inner, a, b = _difference(a, b)

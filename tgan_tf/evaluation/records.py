@@ -113,7 +113,7 @@ def read(path: Path) -> list[dict]:
             found["metric"], found["value"], found["of"]  # What everything that reads them needs.
             records.append(found)
         except (ValueError, KeyError, TypeError):
-            warnings.warn(f"{path}, line {number}: no record, passed over", stacklevel=2)
+            warnings.warn(f"{path}, line {number}: no record, passed over: delete it", stacklevel=2)
     return records
 
 
@@ -226,6 +226,10 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
             axes.axhline(value, color="0.4", linestyle="--", label="real clips")
             band = value - error, value + error
             axes.axhspan(*band, color="0.4", alpha=0.15, linewidth=0)
+        axes.ticklabel_format(axis="y", useOffset=False)
+        low, high = axes.get_ylim()
+        if high - low < 1e-3 * abs(high):  # What is left is rounding, not a curve.
+            axes.set_ylim(low - 0.05 * abs(high), high + 0.05 * abs(high))
         axes.set_title(panel.title)
         axes.set_xlabel(panel.x)
         axes.grid(alpha=0.3)
