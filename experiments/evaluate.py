@@ -128,17 +128,15 @@ def judge_run(run_dir: Path) -> None:
 
     found = real_records(evaluation, requests)
     records.append(output_dir / records.FILE, found)
-    for step in steps:
-        generator, critic, step = runs.load_networks(run_dir, step)
+    for wanted in steps:
+        if wanted != step:
+            generator, critic, step = runs.load_networks(run_dir, wanted)
         fake = GeneratedClips(generator, FLAGS.seed)
         results = evaluation(requests, fake, critic, FLAGS.draws, f"step {step}")
         if SPECTRUM in FLAGS.metrics:
             results += spectrum(critic)
         more = {"run_dir": FLAGS.run_dir, "step": step, "seed": FLAGS.seed, "command": command()}
-        new = [
-            records.record(result, "checkpoint", evaluation, fake.description, **more)
-            for result in results
-        ]
+        new = records.of_results(results, "checkpoint", evaluation, fake.description, **more)
         records.append(output_dir / records.FILE, new)
         save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
         found += new
@@ -172,9 +170,7 @@ def judge_clips() -> None:
     found = real_records(evaluation, requests)
     results = evaluation(requests, fake, None, FLAGS.draws, FLAGS.fake_data)
     more = {"seed": FLAGS.seed, "command": command()}
-    found += [
-        records.record(result, "clips", evaluation, fake.description, **more) for result in results
-    ]
+    found += records.of_results(results, "clips", evaluation, fake.description, **more)
     records.append(output_dir / records.FILE, found)
     name = Path(FLAGS.fake_data.rstrip("/")).name
     save_nearest(output_dir / f"nearest-{name}.png", results, evaluation, fake)
@@ -186,17 +182,14 @@ def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[di
     """What the metrics are of other real clips."""
     if not FLAGS.floor:
         return []
-    return [
-        records.record(
-            result,
-            "real",
-            evaluation,
-            evaluation.other_real.description,
-            seed=FLAGS.seed,
-            command=command(),
-        )
-        for result in evaluation.floor(requests)
-    ]
+    return records.of_results(
+        evaluation.floor(requests),
+        "real",
+        evaluation,
+        evaluation.other_real.description,
+        seed=FLAGS.seed,
+        command=command(),
+    )
 
 
 def spectrum(critic: keras.Model) -> list[Result]:

@@ -371,10 +371,7 @@ class Evaluate(keras.callbacks.Callback):
             tqdm.write(f"step {step}: {'  '.join(shown)}")
 
     def _keep(self, of, results, description, **more):
-        kept = [
-            records.record(result, of, self.evaluation, description, seed=self.seed, **more)
-            for result in results
-        ]
+        kept = records.of_results(results, of, self.evaluation, description, seed=self.seed, **more)
         records.append(self.run_dir / "evaluation" / records.FILE, kept)
         return kept
 

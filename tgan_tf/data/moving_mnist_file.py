@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import tensorflow as tf
 
+from tgan_tf.data.mapped_clips import MappedClips
 from tgan_tf.errors import InputError
 
 
-class MovingMNISTFile:
+class MovingMNISTFile(MappedClips):
     """The sequences in a .npy file, which is mapped into memory and not loaded.
 
     Args:
@@ -30,28 +30,9 @@ class MovingMNISTFile:
         TensorShape([16, 64, 64, 1])
     """
 
-    labels = None
-    classes = None
-
     def __init__(self, path: str | os.PathLike):
-        self.path = str(path)
-        self._sequences = _map(path)
-        length, sequences, height, width = self._sequences.shape
-        self.names = [f"sequence {number}" for number in range(sequences)]
-        self.lengths = np.full(sequences, length, np.int64)
-        self.frame_shape = (height, width, 1)
-
-    def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
-        """Reads a window; see `tgan_tf.data.windows.Videos`."""
-
-        def copy(video: np.int64, first: np.int64) -> np.ndarray:
-            # Copied here, while the file is at hand: TensorFlow must not hold on to the map.
-            window = slice(first, first + frames * stride, stride)
-            return np.array(self._sequences[window, video, :, :, np.newaxis])
-
-        # Not stateful: the same arguments read the same window, in any order and thread.
-        window = tf.numpy_function(copy, [video, first], tf.uint8, stateful=False)
-        return tf.ensure_shape(window, [frames, *self.frame_shape])
+        sequences = _map(path).transpose(1, 0, 2, 3)
+        super().__init__(path, sequences[..., np.newaxis], "sequence")
 
 
 def _map(path: str | os.PathLike) -> np.ndarray:

@@ -8,8 +8,8 @@ import struct
 import zipfile
 
 import numpy as np
-import tensorflow as tf
 
+from tgan_tf.data.mapped_clips import MappedClips
 from tgan_tf.errors import InputError
 
 _REMEDY = (
@@ -18,7 +18,7 @@ _REMEDY = (
 )
 
 
-class ClipsFile:
+class ClipsFile(MappedClips):
     """The clips in an .npz file; where they are stored uncompressed, mapped into memory.
 
     As `np.savez` writes it the file is not read as a whole; of `np.savez_compressed` it is.
@@ -37,27 +37,8 @@ class ClipsFile:
         TensorShape([16, 64, 64, 1])
     """
 
-    labels = None
-    classes = None
-
     def __init__(self, path: str | os.PathLike):
-        self.path = str(path)
-        self._clips = _open(path)
-        count, length, *frame_shape = self._clips.shape
-        self.names = [f"clip {number}" for number in range(count)]
-        self.lengths = np.full(count, length, np.int64)
-        self.frame_shape = tuple(frame_shape)
-
-    def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
-        """Reads a window; see `tgan_tf.data.windows.Videos`."""
-
-        def copy(video: np.int64, first: np.int64) -> np.ndarray:
-            # Copied here, while the file is at hand: TensorFlow must not hold on to the map.
-            return np.array(self._clips[video, first : first + frames * stride : stride])
-
-        # Not stateful: the same arguments read the same window, in any order and thread.
-        window = tf.numpy_function(copy, [video, first], tf.uint8, stateful=False)
-        return tf.ensure_shape(window, [frames, *self.frame_shape])
+        super().__init__(path, _open(path), "clip")
 
 
 def _open(path: str | os.PathLike) -> np.ndarray:

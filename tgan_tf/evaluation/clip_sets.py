@@ -87,7 +87,7 @@ class SourceClips:
         self.seed = seed
         self.clip_shape = tuple(source.clip_shape)
         self.num_clips = source.num_clips
-        first = self.clips(range(min(8, self.num_clips or 8)), 0)
+        first = np.concatenate(list(self.batches(min(8, self.num_clips or 8), 0)))
         self.description = {
             **description,
             "clip_shape": list(self.clip_shape),

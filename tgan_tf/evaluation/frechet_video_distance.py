@@ -14,10 +14,9 @@ import numpy as np
 import scipy.linalg
 
 from tgan_tf.errors import InputError
-from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.estimate import GROUPS, Estimate, jackknifed
+from tgan_tf.evaluation.features import check_features
 
-GROUPS = 10
-"""Of clips, one of which the jackknife leaves out at a time."""
 SIZES = 15
 """How many sets of different size the extrapolation is fitted to."""
 _BLOCK = 1024
@@ -88,23 +87,6 @@ def frechet_distance(
     return _distance(mean1, covariance1, mean2, covariance2, _factor(covariance2))
 
 
-def check_features(fake: np.ndarray, real: np.ndarray) -> None:
-    """Raises an `InputError` if two arrays are not finite features of the same kind, [n, d]."""
-    if fake.ndim != 2 or real.ndim != 2 or fake.shape[1] != real.shape[1]:
-        raise InputError(
-            f"features of shapes {fake.shape} and {real.shape}: give [clips, features], of the "
-            "same extractor"
-        )
-    for name, features in (("generated", fake), ("real", real)):
-        for first in range(0, len(features), _BLOCK):
-            finite = np.isfinite(features[first : first + _BLOCK]).all(axis=1)
-            if not finite.all():
-                raise InputError(
-                    f"features of {name} clip {first + np.argmin(finite)} are NaN or infinite: "
-                    "the clips or the extractor are broken"
-                )
-
-
 def _distance(mean1, covariance1, mean2, covariance2, factor2) -> float:
     # With Σ = F Fᵀ the eigenvalues of Σ1 Σ2 are the squared singular values of F1ᵀ F2. Taken of
     # these, no root multiplies the rounding noise of a zero into something that counts.
@@ -155,8 +137,7 @@ def _jackknifed(fake: np.ndarray, real: np.ndarray) -> Estimate:
         return _distance(*_from_sums(sums, origin), mean, covariance, factor)
 
     without = [distance(tuple(a - b for a, b in zip(whole, group))) for group in groups]
-    error = np.sqrt((GROUPS - 1) * np.var(without))
-    return Estimate(distance(whole), float(error), f"jackknife over {GROUPS} groups of clips")
+    return jackknifed(distance(whole), without, {})
 
 
 def _extrapolated(fake: np.ndarray, real: np.ndarray) -> Estimate:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
-from tgan_tf.evaluation.frechet_video_distance import check_features
+from tgan_tf.evaluation.features import check_features
 
 BLOCK = 256
 """Clips that are compared with each other at a time."""

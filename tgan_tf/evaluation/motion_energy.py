@@ -6,10 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf.errors import InputError
-from tgan_tf.evaluation.estimate import Estimate
-
-GROUPS = 10
-"""Of clips, one of which the jackknife leaves out at a time."""
+from tgan_tf.evaluation.estimate import GROUPS, Estimate, jackknifed
 
 
 def motion_energy(clips: tf.Tensor) -> tf.Tensor:
@@ -60,10 +57,9 @@ def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
         difference((sums.sum(axis=0) - one) / (len(fake) - count))
         for one, count in zip(sums, counts)
     ]
-    return Estimate(
-        float(difference(mean)),
-        float(np.sqrt((GROUPS - 1) * np.var(without))),
-        f"jackknife over {GROUPS} groups of clips",
+    return jackknifed(
+        difference(mean),
+        without,
         {
             "fake": mean.tolist(),
             "real": real_mean.tolist(),

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
-from tgan_tf.evaluation.frechet_video_distance import check_features
+from tgan_tf.evaluation.features import check_features
 
 _BLOCK = 512
 

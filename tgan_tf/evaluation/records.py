@@ -30,43 +30,47 @@ FILE = "metrics.jsonl"
 PLOT = "metrics.png"
 
 
-def record(result: Result, of: str, evaluation: Evaluation, fake: dict, **more) -> dict:
-    """A result with everything needed to repeat it.
+def of_results(
+    results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict, **more
+) -> list[dict]:
+    """Results with everything needed to repeat them, a record each.
 
     Args:
-        result: of an `Evaluation`.
+        results: of an `Evaluation`.
         of: "checkpoint", "clips" or "real".
         evaluation: what judged.
         fake: the description of what was judged.
         **more: entries of its own, as step, seed and run_dir.
     """
-    estimate = result.estimate
     extractor = {"name": evaluation.extractor.name, "sha256": evaluation.extractor.sha256}
-    return {
-        "metric": result.name,
-        "value": estimate.value,
-        "error": estimate.error,
-        "error_of": estimate.error_of,
-        "of": of,
-        "n": result.count,
-        "n_real": result.real_count,
-        "frames": result.frames,
-        "draws": result.draws,
-        **more,
-        "extractor": extractor,
-        "fake": fake,
-        "real": evaluation.real.description,
-        "details": estimate.details,
-        "versions": {
-            "tgan_tf": __version__,
-            "tensorflow": tf.__version__,
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "python": platform.python_version(),
-        },
-        "seconds": result.seconds,
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    return [
+        {
+            "metric": result.name,
+            "value": result.estimate.value,
+            "error": result.estimate.error,
+            "error_of": result.estimate.error_of,
+            "of": of,
+            "n": result.count,
+            "n_real": result.real_count,
+            "frames": result.frames,
+            "draws": result.draws,
+            **more,
+            "extractor": extractor,
+            "fake": fake,
+            "real": evaluation.real.description,
+            "details": result.estimate.details,
+            "versions": {
+                "tgan_tf": __version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+                "scipy": scipy.__version__,
+                "python": platform.python_version(),
+            },
+            "seconds": result.seconds,
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        for result in results
+    ]
 
 
 def append(path: Path, records: Sequence[dict]) -> None:
