@@ -36,6 +36,10 @@ setup(
         "pandas>=2",
         "scipy>=1.10",
         "tqdm>=4.66",
+        # tgan_tf.serving, and the warm-up requests of an export.
+        "tensorflow-serving-api==2.15.1",
+        "grpcio>=1.60",
+        "requests>=2.31",
         # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
         "setuptools<81",
     ],
@@ -48,6 +52,8 @@ setup(
         "test": [
             "hypothesis>=6",
             "imageio-ffmpeg>=0.5",
+            # Speaks the REST protocol of TensorFlow Serving.
+            "kserve>=0.15",
             "moto[server]>=5",
             "pytest>=8",
             "pytest-xdist>=3.5",

@@ -1,21 +1,26 @@
 """Exports the generator of a training run as a SavedModel, for TensorFlow Serving.
 
     python experiments/export.py --run_dir=runs/moving_mnist --export_dir=saved_models/moving_mnist
+    tensorflow_model_server --rest_api_port=8501 --model_base_path=$PWD/saved_models/moving_mnist
 
 The model is written as the next version, saved_models/moving_mnist/1 at first; the earlier ones
-stay. Its signature `serving_default` takes latents z0, float32 [n, z0_dim] in [-1, 1], to `videos`,
-float32 [n, frames, size, size, channels] in [-1, 1], and to `frame_latents`, float32 [n, frames,
-z1_dim].
+stay. It can be asked for videos of latents (the signature serving_default) or of seeds (generate,
+or generate_encoded for PNGs), with more frames (interpolate), or from one seed's video to
+another's (latent_walk); tgan_tf/signatures.py has their inputs and outputs. Beside it lies a
+model_card.json with the run, its flags, what evaluate.py has found of it, and a checksum.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 
 import command_line
 from absl import flags
 
 from tgan_tf import export, runs
+from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
@@ -29,16 +34,41 @@ flags.DEFINE_string(
     "Directory of the model's versions, saved_models/NAME, made if missing.",
     required=True,
 )
+flags.DEFINE_enum(
+    "compute_dtype",
+    "float32",
+    export.COMPUTE_DTYPES,
+    "What the layers compute in, for hardware that is faster so; weights and videos stay float32.",
+)
+flags.DEFINE_string(
+    "keras_file", None, "Also writes the generator as this .keras file, which must not exist yet."
+)
 
 
 def main(_) -> None:
+    keras_file = FLAGS.keras_file and checked_keras_file(Path(FLAGS.keras_file))
     generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
-    version = export.export_generator(generator, FLAGS.export_dir)
+    training = export.describe_run(FLAGS.run_dir, step)
+    if keras_file:
+        export.save_keras(generator, keras_file)
+        print(f"{keras_file}: the generator of step {step} for keras.models.load_model")
+    version = export.export_generator(generator, FLAGS.export_dir, FLAGS.compute_dtype, training)
     print(f"{FLAGS.run_dir}: the generator of step {step} is in {version}")
     print(
-        f"Look at it: saved_model_cli show --dir {shlex.quote(str(version))} --tag_set serve "
-        "--signature_def serving_default"
+        f"Look at it: saved_model_cli show --dir {shlex.quote(str(version))} --tag_set serve --all"
     )
+    print(f"Make videos: python experiments/generate.py --saved_model={shlex.quote(str(version))}")
+
+
+def checked_keras_file(path: Path) -> Path:
+    """Raises an `InputError` for a file that could not be written, before anything is."""
+    if path.suffix != ".keras":
+        raise InputError(f"--keras_file={path}: give a name that ends in .keras")
+    if os.path.lexists(path):
+        raise InputError(f"--keras_file={path} exists: give another name, or delete it first")
+    if not path.parent.is_dir():
+        raise InputError(f"--keras_file={path}: there is no directory {path.parent}: make it first")
+    return path
 
 
 if __name__ == "__main__":

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import hashlib
+import json
 import os
 import resource
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+from tensorflow_serving.apis import prediction_log_pb2
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
 
+from tgan_tf import export
 from tgan_tf.errors import InputError
 from tgan_tf.export import export_generator
 from tgan_tf.models import VideoGenerator
@@ -60,11 +69,11 @@ def exported(generator, tmp_path_factory):
 def quick_save(monkeypatch):
     """For tests of where models go, not of what they are: a model is saved as one small file."""
 
-    def save(module, path, signatures):
-        Path(path).mkdir()
-        Path(path, "saved_model.pb").write_text("model")
+    def save(generator, path, name, training):
+        path.mkdir()
+        (path / "saved_model.pb").write_text("model")
 
-    monkeypatch.setattr(tf.saved_model, "save", save)
+    monkeypatch.setattr(export, "_save", save)
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +112,18 @@ class TestSavedModel:
             "frame_latents": [None, 4, 5],
         }
 
-    def test_serves_in_a_session_as_a_model_server_does(self, generator, exported):
-        z0 = latents(3)
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-            meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(exported))
-            signature = meta_graph.signature_def["serving_default"]
-            assert signature.method_name == "tensorflow/serving/predict"
-            videos, frame_latents = session.run(
-                [signature.outputs["videos"].name, signature.outputs["frame_latents"].name],
-                {signature.inputs["z0"].name: z0},
-            )
-        np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
-        np.testing.assert_allclose(frame_latents, generator.frame_latents(z0), rtol=0, atol=1e-6)
-
     def test_has_only_tensorflow_s_own_operations(self, exported):
-        nodes = graph_nodes(exported)
-        operations = {node.op for node in nodes}
+        operations = {node.op for node in graph_nodes(exported)}
         assert "Conv2DBackpropInput" in operations
-        # Addons' and IO's are called Addons>… and IO>…, Python's PyFunc, EagerPyFunc and so on.
-        assert not [name for name in operations if ">" in name or "PyFunc" in name]
+        # `tf.raw_ops` has no operations of libraries that were loaded, such as Addons' and IO's.
+        own = {name for name in dir(tf.raw_ops) if "PyFunc" not in name}
+        assert operations <= own
+
+    def test_is_hardly_larger_than_the_generator_s_weights(self, tmp_path):
+        generator = VideoGenerator()
+        version = export_generator(generator, tmp_path / "name")
+        size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+        assert size <= 1.1 * 4 * generator.count_params()
 
     def test_has_the_generator_s_variables_and_no_others(self, generator, exported):
         saved = tf.train.list_variables(str(exported / "variables/variables"))
@@ -143,6 +145,145 @@ class TestSavedModel:
         types = {node.attr[key].type for node in graph_nodes(version) for key in ("T", "DstT")}
         assert tf.float32.as_datatype_enum in types
         assert not {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum} & types
+
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+    def test_computes_in_half_precision_if_asked_to(self, generator, tmp_path, dtype):
+        version = export_generator(generator, tmp_path / "name", dtype)
+        z0 = latents(3)
+        serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+        videos = serve(z0=tf.constant(z0))["videos"]
+        assert videos.dtype == tf.float32
+        assert 0 < np.abs(videos - generator(z0)).max() < 0.1
+        convolutions = [node for node in graph_nodes(version) if node.op == "Conv2DBackpropInput"]
+        assert {node.attr["T"].type for node in convolutions} == {
+            getattr(tf, dtype).as_datatype_enum
+        }
+
+    def test_refuses_a_dtype_that_it_cannot_compute_in(self, generator, tmp_path):
+        with pytest.raises(InputError, match="compute_dtype='int8': give float32, float16, bfloat"):
+            export_generator(generator, tmp_path / "name", "int8")
+
+
+class TestWarmUp:
+    def test_asks_for_each_signature_what_it_answers(self, exported):
+        path = exported / "assets.extra" / "tf_serving_warmup_requests"
+        records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        asked = collections.defaultdict(list)
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(exported))
+            for record in records:
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+                request = log.predict_log.request
+                signature = meta_graph.signature_def[request.model_spec.signature_name]
+                feeds = {
+                    signature.inputs[name].name: tf.make_ndarray(value)
+                    for name, value in request.inputs.items()
+                }
+                fetches = {name: info.name for name, info in signature.outputs.items()}
+                outputs = session.run(fetches, feeds)
+                sizes = {len(value) for value in [*feeds.values(), *outputs.values()]}
+                assert len(sizes) == 1
+                asked[request.model_spec.signature_name] += sizes
+        assert asked == {
+            "serving_default": [1, 2, 4, 8],
+            "generate": [1, 2, 4, 8],
+            "generate_encoded": [1],
+            "interpolate": [1],
+            "latent_walk": [1],
+        }
+
+
+class TestModelCard:
+    def test_says_what_the_model_is(self, generator, exported):
+        card = json.loads((exported / "model_card.json").read_text())
+        assert card["model"] == "name"
+        assert card["parameters"] == sum(weight.size for weight in generator.get_weights())
+        assert card["generator"]["frames"] == 4
+        assert card["compute_dtype"] == "float32"
+        assert card["versions"]["tensorflow"] == tf.__version__
+        assert card["signatures"]["generate"] == {
+            "inputs": {"seed": {"dtype": "int64", "shape": [None]}},
+            "outputs": {"videos": {"dtype": "uint8", "shape": [None, *CLIP_SHAPE]}},
+        }
+
+    def test_has_the_sum_of_the_weights_that_are_served(self, exported):
+        card = json.loads((exported / "model_card.json").read_text())
+        reader = tf.train.load_checkpoint(str(exported / "variables/variables"))
+        count = len(reader.get_variable_to_shape_map()) - 1
+        values = [
+            reader.get_tensor(f"weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(count)
+        ]
+        digest = hashlib.sha256(b"".join(value.astype("<f4").tobytes() for value in values))
+        assert card["weights_sha256"] == digest.hexdigest()
+
+    def test_describes_the_run_and_what_was_measured_of_its_step(self, tmp_path):
+        save_run(tmp_path / "mine", step=3)
+        (tmp_path / "mine/flags.cfg").write_text("--data_path=films\n--seed=1\n")
+        assert export.describe_run(tmp_path / "mine", 3) == {
+            "run": "mine",
+            "step": 3,
+            "data": "films",
+            "flags": ["--data_path=films", "--seed=1"],
+            "metrics": {},
+        }
+        record = {"metric": "fvd", "of": "checkpoint", "error": 0.5, "error_of": "jackknife"}
+        record.update(n=8, n_real=9, extractor={"name": "c3d", "sha256": "0"}, real={"path": "p"})
+        lines = [
+            {**record, "value": 1.0, "step": 3},
+            {**record, "value": 2.0, "step": 3},
+            {**record, "value": 3.0, "step": 4},
+            {**record, "value": 4.0, "of": "real"},
+        ]
+        path = tmp_path / "mine/evaluation/metrics.jsonl"
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        described = export.describe_run(tmp_path / "mine", 3)
+        assert described["data"] == {"path": "p"}
+        assert list(described["metrics"]) == ["fvd"]
+        assert described["metrics"]["fvd"]["value"] == 2.0
+        assert described["metrics"]["fvd"]["extractor"] == "c3d"
+
+
+class TestLoading:
+    def test_takes_the_highest_version_or_the_one_that_is_named(self, generator, exported):
+        z0 = latents(2)
+        for path in (exported, exported.parent):
+            serve, version = export.load_exported(path)
+            assert version == exported
+            videos = serve(z0=tf.constant(z0))["videos"]
+            np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
+
+    def test_refuses_what_is_no_exported_generator(self, exported, tmp_path):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "damaged").mkdir()
+        (tmp_path / "damaged/saved_model.pb").write_text("no protocol buffer")
+        other = tf.Module()
+        other.call = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([])])
+        tf.saved_model.save(other, str(tmp_path / "other"), signatures=other.call)
+        for name, reason in {
+            "missing": "no SavedModel and no version of one",
+            "empty": "no SavedModel and no version of one",
+            "damaged": "cannot be loaded",
+            "other": "it has no 'z0'",
+        }.items():
+            with pytest.raises(InputError, match=f"{name}: {reason}") as error:
+                export.load_exported(tmp_path / name)
+            assert "\n" not in str(error.value)
+
+
+class TestKerasFile:
+    def test_is_the_same_generator(self, generator, tmp_path):
+        export.save_keras(generator, tmp_path / "generator.keras")
+        assert listing(tmp_path) == ["generator.keras"]
+        loaded = keras.models.load_model(tmp_path / "generator.keras")
+        np.testing.assert_array_equal(loaded(latents(2)), generator(latents(2)))
+
+    def test_that_does_not_fit_the_disk_is_one_line_and_leaves_nothing(self, generator, tmp_path):
+        with pytest.raises(InputError, match="could not be written .File too large") as error:
+            with largest_file(1000):
+                export.save_keras(generator, tmp_path / "generator.keras")
+        assert "\n" not in str(error.value)
+        assert listing(tmp_path) == []
 
 
 def graph_nodes(version: Path) -> list:
@@ -211,27 +352,44 @@ class TestVersions:
             assert path.stat().st_mode & 0o777 == 0o777 & ~mask
 
     def test_are_nowhere_to_be_seen_until_complete(self, small_generator, tmp_path, monkeypatch):
-        save = tf.saved_model.save
+        save = export._save
         seen = []
 
-        def watched_save(module, path, signatures):
-            save(module, path, signatures)
+        def watched_save(*arguments):
+            save(*arguments)
             seen.extend(name for name in os.listdir(tmp_path) if not name.startswith("."))
 
-        monkeypatch.setattr(tf.saved_model, "save", watched_save)
+        monkeypatch.setattr(export, "_save", watched_save)
         export_generator(small_generator, tmp_path / "name")
         assert seen == []
         assert listing(tmp_path) == ["name", "name/1", "name/1/saved_model.pb"]
 
     def test_are_not_made_when_interrupted(self, small_generator, tmp_path, monkeypatch):
-        def interrupted_save(module, path, signatures):
-            Path(path).mkdir()
+        def interrupted_save(generator, path, name, training):
+            path.mkdir()
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(tf.saved_model, "save", interrupted_save)
+        monkeypatch.setattr(export, "_save", interrupted_save)
         with pytest.raises(KeyboardInterrupt):
             export_generator(small_generator, tmp_path / "name")
         assert listing(tmp_path) == []
+
+    def test_are_not_made_when_killed(self, tmp_path):
+        program = """
+            import os, signal, sys
+            from tgan_tf import export
+            from tgan_tf.models import VideoGenerator
+
+            # At the last moment, with everything written.
+            export._publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            generator = VideoGenerator(2, 8, 1, 2, 2, temporal_filters=4, image_filters=4)
+            export.export_generator(generator, sys.argv[1])
+        """
+        (tmp_path / "name" / "1").mkdir(parents=True)
+        command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "name")]
+        assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+        assert listing(tmp_path / "name") == ["1"]
+        assert all(name == "name" or name.startswith(".name.") for name in os.listdir(tmp_path))
 
 
 class TestFullDisk:

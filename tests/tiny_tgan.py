@@ -33,6 +33,7 @@ def make_tgan(seed=0, interval=2, **compile_arguments):
 
 def save_run(run_dir, step=3, **make_arguments):
     """A run directory as train.py leaves it, with one checkpoint; gives the TGAN that is in it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
     tgan = make_tgan(**make_arguments)
     checkpoints.save(tgan, run_dir / "checkpoints", step)
     model = {

@@ -2,32 +2,53 @@
 
     export_generator(generator, "saved_models/moving_mnist")  # saved_models/moving_mnist/1
 
-The SavedModel's signature `serving_default` takes latents to clips, with the running averages of
-batch normalisation and in float32 whatever the training computed in:
+writes
 
-    z0 float32 [n, z0_dim]  →  videos         float32 [n, frames, size, size, channels] in [-1, 1]
-                               frame_latents  float32 [n, frames, z1_dim] in [-1, 1]
+    1/saved_model.pb, 1/variables/     the generator and its signatures, see `tgan_tf.signatures`
+    1/assets.extra/tf_serving_warmup_requests
+                                       what the server runs before the first request, so that this
+                                       one is as fast as any
+    1/model_card.json                  what it is and where it comes from
 
-For the paper's network: z0 [n, 100] to videos [n, 16, 64, 64, C] and frame_latents [n, 16, 100],
-n from 0 on. It has nothing but TensorFlow's own operations and the generator's variables.
+The model runs with the running averages of batch normalisation. It has nothing but TensorFlow's own
+operations and the generator's variables.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import tempfile
+import time
 from pathlib import Path
+from typing import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tgan_tf import __version__
 from tgan_tf.errors import InputError, reason
+from tgan_tf.evaluation import records
 from tgan_tf.models import VideoGenerator
+from tgan_tf.signatures import signatures
+
+COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
+MODEL_CARD = "model_card.json"
+WARM_UP_BATCHES = {"serving_default": (1, 2, 4, 8), "generate": (1, 2, 4, 8)}
+"""Batches of the warm-up requests of a signature, one of 1 where not given. A shape's first run is
+slower; batches over 8 are run in parts of 8, of a generator of 16 frames."""
 
 
-def export_generator(generator: VideoGenerator, export_dir: str | Path) -> Path:
+def export_generator(
+    generator: VideoGenerator,
+    export_dir: str | Path,
+    compute_dtype: str = "float32",
+    training: dict | None = None,
+) -> Path:
     """Writes the next version of a served model, whole or not at all.
 
     It is written into a temporary directory beside `export_dir`, where no server looks, and then
@@ -36,14 +57,20 @@ def export_generator(generator: VideoGenerator, export_dir: str | Path) -> Path:
     Args:
         generator: a trained generator, of any precision policy.
         export_dir: what TensorFlow Serving is given as the model's base path; made if missing.
+        compute_dtype: of `COMPUTE_DTYPES`, what the layers compute in. Variables, batch
+            normalisation and outputs are float32.
+        training: where the weights come from, as of `describe_run`, for the model card.
 
     Returns:
         The version's directory, `export_dir` / N, N one above the highest that was there, or 1.
 
     Raises:
-        InputError: `export_dir` is a file or a mount point, holds anything but versions and hidden
-            files, or could not be written, as on a full disk. What was there is untouched.
+        InputError: `compute_dtype` is unknown; `export_dir` is a file or a mount point, holds
+            anything but versions and hidden files, or could not be written, as on a full disk. What
+            was there is untouched.
     """
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise InputError(f"compute_dtype={compute_dtype!r}: give {', '.join(COMPUTE_DTYPES)}")
     export_dir = Path(export_dir)
     _versions(export_dir)
     # A symbolic link may lead to another file system, where nothing can be renamed to.
@@ -59,13 +86,124 @@ def export_generator(generator: VideoGenerator, export_dir: str | Path) -> Path:
             place.parent.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as temporary:
             saved = Path(temporary) / "model"
-            _save(_in_float32(generator), saved)
+            _save(_computing_in(compute_dtype, generator), saved, place.name, training)
             return export_dir / _publish(saved, place).name
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
             f"{export_dir}: the model could not be written ({reason(error)}): free some disk "
             "space or give an export_dir that can be written to"
         ) from error
+
+
+def save_keras(generator: VideoGenerator, path: str | Path) -> None:
+    """Writes a generator as a `.keras` file, for `keras.models.load_model` after `import tgan_tf`.
+
+    Args:
+        generator: a trained generator.
+        path: a name that ends in `.keras`.
+
+    Raises:
+        InputError: it could not be written, as on a full disk.
+    """
+    path = Path(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as temporary:
+            saved = Path(temporary) / path.name
+            generator.save(saved)
+            saved.rename(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the model could not be written ({reason(error)}): free some disk space or "
+            "give a path that can be written to"
+        ) from error
+
+
+def describe_run(run_dir: str | Path, step: int) -> dict:
+    """What a model card says about the training.
+
+    Args:
+        run_dir: as of train.py.
+        step: of the checkpoint.
+
+    Returns:
+        `run`, its directory's name; `step`; `data`, what evaluate.py has found it to be, or the
+        --data_path; `flags`, the flagfile that makes the run again; `metrics`, what evaluate.py has
+        found of that checkpoint, the newest of each metric.
+
+    Raises:
+        InputError: the run's flags or metrics cannot be read.
+    """
+    run_dir = Path(run_dir)
+    path = run_dir / "flags.cfg"
+    try:
+        flags = path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
+            "run was trained on"
+        ) from error
+    paths = [line.split("=", 1)[1] for line in flags if line.startswith("--data_path=")]
+    path = run_dir / "evaluation" / records.FILE
+    found = [
+        record
+        for record in (records.read(path) if path.exists() else [])
+        if record["of"] == "checkpoint" and record.get("step") == step
+    ]
+    kept = ("value", "error", "error_of", "n", "n_real")
+    return {
+        "run": run_dir.resolve().name,
+        "step": step,
+        "data": found[-1]["real"] if found else (paths or ["digits of MNIST"])[-1],
+        "flags": flags,
+        "metrics": {
+            record["metric"]: {
+                **{key: record[key] for key in kept},
+                "extractor": record["extractor"]["name"],
+            }
+            for record in found
+        },
+    }
+
+
+def load_exported(path: str | Path) -> tuple[Callable, Path]:
+    """Opens an exported generator as TensorFlow Serving does, without this package's models.
+
+    Args:
+        path: a version's directory, or an export_dir, of which the highest version is taken.
+
+    Returns:
+        The signature `serving_default`, a concrete function of `z0`, and the version's directory.
+
+    Raises:
+        InputError: there is no SavedModel, it cannot be loaded, or it makes no videos of latents.
+    """
+    path = Path(path)
+    version = path
+    if not (path / "saved_model.pb").exists():
+        numbers = [int(child.name) for child in path.glob("*") if _is_version(child)]
+        if not numbers:
+            raise InputError(
+                f"{path}: no SavedModel and no version of one: give what export.py has written"
+            )
+        version = path / str(max(numbers))
+    try:
+        serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+        serve.structured_input_signature[1]["z0"], serve.structured_outputs["videos"]
+    except KeyError as error:
+        raise InputError(
+            f"{version}: it has no {error}, so it is no exported generator: give what export.py "
+            "has written"
+        ) from error
+    except (OSError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{version}: cannot be loaded ({reason(error)}): restore it from a copy, or export the "
+            "run again"
+        ) from error
+    return serve, version
+
+
+def _is_version(path: Path) -> bool:
+    return path.is_dir() and path.name.isascii() and path.name.isdigit()
 
 
 def _versions(export_dir: Path) -> list[int]:
@@ -76,7 +214,7 @@ def _versions(export_dir: Path) -> list[int]:
         raise InputError(f"{export_dir} is no directory: give another export_dir")
     versions = []
     for path in export_dir.iterdir():
-        if path.is_dir() and path.name.isascii() and path.name.isdigit():
+        if _is_version(path):
             versions.append(int(path.name))
         elif not path.name.startswith("."):
             raise InputError(
@@ -86,10 +224,10 @@ def _versions(export_dir: Path) -> list[int]:
     return versions
 
 
-def _in_float32(generator: VideoGenerator) -> VideoGenerator:
-    """A copy that computes in float32; a layer keeps the policy that it was made under."""
+def _computing_in(dtype: str, generator: VideoGenerator) -> VideoGenerator:
+    """A copy that computes in a dtype; a layer keeps the policy that it was made under."""
     policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")
+    keras.mixed_precision.set_global_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
     try:
         copy = VideoGenerator.from_config(generator.get_config())
     finally:
@@ -98,22 +236,76 @@ def _in_float32(generator: VideoGenerator) -> VideoGenerator:
     return copy
 
 
-def _save(generator: VideoGenerator, path: Path) -> None:
-    @tf.function(input_signature=[tf.TensorSpec([None, generator.z0_dim], tf.float32, name="z0")])
-    def serve(z0):
-        frame_latents = generator.frame_latents(z0)
-        videos = generator.render(z0, frame_latents)
-        return {
-            "videos": tf.ensure_shape(videos, [None, *generator.clip_shape]),
-            "frame_latents": tf.ensure_shape(
-                frame_latents, [None, generator.frames, generator.z1_dim]
-            ),
-        }
-
+def _save(generator: VideoGenerator, path: Path, name: str, training: dict | None) -> None:
+    """Writes everything of a version into a directory that is not there yet."""
     # Saved by itself the Keras model would bring the traces of each of its layers with it.
     module = tf.Module()
-    module.generator_variables = list(serve.get_concrete_function().variables)
-    tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+    module.weights = generator.weights
+    served = signatures(generator)
+    tf.saved_model.save(module, str(path), signatures=served)
+    specs = {}
+    for signature, function in served.items():
+        traced = function.get_concrete_function()
+        inputs = {spec.name: spec for spec in traced.structured_input_signature[0]}
+        specs[signature] = {"inputs": inputs, "outputs": traced.structured_outputs}
+    (path / "assets.extra").mkdir()
+    _write_warm_up(path / "assets.extra" / "tf_serving_warmup_requests", name, specs)
+    card = {
+        "model": name,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "training": training,
+        "generator": generator.get_config(),
+        "parameters": generator.count_params(),
+        "compute_dtype": generator.image_generator.compute_dtype,
+        "weights_sha256": weights_sha256(generator.get_weights()),
+        "signatures": {
+            signature: {
+                kind: {
+                    name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+                    for name, spec in tensors.items()
+                }
+                for kind, tensors in kinds.items()
+            }
+            for signature, kinds in specs.items()
+        },
+        "versions": {
+            "tgan_tf": __version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+    }
+    (path / MODEL_CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+
+def weights_sha256(weights: list[np.ndarray]) -> str:
+    """SHA-256 of weights, each as little-endian float32 in C order, one after the other.
+
+    Their order is that of the generator's `weights`, which the SavedModel's variables are numbered
+    by: weights/0, weights/1, …
+    """
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _write_warm_up(path: Path, model: str, specs: dict) -> None:
+    """Requests for each signature, as the server's warm-up reads them."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, kinds in specs.items():
+            for batch in WARM_UP_BATCHES.get(signature, (1,)):
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name = model
+                request.model_spec.signature_name = signature
+                for name, spec in kinds["inputs"].items():
+                    # Ones: a factor may not be 0, and for the rest any value does.
+                    values = np.ones([batch, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+                predict_log = prediction_log_pb2.PredictLog(request=request)
+                log = prediction_log_pb2.PredictionLog(predict_log=predict_log)
+                writer.write(log.SerializeToString())
 
 
 def _publish(saved: Path, export_dir: Path) -> Path:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
 import keras
 import numpy as np
@@ -103,18 +104,31 @@ def generate(generator: VideoGenerator, z0: np.ndarray) -> Iterator[np.ndarray]:
         generator: a trained generator.
         z0: float32 [n, z0_dim].
 
+    Returns:
+        Of arrays float32 [`BATCH_SIZE`, frames, size, size, channels] in [-1, 1], in the order of
+        `z0`, the last one of what is left.
+    """
+    signature = [tf.TensorSpec([BATCH_SIZE, generator.z0_dim], tf.float32)]
+    make = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
+    return in_batches(lambda z0: make(z0).numpy(), z0)
+
+
+def in_batches(make: Callable[[np.ndarray], np.ndarray], z0: np.ndarray) -> Iterator[np.ndarray]:
+    """What `make` makes of latents, a batch at a time.
+
+    Args:
+        make: float32 [`BATCH_SIZE`, z0_dim] to an array of as many clips.
+        z0: float32 [n, z0_dim].
+
     Yields:
-        float32 [`BATCH_SIZE`, frames, size, size, channels] in [-1, 1], in the order of `z0`, the
-        last one of what is left.
+        Arrays of `BATCH_SIZE` clips in the order of `z0`, the last one of what is left.
     """
     # Always of the same shape, the last batch filled up with zeros: an operation may add in another
     # order in a batch of another size, and a clip must not depend on how many are made.
-    signature = [tf.TensorSpec([BATCH_SIZE, generator.z0_dim], tf.float32)]
-    make = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
     for first in range(0, len(z0), BATCH_SIZE):
         part = z0[first : first + BATCH_SIZE]
         missing = BATCH_SIZE - len(part)
-        yield make(np.pad(part, [(0, missing), (0, 0)])).numpy()[: len(part)]
+        yield make(np.pad(part, [(0, missing), (0, 0)]))[: len(part)]
 
 
 def _load(

@@ -1,0 +1,181 @@
+"""What an exported generator answers, run as TensorFlow Serving runs it: in a session, by tags."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+
+from tgan_tf import interpolation, rendering, runs
+from tgan_tf.export import export_generator
+from tgan_tf.signatures import MAX_FRAMES
+
+FRAMES = CLIP_SHAPE[0]
+EMPTY = {
+    "serving_default": {"videos": (0, *CLIP_SHAPE), "frame_latents": (0, FRAMES, 5)},
+    "generate": {"videos": (0, *CLIP_SHAPE)},
+    "generate_encoded": {"frames_bytes": (0, FRAMES)},
+    "interpolate": {"videos": (0, *CLIP_SHAPE), "num_frames": (0,)},
+    "latent_walk": {"videos": (0, 8, *CLIP_SHAPE)},
+}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """Weights, scales and running averages none of which are those of a new generator."""
+    generator = make_tgan().generator
+    rng = np.random.default_rng(0)
+    generator.set_weights([w + rng.uniform(-0.3, 0.3, w.shape) for w in generator.get_weights()])
+    return generator
+
+
+@pytest.fixture(scope="module")
+def ask(generator, tmp_path_factory):
+    """A function of a signature's name and inputs to its outputs; `ask.signatures` has them all."""
+    version = export_generator(generator, tmp_path_factory.mktemp("saved_models") / "name")
+    with tf.Graph().as_default() as graph:
+        session = tf.compat.v1.Session(graph=graph)
+        meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+
+    def ask(name, **inputs):
+        signature = ask.signatures[name]
+        feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
+        fetches = {key: info.name for key, info in signature.outputs.items()}
+        return session.run(fetches, feeds)
+
+    ask.signatures = {
+        name: signature
+        for name, signature in meta_graph.signature_def.items()
+        if signature.method_name == "tensorflow/serving/predict"
+    }
+    yield ask
+    session.close()
+
+
+def seeds(*values):
+    return np.array(values, np.int64)
+
+
+def latents_of(*values):
+    return np.concatenate([runs.latents(seed, 1, Z0_DIM) for seed in values])
+
+
+def test_are_all_there(ask):
+    assert set(ask.signatures) == set(EMPTY)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_answer_an_empty_batch_with_an_empty_result(ask, name):
+    inputs = {
+        key: np.zeros(
+            [0, *(dim.size for dim in info.tensor_shape.dim[1:])],
+            tf.dtypes.as_dtype(info.dtype).as_numpy_dtype,
+        )
+        for key, info in ask.signatures[name].inputs.items()
+    }
+    assert {key: value.shape for key, value in ask(name, **inputs).items()} == EMPTY[name]
+
+
+def test_serving_default_makes_what_the_generator_makes(ask, generator):
+    z0 = latents_of(1, 2, 3)
+    outputs = ask("serving_default", z0=z0)
+    assert np.std(outputs["videos"]) > 0.01
+    np.testing.assert_allclose(outputs["videos"], generator(z0), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        outputs["frame_latents"], generator.frame_latents(z0), rtol=0, atol=1e-6
+    )
+
+
+def test_batches_that_are_made_in_parts_are_the_same_videos(ask, generator):
+    z0 = runs.latents(0, 70, Z0_DIM)
+    videos = ask("serving_default", z0=z0)["videos"]
+    np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
+
+
+def test_generate_makes_the_pixels_of_a_seed_s_latent(ask, generator):
+    videos = ask("generate", seed=seeds(3, 5, -1))["videos"]
+    assert videos.dtype == np.uint8 and np.std(videos) > 1
+    expected = rendering.to_uint8(generator(latents_of(3, 5, 2**64 - 1)).numpy())
+    # Rounding in another order may move a value across a half.
+    assert np.abs(videos.astype(int) - expected).max() <= 1
+    assert (videos != expected).mean() < 0.001
+
+
+def test_generate_gives_a_seed_s_video_whatever_else_is_in_the_batch(ask):
+    alone = ask("generate", seed=seeds(5))["videos"][0]
+    for batch, place in ((seeds(5, 5, 1, 2), 1), (seeds(9, 8, 7, 6, 4, 3, 5), 6)):
+        beside = ask("generate", seed=batch)["videos"][place]
+        assert np.abs(alone.astype(int) - beside).max() <= 1
+        assert (alone != beside).mean() < 0.001
+
+
+def test_generate_encoded_gives_the_frames_as_png(ask):
+    frames = ask("generate_encoded", seed=seeds(3, 5))["frames_bytes"]
+    decoded = [[np.asarray(Image.open(io.BytesIO(png))) for png in video] for video in frames]
+    assert Image.open(io.BytesIO(frames[0, 0])).format == "PNG"
+    expected = ask("generate", seed=seeds(3, 5))["videos"]
+    np.testing.assert_array_equal(np.array(decoded)[..., np.newaxis], expected)
+
+
+def test_interpolate_renders_the_points_between_the_frame_latents(ask, generator):
+    z0, factor = latents_of(1, 2), np.array([3, 3], np.int64)
+    outputs = ask("interpolate", z0=z0, factor=factor)
+    assert outputs["num_frames"].tolist() == [10, 10]
+    between = interpolation.interpolate(generator.frame_latents(z0), tf.constant(factor))
+    expected = generator.render(tf.constant(z0), between)
+    np.testing.assert_allclose(outputs["videos"], expected, rtol=0, atol=1e-6)
+    whole = ask("serving_default", z0=z0)["videos"]
+    np.testing.assert_allclose(outputs["videos"][:, ::3], whole, rtol=0, atol=1e-6)
+
+
+def test_interpolate_takes_a_factor_of_its_own_for_each_video(ask):
+    z0 = latents_of(1, 2, 3)
+    together = ask("interpolate", z0=z0, factor=seeds(1, 4, 2))
+    assert together["num_frames"].tolist() == [4, 13, 7]
+    for row, (factor, frames) in enumerate([(1, 4), (4, 13), (2, 7)]):
+        alone = ask("interpolate", z0=z0[row : row + 1], factor=seeds(factor))["videos"][0]
+        video = together["videos"][row]
+        np.testing.assert_allclose(video[:frames], alone, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            video[frames:], np.repeat(alone[-1:], 13 - frames, axis=0), rtol=0, atol=1e-6
+        )
+
+
+def test_latent_walk_goes_straight_from_one_seed_s_video_to_the_other_s(ask, generator):
+    videos = ask("latent_walk", start_seed=seeds(3, 1), end_seed=seeds(5, 1))["videos"]
+    start, end = latents_of(3), latents_of(5)
+    walk = np.concatenate([start + (end - start) * step / 7 for step in range(8)])
+    expected = rendering.to_uint8(generator(walk).numpy()).astype(int)
+    assert np.abs(videos[0] - expected).max() <= 1
+    assert np.abs(videos[1] - videos[1, :1].astype(int)).max() <= 1
+    assert (videos[0, 0] != videos[0, -1]).mean() > 0.1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["serving_default", "interpolate"])
+def test_a_latent_that_is_not_finite_is_an_error_that_names_it(ask, name, value):
+    z0 = latents_of(1, 2)
+    z0[1, 2] = value
+    factor = {"factor": seeds(1, 1)} if name == "interpolate" else {}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="z0 holds a NaN or an infinity"):
+        ask(name, z0=z0, **factor)
+
+
+@pytest.mark.parametrize("factor", [0, -1, 17])
+def test_a_factor_out_of_range_is_an_error_that_names_it(ask, factor):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"factor must be from 1 to 16.*\[1 {factor}\]"
+    ):
+        ask("interpolate", z0=latents_of(1, 2), factor=seeds(1, factor))
+
+
+def test_more_frames_than_memory_may_hold_are_an_error_that_says_so(ask):
+    many = np.zeros([MAX_FRAMES // FRAMES + 1], np.int64)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"a request may have 16384 frames.*\[4097\] \[4\]"
+    ):
+        ask("generate", seed=many)

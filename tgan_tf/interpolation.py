@@ -1,0 +1,38 @@
+"""Frame interpolation: more frames than a generator was trained for (the paper, applications).
+
+The frame latents z1 of a video, [n, T, z1_dim], are a path; the image generator renders any point
+of it. Between two frames the path is the straight line between their latents.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def num_frames(frames: int, factor: tf.Tensor) -> tf.Tensor:
+    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1."""
+    return (frames - 1) * factor + 1
+
+
+def interpolate(frame_latents: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Frame latents with `factor` - 1 more between each two.
+
+    Args:
+        frame_latents: float32 [n, T, z1_dim].
+        factor: int64 [n], each at least 1 and of its own video.
+
+    Returns:
+        float32 [n, L, z1_dim] with L the largest of `num_frames`. Row k of a video is its latent at
+        k / factor frames, and the last one's from its own number of frames on.
+    """
+    frames = frame_latents.shape[1]
+    counts = num_frames(frames, factor)[:, tf.newaxis]
+    # An empty batch has no largest factor.
+    length = tf.maximum(tf.reduce_max(counts), frames)
+    steps = tf.minimum(tf.range(length, dtype=factor.dtype), counts - 1)
+    before = steps // factor[:, tf.newaxis]
+    weight = tf.cast(steps - before * factor[:, tf.newaxis], tf.float32)
+    weight = (weight / tf.cast(factor, tf.float32)[:, tf.newaxis])[:, :, tf.newaxis]
+    after = tf.minimum(before + 1, frames - 1)
+    first = tf.gather(frame_latents, before, batch_dims=1)
+    return first + weight * (tf.gather(frame_latents, after, batch_dims=1) - first)
