@@ -1,4 +1,4 @@
-"""Measures the speed and the memory of training and generation on this machine.
+"""Measures the speed and the memory of training and serving on this machine.
 
     python experiments/benchmark.py --output=benchmark.json
 
@@ -23,16 +23,19 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 import command_line
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import flags
+from tensorflow_serving.apis import prediction_log_pb2
 
-from tgan_tf import __version__
+from tgan_tf import __version__, export
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.data import MovingMNIST, batches
 from tgan_tf.errors import InputError
@@ -107,8 +110,11 @@ ROWS = (
     Row("Clipping, share of the step", "clipping_share", "{:.2%}", ("≤", 0.015)),
     Row("Input pipeline alone, clips a second", "input_clips_per_second", "{:.0f}"),
     Row("Input pipeline, times what the step eats", "input_speedup", "{:.1f}", ("≥", 5.0)),
-    Row("Generation of 1 video, clips a second", "generation_1_per_second", "{:.1f}"),
-    Row("Generation of 32 videos, clips a second", "generation_32_per_second", "{:.1f}"),
+    Row("Served, 1 video of a seed, ms", "serving_1_ms", "{:.1f}", ("≤", 60.0), "float32"),
+    Row("Served, 32 videos of seeds, ms", "serving_32_ms", "{:.0f}", ("≤", 500.0), "float32"),
+    Row("Served, 1 video, share of the peak", "serving_1_share", "{:.1%}"),
+    Row("Served, 32 videos, share of the peak", "serving_32_share", "{:.1%}"),
+    Row("Served, first request, times the tenth", "first_request", "{:.2f}", ("≤", 1.1), "float32"),
     Row("Peak memory of training, GB", "peak_memory_gb", "{:.2f}", ("≤", 4.0)),
 )
 
@@ -121,8 +127,9 @@ BESIDE = (
     "product",
     "clipping",
     "input_batch",
-    "generation_1",
-    "generation_32",
+    "serving_1",
+    "serving_32",
+    "first_and_tenth_request",
 )
 
 
@@ -130,13 +137,14 @@ def main(_) -> None:
     output = Path(FLAGS.output)
     check_flags(output)
     network = {name: FLAGS[name].value for name in PAPER}
-    step_flop = step_flops(make_tgan(TGAN, network), network["batch_size"])
+    tgan = make_tgan(TGAN, network)
     results = {
         "tgan_tf": __version__,
         "machine": machine(),
         "network": network,
         "clipping_interval": CLIPPING_INTERVAL,
-        "step_gflop": step_flop / 1e9,
+        "step_gflop": step_flops(tgan, network["batch_size"]) / 1e9,
+        "video_gflop": sum(generator_flops(tgan.generator)) / 1e9,
         "product_size": FLAGS.product_size,
     }
     results["precisions"] = measure(network, results["machine"]["bfloat16_arithmetic"])
@@ -297,8 +305,36 @@ class Measurements:
         return make_tgan(TwoPhaseTGAN, self.network)
 
     @functools.cached_property
+    def exported(self) -> Path:
+        """The generator as export.py writes it."""
+        # Kept until the process ends.
+        self.directory = tempfile.TemporaryDirectory()
+        return export.export_generator(self.tgan.generator, Path(self.directory.name, "model"))
+
+    @functools.cached_property
     def generate(self) -> Callable:
-        return tf.function(functools.partial(self.tgan.generator, training=False))
+        return self._load()
+
+    def _load(self) -> Callable:
+        """The model loaded and warmed up as TensorFlow Serving does; a function of seeds."""
+        version = self.exported
+        with tf.Graph().as_default() as graph:
+            session = tf.compat.v1.Session(graph=graph)
+            model = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+        calls = {
+            name: session.make_callable(
+                [info.name for info in signature.outputs.values()],
+                [info.name for _, info in sorted(signature.inputs.items())],
+            )
+            for name, signature in model.signature_def.items()
+            if signature.inputs
+        }
+        warm_up = version / "assets.extra" / "tf_serving_warmup_requests"
+        for record in tf.data.TFRecordDataset(str(warm_up)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = [tf.make_ndarray(value) for _, value in sorted(request.inputs.items())]
+            calls[request.model_spec.signature_name](*inputs)
+        return calls["generate"]
 
     @functools.cached_property
     def clip(self) -> Callable:
@@ -339,15 +375,24 @@ class Measurements:
         next(iterator)
         return [seconds(lambda: next(iterator), 20)]
 
-    def generation_1(self) -> list[float]:
-        return self._generation(videos=1, calls=10)
+    def serving_1(self) -> list[float]:
+        return self._serving(videos=1, calls=10)
 
-    def generation_32(self) -> list[float]:
-        return self._generation(videos=32, calls=1)
+    def serving_32(self) -> list[float]:
+        return self._serving(videos=32, calls=1)
 
-    def _generation(self, videos: int, calls: int) -> list[float]:
-        z0 = tf.random.uniform([videos, self.tgan.generator.z0_dim], -1.0, 1.0)
-        return [seconds(lambda: self.generate(z0), calls) for _ in range(3)]
+    def _serving(self, videos: int, calls: int) -> list[float]:
+        seeds = np.arange(videos, dtype=np.int64)
+        return [seconds(lambda: self.generate(seeds), calls) for _ in range(3)]
+
+    def first_and_tenth_request(self) -> list[float]:
+        """The first request after a load and the tenth, of three loads."""
+        found = []
+        for _ in range(3):
+            request = functools.partial(self._load(), np.array([0]))
+            times = [seconds(request) for _ in range(10)]
+            found += [times[0], times[9]]
+        return found
 
     def peak_memory_bytes(self) -> int:
         """The most memory this process has held so far."""
@@ -426,22 +471,30 @@ def step_flops(tgan: TGAN, batch_size: int) -> int:
     variable has made: z0, which the first layer of each generator sees, and the real clips.
     Products with the zeros of a padding count, as is usual.
     """
-    temporal_generator = tgan.generator.temporal_generator
-    image_generator = tgan.generator.image_generator
+    generator = generator_flops(tgan.generator)
+    critic = chain_flops(
+        [*tgan.critic.convolutions, tgan.critic.score], (None, *tgan.critic.clip_shape)
+    )
+    # The first layer of each generator.
+    by_z0 = generator[0] + generator[len(tgan.generator.temporal_generator.deconvolutions)]
+    a_video = 3 * sum(generator) - by_z0 + 2 * 3 * sum(critic) - critic[0]
+    return batch_size * a_video
+
+
+def generator_flops(generator: VideoGenerator) -> list[int]:
+    """Operations of the layers that make a video: those of G0, those of G1's z0, of each frame."""
+    temporal_generator, image_generator = generator.temporal_generator, generator.image_generator
     maps = (None, BASE_SIZE, BASE_SIZE, image_generator.filters // 2)
-    temporal = chain_flops(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim))
-    z0_dense = chain_flops([image_generator.z0_dense], (None, image_generator.z0_dim))
-    z0_deconvolution = chain_flops([image_generator.z0_deconvolution], maps)
     a_frame = [
         *chain_flops([image_generator.z1_dense], (None, image_generator.z1_dim)),
         *chain_flops([*image_generator.deconvolutions, image_generator.to_frame], maps),
     ]
-    generator = sum([*temporal, *z0_dense, *z0_deconvolution, *a_frame * tgan.generator.frames])
-    critic = chain_flops(
-        [*tgan.critic.convolutions, tgan.critic.score], (None, *tgan.critic.clip_shape)
-    )
-    a_video = 3 * generator - temporal[0] - z0_dense[0] + 2 * 3 * sum(critic) - critic[0]
-    return batch_size * a_video
+    return [
+        *chain_flops(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim)),
+        *chain_flops([image_generator.z0_dense], (None, image_generator.z0_dim)),
+        *chain_flops([image_generator.z0_deconvolution], maps),
+        *a_frame * generator.frames,
+    ]
 
 
 def chain_flops(layers: list[keras.layers.Layer], shape: tuple) -> list[int]:
@@ -478,14 +531,18 @@ def evaluate(results: dict) -> None:
         }
         if not measured["emulated"]:
             clipping = best["clipping"] / results["clipping_interval"]
+            requests = measured["seconds"]["first_and_tenth_request"]
             measured["measures"] |= {
                 "steps_per_second": 1.0 / best["step"],
                 "speedup_over_two_phase": best["two_phase_step"] / best["one_pass_step"],
                 "clipping_share": clipping / best["step"],
                 "input_clips_per_second": batch_size / best["input_batch"],
                 "input_speedup": best["step"] / best["input_batch"],
-                "generation_1_per_second": 1.0 / best["generation_1"],
-                "generation_32_per_second": 32.0 / best["generation_32"],
+                "serving_1_ms": 1e3 * best["serving_1"],
+                "serving_32_ms": 1e3 * best["serving_32"],
+                "serving_1_share": results["video_gflop"] / best["serving_1"] / peak,
+                "serving_32_share": 32 * results["video_gflop"] / best["serving_32"] / peak,
+                "first_request": min(requests[::2]) / min(requests[1::2]),
                 "peak_memory_gb": measured["peak_memory_bytes"] / 1e9,
             }
     measures = {name: found["measures"] for name, found in results["precisions"].items()}
@@ -546,7 +603,8 @@ def table(results: dict) -> str:
         f"is {results['step_gflop']:.4g} GFLOP, with clipping every {results['clipping_interval']} "
         f"steps. Fastest of {repeats} repeats; the peak is of {results['product_size']}² "
         "matrices in the same run. In two phases, critic and generator each have a forward and a "
-        "backward pass of their own.",
+        f"backward pass of their own. A video is {results['video_gflop']:.3g} GFLOP, when served "
+        "made by the exported model in a session as TensorFlow Serving runs it, after its warm-up.",
     ]
     return "\n".join(lines)
 

@@ -173,6 +173,21 @@ def test_a_factor_out_of_range_is_an_error_that_names_it(ask, factor):
         ask("interpolate", z0=latents_of(1, 2), factor=seeds(1, factor))
 
 
+def test_inputs_of_two_lengths_are_an_error_that_names_them(ask):
+    for names, inputs in {
+        "z0 and factor": {"name": "interpolate", "z0": latents_of(1, 2), "factor": seeds(2)},
+        "start_seed and end_seed": {
+            "name": "latent_walk",
+            "start_seed": seeds(1, 2),
+            "end_seed": seeds(3),
+        },
+    }.items():
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=rf"{names} must be of one length.*\[2\] \[1\]"
+        ):
+            ask(**inputs)
+
+
 def test_more_frames_than_memory_may_hold_are_an_error_that_says_so(ask):
     many = np.zeros([MAX_FRAMES // FRAMES + 1], np.int64)
     with pytest.raises(

@@ -19,7 +19,8 @@ A video of `interpolate` that is shorter than L goes on with its last frame. `la
 straight from the latent of one seed to that of the other, in 8 videos.
 
 An input that is not so is an error that names it: another shape, a NaN or an infinity, a factor
-outside 1 to 16, over `MAX_FRAMES` frames at once. (TensorFlow itself refuses another dtype.)
+outside 1 to 16, inputs of two lengths, over `MAX_FRAMES` frames at once. An error fails all
+requests that the server has joined. (Another dtype the session refuses, without a name.)
 """
 
 from __future__ import annotations
@@ -102,7 +103,11 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
         z0, factor = checked_z0(z0), tf.ensure_shape(factor, [None])
         in_range = tf.reduce_all((factor >= 1) & (factor <= MAX_FACTOR))
         message = f"factor must be from 1 to {MAX_FACTOR}, but is"
-        with tf.control_dependencies([tf.debugging.Assert(in_range, [message, factor])]):
+        checks = [
+            tf.debugging.Assert(in_range, [message, factor]),
+            _assert_as_many(z0=z0, factor=factor),
+        ]
+        with tf.control_dependencies(checks):
             factor = tf.identity(factor)
         frame_latents = tf.ensure_shape(frame_latents_of(z0), [None, frames, z1_dim])
         videos = videos_of(z0, interpolation.interpolate(frame_latents, factor))
@@ -113,7 +118,8 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
             latents_of(tf.ensure_shape(seed, [None]))[:, tf.newaxis]
             for seed in (start_seed, end_seed)
         )
-        position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis]
+        with tf.control_dependencies([_assert_as_many(start_seed=start, end_seed=end)]):
+            position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis]
         z0 = tf.reshape((1.0 - position) * start + position * end, [-1, z0_dim])
         return {"videos": tf.reshape(clips_of(z0), [-1, WALK_VIDEOS, *generator.clip_shape])}
 
@@ -157,6 +163,13 @@ def _in_parts(render: Callable, z0: tf.Tensor, z1: tf.Tensor, frame: tf.TensorSp
     # One after the other: each takes all cores, and all at once would take all memory.
     _, clips = tf.while_loop(lambda i, _: i < parts, render_part, (0, clips), parallel_iterations=1)
     return clips.concat()
+
+
+def _assert_as_many(**inputs: tf.Tensor) -> tf.Operation:
+    """That two inputs are of as many requests: one of 1 would be taken for all."""
+    first, second = (tf.shape(value)[0] for value in inputs.values())
+    message = f"{' and '.join(inputs)} must be of one length, but are of"
+    return tf.debugging.Assert(tf.equal(first, second), [message, first, second])
 
 
 def _to_uint8(clips: tf.Tensor) -> tf.Tensor:
