@@ -1,3 +1,4 @@
+# make videos  makes videos with the trained generator of this repository
 # make demo    trains the small model, shows what it made
 # make test    runs the tests
 # make help    all targets
@@ -9,10 +10,13 @@ BIN := .venv/bin
 DEMO := runs/moving_mnist_small
 DEMO_EXPORT := saved_models/moving_mnist_small
 
-.PHONY: help demo test lint format lock benchmark tensorboard clean
+.PHONY: help videos demo test lint format lock benchmark tensorboard clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+videos: .venv/installed ## videos of the trained generator in saved_models/moving_mnist
+	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist --scale=3
 
 demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at most, and exports it
 	$(BIN)/python experiments/train.py --max_minutes=7 \
@@ -31,7 +35,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist.cfg"
 
-test: .venv/installed-test ## runs the test suite
+test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: .venv/installed-test ## checks format and style
@@ -53,6 +57,8 @@ lock: .venv/uv ## renews the lock files from setup.py
 		--upgrade --no-header --quiet --output-file requirements-test.txt
 	$(BIN)/uv pip compile setup.py --universal --python-version 3.9 --no-header --quiet \
 		--constraint requirements-test.txt --output-file requirements.txt
+	echo openvino | $(BIN)/uv pip compile - --universal --python-version 3.9 --upgrade --no-header \
+		--no-annotate --quiet --output-file requirements-openvino.txt
 
 clean: ## removes the environment
 	rm -rf .venv
@@ -74,4 +80,10 @@ clean: ## removes the environment
 
 .venv/installed-test: .venv/installed requirements-test.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt
+	@touch $@
+
+# By itself, since it is to know nothing of TensorFlow: tests/test_export_elsewhere.py.
+.venv/openvino/installed: .venv/uv requirements-openvino.txt
+	$(BIN)/uv venv --quiet --python $(BIN)/python .venv/openvino
+	$(BIN)/uv pip install --quiet --python .venv/openvino/bin/python -r requirements-openvino.txt
 	@touch $@

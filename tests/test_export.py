@@ -19,20 +19,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator, save_run
 
 from tgan_tf import export
 from tgan_tf.errors import InputError
 from tgan_tf.export import export_generator
 from tgan_tf.models import VideoGenerator
-
-
-def make_generator():
-    """Weights, scales and running averages none of which are those of a new generator."""
-    generator = make_tgan().generator
-    rng = np.random.default_rng(0)
-    generator.set_weights([w + rng.uniform(0.1, 0.3, w.shape) for w in generator.get_weights()])
-    return generator
 
 
 def latents(count):

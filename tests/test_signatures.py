@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
 
 from tgan_tf import interpolation, rendering, runs
 from tgan_tf.export import export_generator
@@ -26,11 +26,7 @@ EMPTY = {
 
 @pytest.fixture(scope="module")
 def generator():
-    """Weights, scales and running averages none of which are those of a new generator."""
-    generator = make_tgan().generator
-    rng = np.random.default_rng(0)
-    generator.set_weights([w + rng.uniform(-0.3, 0.3, w.shape) for w in generator.get_weights()])
-    return generator
+    return make_generator()
 
 
 @pytest.fixture(scope="module")

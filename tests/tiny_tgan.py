@@ -31,6 +31,15 @@ def make_tgan(seed=0, interval=2, **compile_arguments):
     return tgan
 
 
+def make_generator(seed=0):
+    """Weights, scales and running averages none of which are those of a new generator."""
+    generator = make_tgan(seed).generator
+    rng = np.random.default_rng(seed)
+    weights = [w + rng.uniform(-0.3, 0.3, w.shape) for w in generator.get_weights()]
+    generator.set_weights(weights)
+    return generator
+
+
 def save_run(run_dir, step=3, **make_arguments):
     """A run directory as train.py leaves it, with one checkpoint; gives the TGAN that is in it."""
     run_dir.mkdir(parents=True, exist_ok=True)

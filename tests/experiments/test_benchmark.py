@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "experiments/benchmark.py"
@@ -133,7 +134,7 @@ def test_each_measure_is_the_quotient_of_its_parts(results):
                 / best["serving_32"]
                 * best["product"]
                 / product_gflop,
-                "first_request": min(requests[::2]) / min(requests[1::2]),
+                "first_request": np.median(requests[::2]) / np.median(requests[1::2]),
                 "peak_memory_gb": measured["peak_memory_bytes"] / 1e9,
             }
         measures = dict(measured["measures"])
@@ -249,7 +250,7 @@ def made_up(bfloat16_arithmetic=True, peak_memory_bytes=4_000_000_000, **seconds
         "serving_1": 0.06,
         "serving_32": 0.5,
     }
-    requests = seconds.pop("first_and_tenth_request", [1.1, 1.0, 1.2, 1.3])
+    requests = seconds.pop("first_and_tenth_request", [1.1, 1.0, 1.3, 1.1, 1.25, 0.9])
     parts.update(seconds)
     measured = {
         "emulated": False,
@@ -298,9 +299,9 @@ def judged():
             two_phase_step=2.29,
             clipping=0.151,
             input_batch=0.401,
-            serving_1=0.0601,
-            serving_32=0.501,
-            first_and_tenth_request=[1.11, 1.0, 1.2, 1.3],
+            serving_1=0.11,
+            serving_32=0.9,
+            first_and_tenth_request=[1.26, 1.0, 1.27, 1.0, 1.2, 1.0],
         ),
         "without arithmetic": made_up(bfloat16_arithmetic=False),
     }
@@ -334,8 +335,8 @@ def test_a_floor_that_is_reached_is_met_and_one_that_is_missed_is_shown_so(judge
         ("clipping_share", "mixed_bfloat16"): True,
         ("input_speedup", "float32"): True,
         ("input_speedup", "mixed_bfloat16"): True,
-        ("serving_1_ms", "float32"): True,
-        ("serving_32_ms", "float32"): True,
+        ("serving_1_share", "float32"): True,
+        ("serving_32_share", "float32"): True,
         ("first_request", "float32"): True,
         ("peak_memory_gb", "float32"): True,
         ("peak_memory_gb", "mixed_bfloat16"): True,

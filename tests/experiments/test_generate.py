@@ -185,7 +185,7 @@ class TestSeed:
 class TestPrinted:
     def test_says_what_lies_where(self, generated, results):
         result = results["4 videos"]
-        assert f"4 videos of seed 7 by the generator of step 3, in {generated}" in result.stdout
+        assert f"step 3: 4 videos of seed 7, in {generated}" in result.stdout
         for name in ("grid.gif", "grid.mp4", "clip-0000.gif", "contact_sheet.png", "clips.npz"):
             assert name in result.stdout
         assert result.stderr == ""

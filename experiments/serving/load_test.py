@@ -1,0 +1,202 @@
+"""Measures how many videos a model server makes a second, and how long a request takes.
+
+    python experiments/serving/load_test.py --server=localhost:8500 --model_name=moving_mnist
+
+prints a Markdown table: for each number of clients, which send their next request as soon as the
+last one is answered, the requests and videos a second, the median and the 99th percentile of the
+seconds a request takes, and the requests that failed. The clients are threads of one process: over
+REST, whose replies are long texts, they take a share of the machine themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+# Where the other programs find it beside them.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import command_line
+import numpy as np
+from absl import flags
+
+from tgan_tf import __version__, serving
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation import records
+
+FLAGS = flags.FLAGS
+
+FACTOR = 2
+WARM_UP_REQUESTS = 3
+
+flags.DEFINE_string(
+    "server",
+    None,
+    "TensorFlow Serving: HOST:PORT for gRPC, http://HOST:PORT for REST.",
+    required=True,
+)
+flags.DEFINE_string(
+    "model_name",
+    "default",
+    "The model, which is called default if the server was given --model_base_path alone.",
+)
+flags.DEFINE_integer("model_version", None, "A version; default the newest.")
+flags.DEFINE_float("timeout", 60.0, "Seconds to wait for an answer.")
+flags.DEFINE_enum(
+    "signature",
+    "generate",
+    ["serving_default", "generate", "generate_encoded", "interpolate", "latent_walk"],
+    f"What is asked for; interpolate with a factor of {FACTOR}.",
+)
+flags.DEFINE_integer("batch_size", 1, "Seeds or latents a request, at least 1.")
+flags.DEFINE_list("concurrencies", ["1", "2", "4", "8"], "Clients at once.")
+flags.DEFINE_float("seconds", 10.0, "To measure each number of clients for.")
+flags.DEFINE_string("output", None, "New JSON file for the numbers; default none.")
+
+
+def main(_) -> None:
+    concurrencies = check_flags()
+    results = {
+        "tgan_tf": __version__,
+        "server": FLAGS.server,
+        "model_name": FLAGS.model_name,
+        "signature": FLAGS.signature,
+        "batch_size": FLAGS.batch_size,
+        "concurrencies": [],
+    }
+    with open_client() as client:
+        results["model_version"] = client.metadata().version
+    for concurrency in concurrencies:
+        results["concurrencies"].append(measure(concurrency))
+    print(table(results))
+    if FLAGS.output:
+        Path(FLAGS.output).write_text(json.dumps(results, indent=2) + "\n")
+
+
+def check_flags() -> list[int]:
+    """The concurrencies; raises an `InputError` for what cannot be measured."""
+    if FLAGS.batch_size < 1:
+        raise InputError(f"--batch_size={FLAGS.batch_size}: give a whole number of at least 1")
+    if not 0 < FLAGS.seconds < math.inf:
+        raise InputError(f"--seconds={FLAGS.seconds}: give a positive number")
+    concurrencies = [int(text) if text.isdecimal() else 0 for text in FLAGS.concurrencies]
+    if not concurrencies or min(concurrencies) < 1:
+        raise InputError(
+            f"--concurrencies={','.join(FLAGS.concurrencies)}: give whole numbers of at least 1"
+        )
+    if FLAGS.output:
+        output = Path(FLAGS.output)
+        if output.exists():
+            raise InputError(f"--output={output}: exists, give another name")
+        if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+            raise InputError(f"--output={output}: {output.parent} is no directory to write to")
+    return concurrencies
+
+
+def open_client() -> serving.Client:
+    return serving.Client(FLAGS.server, FLAGS.model_name, FLAGS.model_version, FLAGS.timeout)
+
+
+def ask(client: serving.Client, rng: np.random.Generator) -> int:
+    """Sends a request of random seeds or latents; gives the number of videos in the answer."""
+    seeds = rng.integers(2**63, size=FLAGS.batch_size)
+    if FLAGS.signature == "generate":
+        return len(client.generate(seeds))
+    if FLAGS.signature == "generate_encoded":
+        return len(client.generate_encoded(seeds))
+    if FLAGS.signature == "latent_walk":
+        walks = client.latent_walk(seeds, seeds[::-1])
+        return walks.shape[0] * walks.shape[1]
+    z0_dim = client.metadata().signature(FLAGS.signature).inputs["z0"].shape[1]
+    z0 = rng.uniform(-1, 1, [FLAGS.batch_size, z0_dim])
+    if FLAGS.signature == "interpolate":
+        return len(client.interpolate(z0, FACTOR))
+    return len(client.render(z0).videos)
+
+
+def measure(concurrency: int) -> dict:
+    """What so many clients at once get, after a few requests that are not counted."""
+    seconds, errors, videos = [], [], []
+    warm = threading.Barrier(concurrency)
+
+    def run(number: int) -> tuple[float, float]:
+        rng = np.random.default_rng([concurrency, number])
+        with open_client() as client:
+            try:
+                for _ in range(WARM_UP_REQUESTS):
+                    ask(client, rng)
+            except BaseException:
+                warm.abort()
+                raise
+            warm.wait()
+            start = now = time.perf_counter()
+            while now - start < FLAGS.seconds:
+                sent = now
+                try:
+                    videos.append(ask(client, rng))
+                    now = time.perf_counter()
+                    seconds.append(now - sent)
+                except InputError as error:
+                    errors.append(str(error))
+                    now = time.perf_counter()
+            return start, now
+
+    with futures.ThreadPoolExecutor(concurrency) as pool:
+        clients = [pool.submit(run, number) for number in range(concurrency)]
+    failures = [error for error in map(futures.Future.exception, clients) if error]
+    for error in failures:
+        # Those that only waited for the one that failed have nothing to tell.
+        if not isinstance(error, threading.BrokenBarrierError):
+            raise error
+    if not seconds:
+        raise InputError(errors[0])
+    starts, ends = zip(*(client.result() for client in clients))
+    elapsed = max(ends) - min(starts)
+    p50, p99 = np.percentile(seconds, [50, 99])
+    return {
+        "concurrency": concurrency,
+        "seconds": elapsed,
+        "requests": len(seconds),
+        "requests_per_second": len(seconds) / elapsed,
+        "videos_per_second": sum(videos) / elapsed,
+        "p50_ms": 1e3 * p50,
+        "p99_ms": 1e3 * p99,
+        "errors": len(errors),
+        "first_error": errors[0] if errors else None,
+    }
+
+
+def table(results: dict) -> str:
+    """The results in Markdown."""
+    head = ["Clients", "Requests a second", "Videos a second", "p50, ms", "p99, ms", "Errors"]
+    forms = {
+        "concurrency": "{}",
+        "requests_per_second": "{:.1f}",
+        "videos_per_second": "{:.1f}",
+        "p50_ms": "{:.1f}",
+        "p99_ms": "{:.1f}",
+        "errors": "{}",
+    }
+    rows = [
+        [form.format(row[key]) for key, form in forms.items()] for row in results["concurrencies"]
+    ]
+    lines = [
+        f"{results['server']}, version {results['model_version']} of {results['model_name']}, "
+        f"{results['signature']}, batches of {results['batch_size']}",
+        "",
+        records.table([head, *rows]),
+    ]
+    for row in results["concurrencies"]:
+        if row["first_error"]:
+            lines += ["", f"First error of {row['concurrency']} clients: {row['first_error']}"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

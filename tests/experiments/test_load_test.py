@@ -1,0 +1,97 @@
+"""The load test, run as a user runs it, against servers in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import run_all
+from tiny_tgan import make_tgan
+
+from tgan_tf.export import export_generator
+
+MISTAKES = {
+    "no batch": (["--batch_size=0"], "--batch_size=0: give a whole number of at least 1"),
+    "no time": (["--seconds=nan"], "--seconds=nan: give a positive number"),
+    "no clients": (["--concurrencies=1,0"], "--concurrencies=1,0: give whole numbers"),
+    "no number": (["--concurrencies=a"], "--concurrencies=a: give whole numbers"),
+    "no directory": (["--output=missing/a.json"], "missing is no directory to write to"),
+    "there already": (["--output=there.json"], "--output=there.json: exists"),
+    "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
+    "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),
+    "too large": (["--batch_size=5000"], "a request may have 16384 frames"),
+}
+SIGNATURES = ("serving_default", "generate_encoded", "interpolate", "latent_walk")
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("load_test")
+    (directory / "there.json").write_text("")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def results(directory):
+    """All commands of this file, in this order, and what became of each."""
+    export_generator(make_tgan().generator, directory / "tiny")
+    server = Path(__file__).parents[1] / "model_servers.py"
+    command = [sys.executable, str(server), str(directory / "tiny")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            grpc, rest = process.stdout.readline().split()
+            short = ["--seconds=0.2"]
+            commands = {name: [*short, *flags] for name, (flags, _) in MISTAKES.items()}
+            commands["grpc"] = [*short, "--concurrencies=1,3", "--batch_size=2", "--output=a.json"]
+            for name in SIGNATURES:
+                commands[name] = [*short, "--concurrencies=1", f"--signature={name}"]
+            commands = {name: [f"--server={grpc}", *flags] for name, flags in commands.items()}
+            commands["rest"] = [*short, f"--server={rest}", "--concurrencies=2"]
+            return run_all("serving/load_test.py", commands, directory)
+        finally:
+            process.stdin.close()
+
+
+def rows(stdout):
+    """Numbers of a table's rows."""
+    lines = [line for line in stdout.splitlines() if line.startswith("| ")][2:]
+    return [[float(cell) for cell in line.strip("| ").split(" | ")] for line in lines]
+
+
+@pytest.mark.parametrize("name", ["grpc", "rest", *SIGNATURES])
+def test_measures_each_protocol_and_signature(results, name):
+    result = results[name]
+    assert (result.code, result.stderr) == (0, "")
+    concurrencies = [row[0] for row in rows(result.stdout)]
+    assert concurrencies == {"grpc": [1, 3], "rest": [2]}.get(name, [1])
+    for _, requests, videos, p50, p99, errors in rows(result.stdout):
+        assert requests > 0
+        assert 0 < p50 <= p99
+        assert errors == 0
+        videos_a_request = {"grpc": 2, "latent_walk": 8}.get(name, 1)
+        assert videos == pytest.approx(videos_a_request * requests, rel=0.01, abs=0.5)
+
+
+def test_keeps_the_numbers_of_the_table_in_json(results, directory):
+    assert results["grpc"].code == 0
+    kept = json.loads((directory / "a.json").read_text())
+    assert (kept["signature"], kept["batch_size"], kept["model_version"]) == ("generate", 2, 1)
+    for row, shown in zip(kept["concurrencies"], rows(results["grpc"].stdout)):
+        assert row["requests_per_second"] == pytest.approx(row["requests"] / row["seconds"])
+        assert shown[1] == pytest.approx(row["requests_per_second"], abs=0.051)
+        assert shown[3] == pytest.approx(row["p50_ms"], abs=0.051)
+        assert row["seconds"] >= 0.2
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_one_line(results, name):
+    result = results[name]
+    assert result.code == 1
+    assert result.stderr.startswith("load_test.py: error: ")
+    assert MISTAKES[name][1] in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
