@@ -277,6 +277,18 @@ def rest_server(models, handler=_Handler):
         server.server_close()
 
 
+@contextlib.contextmanager
+def server_process(export_dir: Path):
+    """Yields the gRPC and the REST address of servers in a process of their own."""
+    command = [sys.executable, __file__, str(export_dir)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            yield process.stdout.readline().split()
+        finally:
+            process.stdin.close()
+
+
 def binary() -> str | None:
     """TensorFlow Serving itself, if it is there."""
     return os.environ.get("TF_SERVING_BINARY") or shutil.which("tensorflow_model_server")

@@ -14,7 +14,8 @@ For n requests of a generator of T frames, H = W pixels and C channels:
                        → videos uint8 [n, 8, T, H, W, C]
 
 Each row is a request of its own, whatever else is in the batch, so that a server may join the
-requests of its clients; n may be 0. A seed's video is that of `generate.py --seed`'s first clip.
+requests of its clients; n may be 0. A seed's video is that of `generate.py --seed`'s first clip:
+where a value lies within the rounding of its sums of a half, a pixel may be one level off.
 A video of `interpolate` that is shorter than L goes on with its last frame. `latent_walk` goes
 straight from the latent of one seed to that of the other, in 8 videos.
 

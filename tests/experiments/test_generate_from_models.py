@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
+import model_servers
 import numpy as np
 import pytest
 from programs import run_all
@@ -44,34 +42,27 @@ def results(directory):
     """All commands of this file, in this order, and what became of each."""
     tgan = save_run(directory / "run")
     export.export_generator(tgan.generator, directory / "models" / "tiny")
-    server = Path(__file__).parents[1] / "model_servers.py"
-    command = [sys.executable, str(server), str(directory / "models" / "tiny")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        try:
-            grpc, rest = process.stdout.readline().split()
-            with socket.socket() as unused:
-                unused.bind(("127.0.0.1", 0))
-                closed = f"127.0.0.1:{unused.getsockname()[1]}"
-            commands = {
-                **{name: flags for name, (flags, _) in MISTAKES.items()},
-                **{name: [*flags, "--num_videos=3"] for name, (flags, _) in SOURCES.items()},
-                "two sources": ["--run_dir=run", "--saved_model=models/tiny"],
-                "no source": [],
-            }
-            return run_all(
-                "generate.py",
-                {
-                    name: [
-                        "--seed=7",
-                        *(flag.format(grpc=grpc, rest=rest, closed=closed) for flag in flags),
-                    ]
-                    for name, flags in commands.items()
-                },
-                directory,
-            )
-        finally:
-            process.stdin.close()
+    with model_servers.server_process(directory / "models" / "tiny") as (grpc, rest):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            closed = f"127.0.0.1:{unused.getsockname()[1]}"
+        commands = {
+            **{name: flags for name, (flags, _) in MISTAKES.items()},
+            **{name: [*flags, "--num_videos=3"] for name, (flags, _) in SOURCES.items()},
+            "two sources": ["--run_dir=run", "--saved_model=models/tiny"],
+            "no source": [],
+        }
+        return run_all(
+            "generate.py",
+            {
+                name: [
+                    "--seed=7",
+                    *(flag.format(grpc=grpc, rest=rest, closed=closed) for flag in flags),
+                ]
+                for name, flags in commands.items()
+            },
+            directory,
+        )
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
+import model_servers
 import pytest
 from programs import run_all
 from tiny_tgan import make_tgan
@@ -38,22 +36,15 @@ def directory(tmp_path_factory):
 def results(directory):
     """All commands of this file, in this order, and what became of each."""
     export_generator(make_tgan().generator, directory / "tiny")
-    server = Path(__file__).parents[1] / "model_servers.py"
-    command = [sys.executable, str(server), str(directory / "tiny")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        try:
-            grpc, rest = process.stdout.readline().split()
-            short = ["--seconds=0.2"]
-            commands = {name: [*short, *flags] for name, (flags, _) in MISTAKES.items()}
-            commands["grpc"] = [*short, "--concurrencies=1,3", "--batch_size=2", "--output=a.json"]
-            for name in SIGNATURES:
-                commands[name] = [*short, "--concurrencies=1", f"--signature={name}"]
-            commands = {name: [f"--server={grpc}", *flags] for name, flags in commands.items()}
-            commands["rest"] = [*short, f"--server={rest}", "--concurrencies=2"]
-            return run_all("serving/load_test.py", commands, directory)
-        finally:
-            process.stdin.close()
+    with model_servers.server_process(directory / "tiny") as (grpc, rest):
+        short = ["--seconds=0.2"]
+        commands = {name: [*short, *flags] for name, (flags, _) in MISTAKES.items()}
+        commands["grpc"] = [*short, "--concurrencies=1,3", "--batch_size=2", "--output=a.json"]
+        for name in SIGNATURES:
+            commands[name] = [*short, "--concurrencies=1", f"--signature={name}"]
+        commands = {name: [f"--server={grpc}", *flags] for name, flags in commands.items()}
+        commands["rest"] = [*short, f"--server={rest}", "--concurrencies=2"]
+        return run_all("serving/load_test.py", commands, directory)
 
 
 def rows(stdout):

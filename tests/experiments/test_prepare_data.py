@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 from films import write_ucf101
+from programs import run_all
 
 PREPARE = Path(__file__).parents[2] / "experiments/prepare_data.py"
 # One process: Beam starts no workers.
@@ -95,19 +96,29 @@ class TestSkippedVideos:
         assert result.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        (["--max_skipped_share=2"], "--max_skipped_share=2.0: give 0 to 1"),
-        (["--min_frames=0"], "min_frames=0"),
-        (["--frame_rate=-1"], "frame_rate=-1"),
-        (["--split=1"], "trainlist01.txt"),
-        (["--table=a.csv"], "table=a.csv"),
-        (["films"], "'films' is not a flag"),
-    ],
-)
-def test_bad_flags_are_refused_in_one_line(ucf101, tmp_path, flags, message):
-    result = prepare(ucf101, tmp_path / "out", *flags, beam=())
-    assert result.returncode == 1
-    assert message in result.stderr and len(result.stderr.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+MISTAKES = {
+    "share": (["--max_skipped_share=2"], "--max_skipped_share=2.0: give 0 to 1"),
+    "no frames": (["--min_frames=0"], "min_frames=0"),
+    "no rate": (["--frame_rate=-1"], "frame_rate=-1"),
+    "no lists": (["--split=1"], "trainlist01.txt"),
+    "table": (["--table=a.csv"], "table=a.csv"),
+    "no flag": (["films"], "'films' is not a flag"),
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(ucf101, tmp_path_factory):
+    """What became of the commands with mistakes, and where they ran."""
+    directory = tmp_path_factory.mktemp("mistaken")
+    common = [f"--data_path={ucf101}", "--output_dir=out", "--size=16"]
+    commands = {name: [*common, *flags] for name, (flags, _) in MISTAKES.items()}
+    return run_all("prepare_data.py", commands, directory), directory
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_bad_flags_are_refused_in_one_line(mistaken, name):
+    results, directory = mistaken
+    assert results[name].code == 1
+    assert MISTAKES[name][1] in results[name].stderr
+    assert len(results[name].stderr.splitlines()) == 1
+    assert not (directory / "out").exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from programs import Result, run_all
 
 from tgan_tf import checkpoints
 
@@ -47,7 +48,8 @@ def command(run_dir, data, **changes):
 
 
 def train(run_dir, data, **changes):
-    return subprocess.run(command(run_dir, data, **changes), capture_output=True, text=True)
+    done = subprocess.run(command(run_dir, data, **changes), capture_output=True, text=True)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def tensors(run_dir, step):
@@ -70,7 +72,7 @@ def wait_for(condition, process, seconds=120):
 def unbroken(tmp_path_factory, data):
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
     result = train(run_dir, data, deterministic=True)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     return run_dir, result
 
 
@@ -120,7 +122,7 @@ def test_a_killed_run_resumes_to_the_same_weights_to_the_bit(unbroken, data, tmp
             shutil.rmtree(run_dir / f"checkpoints/step-{step}")
     kept = checkpoints.steps(run_dir / "checkpoints")
     result = train(run_dir, data, deterministic=True)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert f"going on at step {kept[-1]}" in result.stdout
     resumed, expected = tensors(run_dir, 12), tensors(unbroken[0], 12)
     assert resumed.keys() == expected.keys() and len(expected) > 60
@@ -157,41 +159,53 @@ def test_another_model_in_the_run_directory_is_refused_by_its_flag(unbroken, dat
 def test_two_logical_cpus_train_mirrored(data, tmp_path):
     mirrored = {"distribution_strategy": "mirrored", "logical_cpus": 2, "train_steps": 2}
     result = train(tmp_path / "run", data, **mirrored)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert checkpoints.steps(tmp_path / "run/checkpoints") == [2]
     result = train(tmp_path / "odd", data, **mirrored, batch_size=3)
     assert_refused(result, "--batch_size=3", "2 replicas")
 
 
 def assert_refused(result, *words):
-    assert result.returncode == 1
+    assert result.code == 1
     assert "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1
     for word in words:
         assert word in result.stderr
 
 
-@pytest.mark.parametrize(
-    "changes, words",
-    [
-        ({"data_path": "nosuch.npy"}, ["nosuch.npy", "does not exist"]),
-        ({"size": 16}, ["size=16", "8 rows", "give 8"]),
-        ({"frames": 8}, ["frames=8", "6 frames"]),
-        ({"image_filters": 9}, ["image_filters=9"]),
-        ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),
-        ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
-        ({"train_steps": 0}, ["--train_steps=0"]),
-        ({"seed": -1}, ["--seed=-1"]),
-    ],
-)
-def test_a_users_mistake_is_one_clear_line(data, tmp_path, changes, words):
-    result = train(**{"run_dir": tmp_path / "run", "data": data, **changes})
-    assert_refused(result, *words)
-    assert not (tmp_path / "run").exists()
+MISTAKES = {
+    "no data": ({"data_path": "nosuch.npy"}, ["nosuch.npy", "does not exist"]),
+    "size": ({"size": 16}, ["size=16", "8 rows", "give 8"]),
+    "frames": ({"frames": 8}, ["frames=8", "6 frames"]),
+    "filters": ({"image_filters": 9}, ["image_filters=9"]),
+    "no GPUs": ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),
+    "no directory": ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
+    "no steps": ({"train_steps": 0}, ["--train_steps=0"]),
+    "seed": ({"seed": -1}, ["--seed=-1"]),
+    "objective": ({"objective": "nosuch"}, []),
+}
 
 
-def test_an_unknown_flag_value_is_refused_without_a_traceback(data, tmp_path):
-    result = train(tmp_path / "run", data, objective="nosuch")
-    assert result.returncode != 0
+@pytest.fixture(scope="module")
+def mistaken(data, tmp_path_factory):
+    """What became of the commands with mistakes, and where they ran."""
+    directory = tmp_path_factory.mktemp("mistaken")
+    commands = {
+        name: command(**{"run_dir": "run", "data": data, **changes})[2:]
+        for name, (changes, _) in MISTAKES.items()
+    }
+    return run_all("train.py", commands, directory), directory
+
+
+@pytest.mark.parametrize("name", [name for name in MISTAKES if name != "objective"])
+def test_a_users_mistake_is_one_clear_line(mistaken, name):
+    results, directory = mistaken
+    assert_refused(results[name], *MISTAKES[name][1])
+    assert not (directory / "run").exists()
+
+
+def test_an_unknown_flag_value_is_refused_without_a_traceback(mistaken):
+    result = mistaken[0]["objective"]
+    assert result.code != 0
     assert "objective" in result.stderr and "wasserstein" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -199,7 +213,7 @@ def test_an_unknown_flag_value_is_refused_without_a_traceback(data, tmp_path):
 def test_evaluates_while_it_trains(tmp_path, data):
     flags = {"evaluate_every": 6, "evaluate_metrics": "motion10,wasserstein10"}
     result = train(tmp_path / "run", data, **flags)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     lines = (tmp_path / "run/evaluation/metrics.jsonl").read_text().splitlines()
     kept = [json.loads(line) for line in lines]
     assert [(one["metric"], one.get("step")) for one in kept] == [
@@ -215,6 +229,6 @@ def test_evaluates_while_it_trains(tmp_path, data):
 def test_refuses_an_evaluation_that_cannot_be_made_before_anything_is(tmp_path, data):
     flags = {"evaluate_every": 6, "evaluate_metrics": "fvd10"}
     result = train(tmp_path / "run", data, **flags)
-    assert result.returncode == 1
+    assert result.code == 1
     assert "10 clips are too few for the 128 features" in result.stderr
     assert not (tmp_path / "run").exists()
