@@ -32,27 +32,47 @@ def drawn_latents(tgan, batch, seed=0, step=0):
     return tf.random.stateless_uniform([batch, Z0_DIM], [seed, step], -1.0, 1.0)
 
 
-def two_tape_gradients(tgan, z0, real):
+def to(label, loss):
+    """A loss of Keras's, to the same label for all scores."""
+    return lambda scores: loss(label * tf.ones_like(scores), scores)
+
+
+# Of real and of fake scores, which the critic minimises together, and of fake ones the generator.
+CROSS_ENTROPY = keras.losses.BinaryCrossentropy(from_logits=True)
+SQUARES = keras.losses.MeanSquaredError()
+HINGE = keras.losses.Hinge()
+LOSSES = {
+    "wasserstein": (lambda s: -tf.reduce_mean(s), tf.reduce_mean, lambda s: -tf.reduce_mean(s)),
+    "normal": (to(1.0, CROSS_ENTROPY), to(0.0, CROSS_ENTROPY), to(1.0, CROSS_ENTROPY)),
+    "least_squares": (to(1.0, SQUARES), to(-1.0, SQUARES), to(0.0, SQUARES)),
+    "hinge": (to(1.0, HINGE), to(-1.0, HINGE), lambda s: -tf.reduce_mean(s)),
+}
+
+
+def two_tape_gradients(tgan, z0, real, objective="wasserstein"):
     """The usual computation: a loss, a tape and a backward pass for each player."""
+    of_real, of_fake, of_generated = LOSSES[objective]
     with tf.GradientTape() as tape:
         fake_scores = tgan.critic(tgan.generator(z0, training=True), training=True)
-        generator_loss = -tf.reduce_mean(fake_scores)
+        generator_loss = of_generated(fake_scores)
     of_generator = tape.gradient(generator_loss, tgan.generator.trainable_variables)
     fake = tf.constant(tgan.generator(z0, training=True))
     with tf.GradientTape() as tape:
-        critic_loss = tf.reduce_mean(tgan.critic(fake, training=True)) - tf.reduce_mean(
+        critic_loss = of_fake(tgan.critic(fake, training=True)) + of_real(
             tgan.critic(real, training=True)
         )
     of_critic = tape.gradient(critic_loss, tgan.critic.trainable_variables)
     return of_generator, of_critic, float(generator_loss), float(critic_loss)
 
 
-def test_one_backward_pass_gives_the_gradients_of_two_tapes():
+@pytest.mark.parametrize("objective", LOSSES)
+def test_one_forward_pass_gives_the_gradients_of_two_tapes(objective):
     # An interval that is never met: the weights' changes are the gradients alone.
-    tgan = make_tgan(interval=1000, generator_optimizer=sgd(), critic_optimizer=sgd())
+    arguments = {"generator_optimizer": sgd(), "critic_optimizer": sgd(), "objective": objective}
+    tgan = make_tgan(interval=1000, **arguments)
     real = real_clips(5)
     of_generator, of_critic, *_ = two_tape_gradients(
-        make_tgan(interval=1000), drawn_latents(tgan, 5), real
+        make_tgan(interval=1000), drawn_latents(tgan, 5), real, objective
     )
     variables = tgan.generator.trainable_variables + tgan.critic.trainable_variables
     before = [v.numpy() for v in variables]

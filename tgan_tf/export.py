@@ -29,6 +29,7 @@ from typing import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tgan_tf import __version__
 from tgan_tf.errors import InputError, reason
@@ -291,8 +292,6 @@ def weights_sha256(weights: list[np.ndarray]) -> str:
 
 def _write_warm_up(path: Path, model: str, specs: dict) -> None:
     """Requests for each signature, as the server's warm-up reads them."""
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, kinds in specs.items():
             for batch in WARM_UP_BATCHES.get(signature, (1,)):

@@ -1,9 +1,17 @@
 """What the critic and the generator minimise: functions of the critic's scores alone.
 
 Each objective is a pair of losses of real and fake scores, float [batch, 1], looked up by its name
-in `OBJECTIVES`. Their game is zero-sum as far as the generator can see: the gradient of the
-generator's loss is minus that of the critic's. `TGAN` relies on it to train both with a single
-backward pass.
+in `OBJECTIVES`. With D the critic, x real and G(z) fake clips, means over the batch:
+
+    wasserstein     critic D(G(z)) - D(x), generator -D(G(z)) (the paper)
+    normal          critic softplus(-D(x)) + softplus(D(G(z))), generator softplus(-D(G(z))):
+                    sigmoid cross-entropy, non-saturating (Goodfellow et al. 2014)
+    least_squares   critic (D(x) - 1)² + (D(G(z)) + 1)², generator D(G(z))² (Mao et al. 2017)
+    hinge           critic max(0, 1 - D(x)) + max(0, 1 + D(G(z))), generator -D(G(z))
+                    (Lim and Ye 2017)
+
+The reference has the first three (`updaters/` of pfnet-research/tgan), the second one with the
+labels the other way round: there the critic's scores are of the opposite sign.
 """
 
 from __future__ import annotations
@@ -21,10 +29,13 @@ class Objective(NamedTuple):
     Attributes:
         critic_loss: (real_scores, fake_scores) → scalar that the critic minimises.
         generator_loss: fake_scores → scalar that the generator minimises.
+        zero_sum: whether the gradient of the generator's loss by the fake scores is minus that of
+            the critic's, so that a single backward pass gives both.
     """
 
     critic_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     generator_loss: Callable[[tf.Tensor], tf.Tensor]
+    zero_sum: bool = False
 
 
 def wasserstein_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
@@ -37,7 +48,43 @@ def wasserstein_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(fake_scores)
 
 
-OBJECTIVES = {"wasserstein": Objective(wasserstein_critic_loss, wasserstein_generator_loss)}
+def normal_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
+    """Sigmoid cross-entropy with real clips labelled 1 and generated ones 0."""
+    return tf.reduce_mean(tf.nn.softplus(-real_scores)) + tf.reduce_mean(
+        tf.nn.softplus(fake_scores)
+    )
+
+
+def normal_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
+    """Sigmoid cross-entropy with generated clips labelled 1."""
+    return tf.reduce_mean(tf.nn.softplus(-fake_scores))
+
+
+def least_squares_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
+    """Squared distances of the real scores from 1 and of the generated clips' from -1."""
+    return tf.reduce_mean(tf.square(real_scores - 1.0)) + tf.reduce_mean(
+        tf.square(fake_scores + 1.0)
+    )
+
+
+def least_squares_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
+    """Squared distance of the generated clips' scores from 0."""
+    return tf.reduce_mean(tf.square(fake_scores))
+
+
+def hinge_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
+    """What real scores lack to 1, and generated clips' exceed -1 by."""
+    return tf.reduce_mean(tf.nn.relu(1.0 - real_scores)) + tf.reduce_mean(
+        tf.nn.relu(1.0 + fake_scores)
+    )
+
+
+OBJECTIVES = {
+    "wasserstein": Objective(wasserstein_critic_loss, wasserstein_generator_loss, zero_sum=True),
+    "normal": Objective(normal_critic_loss, normal_generator_loss),
+    "least_squares": Objective(least_squares_critic_loss, least_squares_generator_loss),
+    "hinge": Objective(hinge_critic_loss, wasserstein_generator_loss),
+}
 
 
 def get(name: str) -> Objective:

@@ -8,7 +8,8 @@ generator once each, both from the same forward pass:
     generator minimises      -mean D(fake)
 
 The generator's gradient is the critic's with the sign turned, so one backward pass over the
-variables of both gives the two gradients.
+variables of both gives the two gradients. Objectives that are not zero-sum share the forward pass
+and take two backward passes.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class TGAN(keras.Model):
     def _update_critic(self, real):
         # Outside the tape: nothing of the generator's forward pass is kept or differentiated.
         fake = self.generator(self._latents(real), training=True)
-        self._play(lambda: fake, real, [(self.critic, self.critic_optimizer, 1.0)])
+        self._play(lambda: fake, real, [(self.critic, self.critic_optimizer)])
 
     def _update_both(self, real):
         z0 = self._latents(real)
@@ -132,32 +133,34 @@ class TGAN(keras.Model):
             lambda: self.generator(z0, training=True),
             real,
             [
-                (self.critic, self.critic_optimizer, 1.0),
-                # What the critic gains by the fake clips the generator loses.
-                (self.generator, self.generator_optimizer, -1.0),
+                (self.critic, self.critic_optimizer),
+                (self.generator, self.generator_optimizer),
             ],
         )
 
     def _play(self, make_fake, real, players):
-        """Differentiates the critic's loss once and updates each (network, optimizer, sign)."""
-        with tf.GradientTape() as tape:
+        """One forward pass, and an update of each (network, optimizer), the critic first."""
+        with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
             # The fake clips go first, as in the reference: the running averages keep the order.
             fake_scores = self.critic(make_fake(), training=True)
             real_scores = self.critic(real, training=True)
-            loss = self.objective.critic_loss(real_scores, fake_scores)
-            scaled_loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
-            for _, optimizer, _ in players:
-                if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
-                    scaled_loss = optimizer.get_scaled_loss(scaled_loss)
-        variables = [network.trainable_variables for network, _, _ in players]
-        gradients = tape.gradient(scaled_loss, variables)
-        for _, optimizer, _ in players:
-            if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
-                gradients = [optimizer.get_unscaled_gradients(part) for part in gradients]
-        for part, own, (_, optimizer, sign) in zip(gradients, variables, players):
-            optimizer.apply_gradients(zip([sign * gradient for gradient in part], own))
-        self.critic_loss.update_state(loss)
-        self.generator_loss.update_state(self.objective.generator_loss(fake_scores))
+            critic_loss = self.objective.critic_loss(real_scores, fake_scores)
+            generator_loss = self.objective.generator_loss(fake_scores)
+        if self.objective.zero_sum:
+            of_critic, *of_generator = _gradients(tape, critic_loss, players)
+            # What the critic gains by the fake clips the generator loses.
+            gradients = [of_critic, *([-part for part in own] for own in of_generator)]
+        else:
+            losses = (critic_loss, generator_loss)
+            gradients = [
+                own
+                for loss, player in zip(losses, players)
+                for own in _gradients(tape, loss, [player])
+            ]
+        for own, (network, optimizer) in zip(gradients, players):
+            optimizer.apply_gradients(zip(own, network.trainable_variables))
+        self.critic_loss.update_state(critic_loss)
+        self.generator_loss.update_state(generator_loss)
         self.wasserstein_estimate.update_state(
             tf.reduce_mean(real_scores) - tf.reduce_mean(fake_scores)
         )
@@ -214,6 +217,23 @@ def rmsprop(learning_rate: float = 5e-5) -> keras.optimizers.Optimizer:
     tiny gradients of this model about tenfold.
     """
     return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16)
+
+
+def _gradients(tape, loss, players):
+    """This replica's part of the gradients of a loss, for each (network, optimizer) a list."""
+    scale = tf.constant(1.0 / tf.distribute.get_strategy().num_replicas_in_sync)
+    scaled = [
+        optimizer
+        for _, optimizer in players
+        if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+    ]
+    for optimizer in scaled:
+        scale = optimizer.get_scaled_loss(scale)
+    variables = [network.trainable_variables for network, _ in players]
+    gradients = tape.gradient(loss, variables, output_gradients=scale)
+    for optimizer in scaled:
+        gradients = [optimizer.get_unscaled_gradients(own) for own in gradients]
+    return gradients
 
 
 def _with_loss_scale(optimizer):
