@@ -1,9 +1,9 @@
 """Exports the generator of a training run as a SavedModel, for TensorFlow Serving.
 
-    python experiments/export.py --run_dir=runs/moving_mnist --export_dir=saved_models/moving_mnist
-    tensorflow_model_server --rest_api_port=8501 --model_base_path=$PWD/saved_models/moving_mnist
+    python experiments/export.py --run_dir=runs/mine --export_dir=saved_models/mine
+    tensorflow_model_server --rest_api_port=8501 --model_base_path=$PWD/saved_models/mine
 
-The model is written as the next version, saved_models/moving_mnist/1 at first; the earlier ones
+The model is written as the next version, saved_models/mine/1 at first; the earlier ones
 stay. It can be asked for videos of latents (the signature serving_default) or of seeds (generate,
 or generate_encoded for PNGs), with more frames (interpolate), or from one seed's video to
 another's (latent_walk); tgan_tf/signatures.py has their inputs and outputs. Beside it lies a

@@ -35,6 +35,8 @@ from tensorflow_serving.apis import (
 )
 
 from tgan_tf.errors import InputError, reason
+from tgan_tf.interpolation import num_frames
+from tgan_tf.signatures import MAX_FACTOR, MAX_FRAMES, WALK_VIDEOS
 
 # gRPC allows at most 5.
 _ATTEMPTS = 5
@@ -224,6 +226,7 @@ class Client:
         rows = {key: len(tensor) for key, tensor in tensors.items()}
         if len(set(rows.values())) > 1:
             raise InputError(f"{name}: rows differ, {rows}: give as many of each")
+        self._check_frames(name, tensors)
         try:
             outputs = self._protocol.predict(name, tensors, signature)
         except _Failure as failure:
@@ -237,6 +240,24 @@ class Client:
                     "see what runs there"
                 )
         return outputs
+
+    def _check_frames(self, name: str, tensors: dict[str, np.ndarray]) -> None:
+        """The limits of `tgan_tf.signatures`: an error of the server fails what it has joined."""
+        frames = self.metadata().signature("serving_default").outputs["videos"].shape[1]
+        if name == "latent_walk":
+            frames *= WALK_VIDEOS
+        if name == "interpolate":
+            factors = tensors["factor"]
+            if factors.min() < 1 or factors.max() > MAX_FACTOR:
+                found = sorted(set(factors.tolist()))
+                raise InputError(f"factor: {found}: give whole numbers from 1 to {MAX_FACTOR}")
+            frames = num_frames(frames, int(factors.max()))
+        rows = len(next(iter(tensors.values())))
+        if rows > MAX_FRAMES // frames:
+            raise InputError(
+                f"{name}: {rows} times {frames} frames: give at most {MAX_FRAMES // frames} rows "
+                f"at once, {MAX_FRAMES} frames"
+            )
 
     def _error(self, failure: _Failure) -> InputError:
         remedy = _REMEDIES.get(failure.code, "see the server's log")

@@ -20,7 +20,7 @@ MISTAKES = {
     "there already": (["--output=there.json"], "--output=there.json: exists"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
     "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),
-    "too large": (["--batch_size=5000"], "a request may have 16384 frames"),
+    "too large": (["--batch_size=5000"], "5000 times 4 frames: give at most 4096 rows"),
 }
 SIGNATURES = ("serving_default", "generate_encoded", "interpolate", "latent_walk")
 
