@@ -139,8 +139,7 @@ BESIDE = (
 
 
 def main(_) -> None:
-    output = Path(FLAGS.output)
-    check_flags(output)
+    check_flags()
     network = {name: FLAGS[name].value for name in PAPER}
     tgan = make_tgan(TGAN, network)
     results = {
@@ -155,11 +154,11 @@ def main(_) -> None:
     results["precisions"] = measure(network, results["machine"]["bfloat16_arithmetic"])
     evaluate(results)
     print(table(results))
-    write(output, json.dumps(results, indent=2) + "\n")
-    print(f"{output}: written", file=sys.stderr)
+    command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    print(f"{FLAGS.output}: written", file=sys.stderr)
 
 
-def check_flags(output: Path) -> None:
+def check_flags() -> None:
     """Raises an `InputError` for what would only show after minutes, or not at all."""
     for name in ("batch_size", "repeats", "product_size"):
         if FLAGS[name].value < 1:
@@ -171,10 +170,7 @@ def check_flags(output: Path) -> None:
         raise InputError(
             f"--precisions={','.join(given)}: give some of {','.join(PRECISIONS)}, each once"
         )
-    if output.exists():
-        raise InputError(f"--output={output}: exists, give another name")
-    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
-        raise InputError(f"--output={output}: {output.parent} is no directory to write to")
+    command_line.check_new_file("output")
 
 
 def measure(network: dict[str, int], bfloat16_arithmetic: bool) -> dict[str, dict]:
@@ -662,13 +658,6 @@ def machine_line(machine: dict) -> str:
         f"{machine['load_before']:.1f} before the run; TensorFlow {machine['tensorflow']}, oneDNN "
         f"{'on' if machine['onednn'] else 'off'}."
     )
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

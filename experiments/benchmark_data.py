@@ -77,8 +77,7 @@ ROWS = (
 
 
 def main(_) -> None:
-    output = Path(FLAGS.output)
-    benchmark.check_flags(output)
+    benchmark.check_flags()
     counts = [int(count) if count.isdigit() else 0 for count in FLAGS.num_videos]
     if len(counts) < 2 or counts[0] < 1 or sorted(set(counts)) != counts:
         raise InputError(
@@ -109,8 +108,8 @@ def main(_) -> None:
     results["seconds"]["step"] = measure_step()
     results["measures"] = measures(results)
     print(table(results))
-    benchmark.write(output, json.dumps(results, indent=2) + "\n")
-    print(f"{output}: written", file=sys.stderr)
+    command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    print(f"{FLAGS.output}: written", file=sys.stderr)
 
 
 def make_recordings(count: int, files: list[str]) -> list[Recording]:

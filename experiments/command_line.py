@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
-from absl import app  # noqa: E402
+from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf.errors import InputError  # noqa: E402
@@ -76,6 +76,23 @@ def run(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code or 0)
+
+
+def check_new_file(flag: str) -> None:
+    """Raises an `InputError` if the file that a flag names is there, or could not be written."""
+    path = Path(flags.FLAGS[flag].value)
+    if path.exists():
+        raise InputError(f"--{flag}={path}: exists, give another name")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise InputError(f"--{flag}={path}: {path.parent} is no directory to write to")
+
+
+def write_new_file(flag: str, text: str) -> None:
+    """Writes the file that a flag names, whole or not at all."""
+    path = Path(flags.FLAGS[flag].value)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def _fail(program: str, message: str):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
+from tgan_tf import runs
 from tgan_tf.data.corpus import Corpus, open_corpus
 from tgan_tf.data.moving_mnist import MovingMNIST
 from tgan_tf.data.pipeline import Source
@@ -176,14 +177,7 @@ def lines_of_run(run_dir: Path) -> list[str]:
     Raises:
         InputError: the run's flags cannot be read.
     """
-    path = run_dir / "flags.cfg"
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): it says which data the run was trained on"
-        ) from error
     defined = FLAGS.get_key_flags_for_module(sys.modules[__name__])
     names = {flag.name for flag in defined} - _NOT_OF_A_RUN | {"data_path"}
     forms = {f"{no}{name}" for name in names for no in ("", "no")}
-    return [line for line in lines if line.lstrip("-").split("=")[0] in forms]
+    return [line for line in runs.flag_lines(run_dir) if line.lstrip("-").split("=")[0] in forms]

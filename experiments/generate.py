@@ -30,10 +30,11 @@ from typing import Callable, NamedTuple
 
 import command_line
 import numpy as np
+import server_flags
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import export, rendering, runs, serving
+from tgan_tf import export, rendering, runs
 from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -50,17 +51,8 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "saved_model", None, "Directory of an exported generator, or of one of its versions."
 )
-flags.DEFINE_string(
-    "server", None, "TensorFlow Serving: HOST:PORT for gRPC, http://HOST:PORT for REST."
-)
-flags.DEFINE_string(
-    "model_name",
-    "default",
-    "With --server: the model, which is called default if the server was given --model_base_path "
-    "alone.",
-)
-flags.DEFINE_integer("model_version", None, "With --server: a version; default the newest.")
-flags.DEFINE_float("timeout", 60.0, "With --server: seconds to wait for an answer.")
+server_flags.define_server(required=False)
+flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
 flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
 flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
@@ -148,7 +140,7 @@ def video_maker() -> VideoMaker:
             str(version),
             Path("generated", name, f"version-{version.resolve().name}"),
         )
-    client = serving.Client(FLAGS.server, FLAGS.model_name, FLAGS.model_version, FLAGS.timeout)
+    client = server_flags.open_client()
     metadata = client.metadata()
     signature = metadata.signature("serving_default")
     return VideoMaker(

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_servers import Servable
 from tensorflow_serving.apis import prediction_log_pb2
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator, save_run
 
@@ -161,21 +162,17 @@ class TestWarmUp:
         path = exported / "assets.extra" / "tf_serving_warmup_requests"
         records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
         asked = collections.defaultdict(list)
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-            meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(exported))
-            for record in records:
-                log = prediction_log_pb2.PredictionLog.FromString(record)
-                request = log.predict_log.request
-                signature = meta_graph.signature_def[request.model_spec.signature_name]
-                feeds = {
-                    signature.inputs[name].name: tf.make_ndarray(value)
-                    for name, value in request.inputs.items()
-                }
-                fetches = {name: info.name for name, info in signature.outputs.items()}
-                outputs = session.run(fetches, feeds)
-                sizes = {len(value) for value in [*feeds.values(), *outputs.values()]}
-                assert len(sizes) == 1
-                asked[request.model_spec.signature_name] += sizes
+        servable = Servable(exported)
+        for record in records:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            request = log.predict_log.request
+            name = request.model_spec.signature_name
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            outputs = servable.run(name, inputs)
+            sizes = {len(value) for value in [*inputs.values(), *outputs.values()]}
+            assert len(sizes) == 1
+            asked[name] += sizes
+        servable.session.close()
         assert asked == {
             "serving_default": [1, 2, 4, 8],
             "generate": [1, 2, 4, 8],
@@ -280,9 +277,7 @@ class TestKerasFile:
 
 def graph_nodes(version: Path) -> list:
     """The nodes of a SavedModel's graph and of all its functions."""
-    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
-        tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
-        definition = graph.as_graph_def()
+    definition = Servable(version).session.graph.as_graph_def()
     functions = [node for function in definition.library.function for node in function.node_def]
     return [*definition.node, *functions]
 

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_servers import Servable
 from PIL import Image
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
 
@@ -33,23 +34,21 @@ def generator():
 def ask(generator, tmp_path_factory):
     """A function of a signature's name and inputs to its outputs; `ask.signatures` has them all."""
     version = export_generator(generator, tmp_path_factory.mktemp("saved_models") / "name")
-    with tf.Graph().as_default() as graph:
-        session = tf.compat.v1.Session(graph=graph)
-        meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+    servable = Servable(version)
 
     def ask(name, **inputs):
         signature = ask.signatures[name]
         feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
         fetches = {key: info.name for key, info in signature.outputs.items()}
-        return session.run(fetches, feeds)
+        return servable.session.run(fetches, feeds)
 
     ask.signatures = {
         name: signature
-        for name, signature in meta_graph.signature_def.items()
+        for name, signature in servable.signatures.items()
         if signature.method_name == "tensorflow/serving/predict"
     }
     yield ask
-    session.close()
+    servable.session.close()
 
 
 def seeds(*values):

@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tgan_tf import __version__
+from tgan_tf import __version__, runs
 from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation import records
 from tgan_tf.models import VideoGenerator
@@ -135,14 +135,7 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
         InputError: the run's flags or metrics cannot be read.
     """
     run_dir = Path(run_dir)
-    path = run_dir / "flags.cfg"
-    try:
-        flags = path.read_text().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
-            "run was trained on"
-        ) from error
+    flags = runs.flag_lines(run_dir)
     paths = [line.split("=", 1)[1] for line in flags if line.startswith("--data_path=")]
     path = run_dir / "evaluation" / records.FILE
     found = [

@@ -70,6 +70,22 @@ def load_networks(
     return networks["generator"], networks["critic"], step
 
 
+def flag_lines(run_dir: str | Path) -> list[str]:
+    """The flagfile that a run keeps, which makes the run again, as its lines.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = Path(run_dir) / "flags.cfg"
+    try:
+        return path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
+            "run was trained on"
+        ) from error
+
+
 def latents(seed: int, count: int, z0_dim: int) -> np.ndarray:
     """Latents z0 ~ Uniform(-1, 1), row i a function of the seed and i alone.
 

@@ -50,14 +50,14 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
     """
     frames, size, _, channels = generator.clip_shape
     z0_dim, z1_dim = generator.z0_dim, generator.z1_dim
-    pixels_of_frame = [size, size, channels]
+    frame_shape = [size, size, channels]
     z0_spec = tf.TensorSpec([None, z0_dim], tf.float32)
     z1_spec = tf.TensorSpec([None, None, z1_dim], tf.float32)
     seed_spec = tf.TensorSpec([None], tf.int64)
 
     @tf.function(input_signature=[z0_spec], autograph=False)
     def frame_latents_of(z0):
-        return generator.frame_latents(z0)
+        return tf.ensure_shape(generator.frame_latents(z0), [None, frames, z1_dim])
 
     @tf.function(input_signature=[z0_spec, z1_spec], autograph=False)
     def render(z0, z1):
@@ -65,13 +65,7 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
 
     @tf.function(input_signature=[z0_spec, z1_spec], autograph=False)
     def videos_of(z0, z1):
-        return _in_parts(render, z0, z1, tf.TensorSpec(pixels_of_frame, tf.float32))
-
-    @tf.function(input_signature=[z0_spec, z1_spec], autograph=False)
-    def pixels_of(z0, z1):
-        return _in_parts(
-            lambda *part: _to_uint8(render(*part)), z0, z1, tf.TensorSpec(pixels_of_frame, tf.uint8)
-        )
+        return _in_parts(render, z0, z1, tf.TensorSpec(frame_shape, tf.float32))
 
     def checked_z0(z0):
         z0 = tf.ensure_shape(z0, [None, z0_dim])
@@ -83,11 +77,17 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
 
     @tf.function(input_signature=[z0_spec], autograph=False)
     def clips_of(z0):
-        return tf.ensure_shape(pixels_of(z0, frame_latents_of(z0)), [None, *generator.clip_shape])
+        pixels = _in_parts(
+            lambda *part: _to_uint8(render(*part)),
+            z0,
+            frame_latents_of(z0),
+            tf.TensorSpec(frame_shape, tf.uint8),
+        )
+        return tf.ensure_shape(pixels, [None, *generator.clip_shape])
 
     def serving_default(z0):
         z0 = checked_z0(z0)
-        frame_latents = tf.ensure_shape(frame_latents_of(z0), [None, frames, z1_dim])
+        frame_latents = frame_latents_of(z0)
         videos = videos_of(z0, frame_latents)
         return {
             "videos": tf.ensure_shape(videos, [None, *generator.clip_shape]),
@@ -110,7 +110,7 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
         ]
         with tf.control_dependencies(checks):
             factor = tf.identity(factor)
-        frame_latents = tf.ensure_shape(frame_latents_of(z0), [None, frames, z1_dim])
+        frame_latents = frame_latents_of(z0)
         videos = videos_of(z0, interpolation.interpolate(frame_latents, factor))
         return {"videos": videos, "num_frames": interpolation.num_frames(frames, factor)}
 

@@ -153,9 +153,7 @@ class TGAN(keras.Model):
         else:
             losses = (critic_loss, generator_loss)
             gradients = [
-                own
-                for loss, player in zip(losses, players)
-                for own in _gradients(tape, loss, [player])
+                _gradients(tape, loss, [player])[0] for loss, player in zip(losses, players)
             ]
         for own, (network, optimizer) in zip(gradients, players):
             optimizer.apply_gradients(zip(own, network.trainable_variables))

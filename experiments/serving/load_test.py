@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 import numpy as np
+import server_flags
 from absl import flags
 
 from tgan_tf import __version__, serving
@@ -35,19 +35,8 @@ FLAGS = flags.FLAGS
 FACTOR = 2
 WARM_UP_REQUESTS = 3
 
-flags.DEFINE_string(
-    "server",
-    None,
-    "TensorFlow Serving: HOST:PORT for gRPC, http://HOST:PORT for REST.",
-    required=True,
-)
-flags.DEFINE_string(
-    "model_name",
-    "default",
-    "The model, which is called default if the server was given --model_base_path alone.",
-)
-flags.DEFINE_integer("model_version", None, "A version; default the newest.")
-flags.DEFINE_float("timeout", 60.0, "Seconds to wait for an answer.")
+server_flags.define_server(required=True)
+flags.adopt_module_key_flags(server_flags)
 flags.DEFINE_enum(
     "signature",
     "generate",
@@ -70,13 +59,13 @@ def main(_) -> None:
         "batch_size": FLAGS.batch_size,
         "concurrencies": [],
     }
-    with open_client() as client:
+    with server_flags.open_client() as client:
         results["model_version"] = client.metadata().version
     for concurrency in concurrencies:
         results["concurrencies"].append(measure(concurrency))
     print(table(results))
     if FLAGS.output:
-        Path(FLAGS.output).write_text(json.dumps(results, indent=2) + "\n")
+        command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
 
 
 def check_flags() -> list[int]:
@@ -91,16 +80,8 @@ def check_flags() -> list[int]:
             f"--concurrencies={','.join(FLAGS.concurrencies)}: give whole numbers of at least 1"
         )
     if FLAGS.output:
-        output = Path(FLAGS.output)
-        if output.exists():
-            raise InputError(f"--output={output}: exists, give another name")
-        if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
-            raise InputError(f"--output={output}: {output.parent} is no directory to write to")
+        command_line.check_new_file("output")
     return concurrencies
-
-
-def open_client() -> serving.Client:
-    return serving.Client(FLAGS.server, FLAGS.model_name, FLAGS.model_version, FLAGS.timeout)
 
 
 def ask(client: serving.Client, rng: np.random.Generator) -> int:
@@ -127,7 +108,7 @@ def measure(concurrency: int) -> dict:
 
     def run(number: int) -> tuple[float, float]:
         rng = np.random.default_rng([concurrency, number])
-        with open_client() as client:
+        with server_flags.open_client() as client:
             try:
                 for _ in range(WARM_UP_REQUESTS):
                     ask(client, rng)
