@@ -1,4 +1,4 @@
-"""The paper's networks in plain NumPy, written from their description, to check the real ones by.
+"""The networks in plain NumPy, written from their description, to check the real ones by.
 
 Convolutions are sums over the taps of the kernel, in float64, channels last.
 """
@@ -6,6 +6,25 @@ Convolutions are sums over the taps of the kernel, in float64, channels last.
 from itertools import product
 
 import numpy as np
+
+
+def trained_looking(network, seed=0):
+    """Gives every weight a value, so that no bias is zero and no scale one."""
+    rng = np.random.default_rng(seed)
+    for variable in network.variables:
+        low, high = (
+            (0.5, 1.5) if "gamma" in variable.name or "variance" in variable.name else (-0.3, 0.3)
+        )
+        variable.assign(rng.uniform(low, high, variable.shape))
+    return network
+
+
+def latents(n, dim=6, seed=1):
+    return np.random.default_rng(seed).uniform(-1, 1, (n, dim)).astype(np.float32)
+
+
+def clips(n, clip_shape, seed=4):
+    return np.random.default_rng(seed).uniform(-1, 1, (n, *clip_shape)).astype(np.float32)
 
 
 def convolution(x, kernel, bias=0.0, stride=2, pad=1):
@@ -24,21 +43,23 @@ def convolution(x, kernel, bias=0.0, stride=2, pad=1):
 def transposed_convolution(x, kernel, bias=0.0, stride=2, pad=1):
     """Of x [n, *space, inputs] with a kernel [*taps, outputs, inputs], as Keras lays it out."""
     dims = kernel.ndim - 2
-    sizes = [(n - 1) * stride + k for n, k in zip(x.shape[1:-1], kernel.shape[:dims])]
+    strides, pads = np.broadcast_to(stride, dims), np.broadcast_to(pad, dims)
+    space = x.shape[1:-1]
+    sizes = [(n - 1) * s + k for n, s, k in zip(space, strides, kernel.shape[:dims])]
     y = np.zeros((x.shape[0], *sizes, kernel.shape[-2]))
     for tap in product(*map(range, kernel.shape[:dims])):
-        window = [slice(t, t + stride * n, stride) for t, n in zip(tap, x.shape[1:-1])]
+        window = [slice(t, t + s * n, s) for t, s, n in zip(tap, strides, space)]
         y[(slice(None), *window)] += x @ kernel[tap].T
-    crop = [slice(pad, n - pad) for n in sizes]
+    crop = [slice(p, n - p) for p, n in zip(pads, sizes)]
     return y[(slice(None), *crop)] + bias
 
 
-def batch_normalization(x, gamma, beta=0.0, mean=None, variance=None):
+def batch_normalization(x, gamma, beta=0.0, mean=None, variance=None, epsilon=2e-5):
     """With the moments of the batch, or the given ones."""
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes) if mean is None else mean
     variance = x.var(axes) if variance is None else variance
-    return gamma * (x - mean) / np.sqrt(variance + 2e-5) + beta
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
 
 
 class Weights:
@@ -49,12 +70,13 @@ class Weights:
             "/".join(v.name.split(":")[0].split("/")[-2:]): v.numpy().astype(np.float64)
             for v in network.variables
         }
+        self._epsilon = network.epsilon
 
     def __getitem__(self, name):
         return self._weights[name]
 
     def normalize(self, x, layer, training):
-        moments = {}
+        moments = {"epsilon": self._epsilon}
         if not training:
             moments["mean"] = self[f"{layer}/moving_mean"]
             moments["variance"] = self[f"{layer}/moving_variance"]
@@ -66,8 +88,31 @@ def relu(x):
     return np.maximum(x, 0.0)
 
 
-def leaky_relu(x):
-    return np.where(x > 0, x, 0.2 * x)
+def leaky_relu(x, slope):
+    return np.where(x > 0, x, slope * x)
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def frames_as_channels(clips):
+    """[n, T, rows, columns, C] to [n, rows, columns, C * T], the frames of a channel together."""
+    _, frames, _, _, channels = clips.shape
+    planes = [clips[:, t, :, :, c] for c in range(channels) for t in range(frames)]
+    return np.stack(planes, axis=-1)
+
+
+def with_labels(values, labels):
+    """Joins each row's label to the channels at every position."""
+    everywhere = np.zeros((*values.shape[:-1], labels.shape[-1]))
+    for row, label in zip(everywhere, labels):
+        row[...] = label
+    return np.concatenate([values, everywhere], axis=-1)
+
+
+def max_pooling(x):
+    return np.max([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
 
 
 def temporal_generator(network, z0, training):
@@ -102,6 +147,82 @@ def image_generator(network, z0, z1, training):
     return np.tanh(h).reshape(n, frames, *h.shape[1:])
 
 
+def gated_recurrent_unit(x, state, weights):
+    """Of x [n, steps, inputs], with the gates in the order update, reset, candidate.
+
+    h ← z h + (1 - z) h̃ with h̃ = tanh(W x + b + r (U h + c)), the reset gate r after U as in
+    cuDNN: x's bias b and the state's c are two.
+    """
+    kernel, recurrent_kernel, (input_bias, state_bias) = [w.astype(np.float64) for w in weights]
+    outputs = []
+    for step in range(x.shape[1]):
+        of_input = np.split(x[:, step] @ kernel + input_bias, 3, axis=-1)
+        of_state = np.split(state @ recurrent_kernel + state_bias, 3, axis=-1)
+        update, reset = (sigmoid(a + b) for a, b in zip(of_input[:2], of_state[:2]))
+        candidate = np.tanh(of_input[2] + reset * of_state[2])
+        state = update * state + (1.0 - update) * candidate
+        outputs.append(state)
+    return np.stack(outputs, axis=1)
+
+
+def recurrent_temporal_generator(network, z0):
+    def dense(layer, x):
+        kernel, bias = (w.astype(np.float64) for w in layer.get_weights())
+        return np.tanh(x @ kernel + bias)
+
+    states = np.split(dense(network.to_state, z0), network.num_layers, axis=-1)
+    h = np.stack([z0.astype(np.float64)] * network.frames, axis=1)
+    for layer, state in zip(network.recurrent_layers, states):
+        h = gated_recurrent_unit(h, state, layer.get_weights())
+    return dense(network.to_frame_latents, h)
+
+
+def features(network, name, latents, frames, training):
+    """The stream `name` of a volume generator, to maps of half the size.
+
+    Time doubles in the last of all the doublings of the size, the one after these maps included.
+    """
+    w = Weights(network)
+    doublings = int(np.log2(network.size // 4))
+    time_doublings = min(doublings, int(np.log2(frames)))
+    h = latents @ w[f"{name}_dense/kernel"]
+    h = h.reshape(len(latents), frames // 2**time_doublings, 4, 4, network.filters)
+    h = relu(w.normalize(h, f"{name}_bn0", training))
+    for i in range(1, doublings):
+        in_time = i > doublings - time_doublings
+        kernel = w[f"{name}_deconv{i}/kernel"]
+        assert kernel.shape[0] == (4 if in_time else 1)
+        stride, pad = ((2, 2, 2), (1, 1, 1)) if in_time else ((1, 2, 2), (0, 1, 1))
+        h = transposed_convolution(h, kernel, 0.0, stride, pad)
+        h = relu(w.normalize(h, f"{name}_bn{i}", training))
+    return h
+
+
+def conv3d_generator(network, latents, training):
+    w = Weights(network)
+    h = features(network, "volume", latents, network.frames, training)
+    return np.tanh(transposed_convolution(h, w["to_clip/kernel"], w["to_clip/bias"]))
+
+
+def two_stream_generator(network, latents, training):
+    """Also gives the mask and the background."""
+    w = Weights(network)
+    h = features(network, "foreground", latents, network.frames, training)
+    foreground = np.tanh(
+        transposed_convolution(h, w["to_foreground/kernel"], w["to_foreground/bias"])
+    )
+    mask = sigmoid(transposed_convolution(h, w["to_mask/kernel"], w["to_mask/bias"]))
+    # An image without an axis of time, by convolutions that know of none.
+    h = features(network, "background", latents, 1, training)[:, 0]
+    background = np.tanh(
+        transposed_convolution(h, w["to_background/kernel"][0], w["to_background/bias"])
+    )
+    clips = np.zeros_like(foreground)
+    for t in range(network.frames):
+        clips[:, t] = mask[:, t] * foreground[:, t] + (1.0 - mask[:, t]) * background
+    return clips
+
+
 def critic(network, clips, training):
     w = Weights(network)
     h = clips.astype(np.float64)
@@ -118,5 +239,25 @@ def critic(network, clips, training):
         )
         if i:
             h = w.normalize(h, f"bn{i}", training)
-        h = leaky_relu(h)
+        h = leaky_relu(h, network.slope)
+    if network.head == "mean":
+        return h.reshape(len(h), -1).mean(axis=1, keepdims=True)
     return np.tensordot(h, w["score/kernel"][..., 0], axes=4)[:, None] + w["score/bias"]
+
+
+def frame_critic(network, images, training):
+    """Of images [n, rows, columns, channels], the frames already channels of them."""
+    w = Weights(network)
+    h = images.astype(np.float64)
+    by_stride = network.downsampling == "stride"
+    for i in range(int(np.log2(network.size // 4))):
+        kernel = w[f"conv{i}/kernel"]
+        assert kernel.shape[:2] == ((4, 4) if by_stride else (3, 3))
+        h = convolution(h, kernel, w[f"conv{i}/bias"], stride=2 if by_stride else 1)
+        if i:
+            h = w.normalize(h, f"bn{i}", training)
+        h = leaky_relu(h, network.slope)
+        if not by_stride:
+            h = max_pooling(h)
+    # The reference has a linear layer here.
+    return h.reshape(len(h), -1) @ w["score/kernel"].reshape(-1, 1) + w["score/bias"]

@@ -1,9 +1,11 @@
 """Batch normalisation against NumPy and against the reference's running averages."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tgan_tf.constraints import WeightClipping
 from tgan_tf.models.batch_normalization import BatchNormalization
 
 X = np.random.default_rng(0).normal(3.0, 2.0, (6, 5, 4)).astype(np.float32)
@@ -45,6 +47,33 @@ def test_without_center_there_is_no_offset():
     layer = BatchNormalization(center=False)
     layer.build([None, 4])
     assert [v.name.split("/")[-1] for v in layer.trainable_variables] == ["gamma:0"]
+
+
+def test_epsilon_is_added_to_the_variance_on_both_paths():
+    layer = BatchNormalization(epsilon=0.5)
+    expected = (X - X.mean((0, 1))) / np.sqrt(X.var((0, 1)) + 0.5)
+    np.testing.assert_allclose(layer(X, training=True), expected, atol=1e-5)
+    expected = (X - layer.moving_mean) / np.sqrt(layer.moving_variance + 0.5)
+    np.testing.assert_allclose(layer(X), expected, atol=1e-5)
+
+
+def test_an_update_applies_the_constraints_of_scale_and_offset():
+    layer = BatchNormalization(
+        gamma_constraint=WeightClipping(1.5), beta_constraint=WeightClipping(0.1)
+    )
+    layer.build([None, 4])
+    step = tf.constant([-2.0, 2.0, 0.0, 0.05])
+    keras.optimizers.SGD(1.0).apply_gradients([(step, layer.gamma), (step, layer.beta)])
+    np.testing.assert_allclose(layer.gamma, [1.5, -1.0, 1.0, 0.95])
+    np.testing.assert_allclose(layer.beta, [0.1, -0.1, 0.0, -0.05])
+
+
+def test_constructor_arguments_come_back_in_the_configuration():
+    layer = BatchNormalization(False, 0.5, 0.1, WeightClipping(1.5), WeightClipping(0.1), name="bn")
+    copy = BatchNormalization.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    assert (copy.center, copy.momentum, copy.epsilon, copy.name) == (False, 0.5, 0.1, "bn")
+    assert (copy.gamma_constraint.limit, copy.beta_constraint.limit) == (1.5, 0.1)
 
 
 @pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])

@@ -2,30 +2,30 @@
 
 import contextlib
 import io
+import json
 
 import keras
 import numpy as np
 import pytest
 import reference_networks as reference
 import tensorflow as tf
+from reference_networks import latents, trained_looking
 
+from tgan_tf.constraints import SingularValueClipping, WeightClipping
 from tgan_tf.errors import InputError
-from tgan_tf.models import Critic, ImageGenerator, TemporalGenerator, VideoGenerator
-
-
-def trained_looking(network, seed=0):
-    """Gives every weight a value, so that no bias is zero and no scale one."""
-    rng = np.random.default_rng(seed)
-    for variable in network.variables:
-        low, high = (
-            (0.5, 1.5) if "gamma" in variable.name or "variance" in variable.name else (-0.3, 0.3)
-        )
-        variable.assign(rng.uniform(low, high, variable.shape))
-    return network
-
-
-def latents(n, dim=6, seed=1):
-    return np.random.default_rng(seed).uniform(-1, 1, (n, dim)).astype(np.float32)
+from tgan_tf.models import (
+    CRITICS,
+    GENERATORS,
+    Conv3DGenerator,
+    Critic,
+    FrameCritic,
+    ImageGenerator,
+    RecurrentTemporalGenerator,
+    TemporalGenerator,
+    TwoStreamGenerator,
+    VideoAndFrameCritic,
+    VideoGenerator,
+)
 
 
 def count(network):
@@ -73,6 +73,13 @@ def test_temporal_generator_equals_numpy(frames, training):
     np.testing.assert_allclose(network(z0, training=training), expected, atol=1e-5)
 
 
+def test_temporal_generator_with_offsets_and_another_epsilon_equals_numpy():
+    network = trained_looking(TemporalGenerator(4, 6, 5, 8, center=True, epsilon=0.1))
+    assert all(hasattr(bn, "beta") for bn in network.normalizations)
+    expected = reference.temporal_generator(network, latents(4), True)
+    np.testing.assert_allclose(network(latents(4), training=True), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [8, 16])
 def test_image_generator_equals_numpy_that_joins_z0_for_every_frame(size, training):
@@ -88,10 +95,38 @@ def test_image_generator_equals_numpy_that_joins_z0_for_every_frame(size, traini
 @pytest.mark.parametrize("frames, size", [(16, 16), (4, 16), (2, 32)])
 def test_critic_equals_numpy(frames, size, training):
     network = trained_looking(Critic(frames, size, channels=2, filters=3), seed=3)
-    clips = np.random.default_rng(4).uniform(-1, 1, (3, *network.clip_shape)).astype(np.float32)
+    clips = reference.clips(3, network.clip_shape)
     expected = reference.critic(network, clips, training)
     np.testing.assert_allclose(
         network(clips, training=training), expected, atol=1e-5 * np.abs(expected).max() + 1e-5
+    )
+
+
+def test_critic_with_mean_offsets_slope_and_another_epsilon_equals_numpy():
+    network = Critic(4, 16, 2, filters=3, head="mean", center=True, slope=0.01, epsilon=0.1)
+    trained_looking(network, seed=3)
+    clips = reference.clips(3, network.clip_shape)
+    assert [name for name, _ in _names(network)] == ["conv0", "conv1"]
+    for training in (False, True):
+        expected = reference.critic(network, clips, training)
+        np.testing.assert_allclose(network(clips, training=training), expected, atol=1e-5)
+
+
+def test_stages_of_a_critic_are_its_kernels_in_order():
+    names = _names(Critic(2, 16, 1, filters=2))
+    assert names == [("conv0", None), ("conv1", "bn1"), ("score", None)]
+
+
+def _names(critic):
+    return [(layer.name, bn and bn.name) for layer, bn in critic.stages]
+
+
+def test_conditional_critic_sees_the_label_as_channels_of_every_frame():
+    network = trained_looking(Critic(4, 8, 2, filters=3, num_classes=3))
+    clips, labels = reference.clips(3, network.clip_shape), np.eye(3, dtype=np.float32)[[2, 0, 0]]
+    joined = reference.with_labels(clips, labels)
+    np.testing.assert_allclose(
+        network([clips, labels]), reference.critic(network, joined, False), atol=1e-5
     )
 
 
@@ -104,6 +139,17 @@ def test_video_generator_renders_the_frame_latents_it_gives():
     np.testing.assert_allclose(generator.frame_latents(z0), z1, atol=1e-5)
     clips = reference.image_generator(generator.image_generator, z0, z1, False)
     np.testing.assert_allclose(generator(z0), clips, atol=1e-5)
+
+
+def test_conditional_video_generator_joins_the_label_to_z0_and_to_each_z1():
+    generator = VideoGenerator(4, 8, 1, 4, 5, temporal_filters=8, image_filters=8, num_classes=2)
+    trained_looking(generator)
+    joined = np.concatenate([latents(2, 4), np.eye(2, dtype=np.float32)], axis=1)
+    z1 = reference.temporal_generator(generator.temporal_generator, joined, False)
+    np.testing.assert_allclose(generator.frame_latents(joined), z1, atol=1e-5)
+    z1 = reference.with_labels(z1, np.eye(2))
+    clips = reference.image_generator(generator.image_generator, joined, z1, False)
+    np.testing.assert_allclose(generator(joined), clips, atol=1e-5)
 
 
 @pytest.mark.parametrize("frames", [8, 16, 32, 64])
@@ -138,6 +184,12 @@ def test_image_generator_takes_more_frames_than_the_temporal_generator_makes():
         (lambda: Critic(size=65), "size=65"),
         (lambda: Critic(filters=0), "critic_filters=0"),
         (lambda: Critic(frames=16.0), "frames=16.0"),
+        (lambda: Critic(head="sum"), "critic_head='sum': give one of convolution, mean"),
+        (lambda: Critic(noise=-0.1), "critic_noise=-0.1"),
+        (lambda: Critic(num_classes=-1), "num_classes"),
+        (lambda: VideoGenerator(num_classes=-1), "num_classes"),
+        (lambda: VideoGenerator(latent_distribution="cauchy"), "latent_distribution='cauchy'"),
+        (lambda: VideoGenerator(gru_layers=1, center=True), "center=True"),
     ],
 )
 def test_a_size_that_does_not_fit_is_refused_by_name(make, message):
@@ -145,18 +197,115 @@ def test_a_size_that_does_not_fit_is_refused_by_name(make, message):
         make()
 
 
+GENERATOR_ARGUMENTS = {
+    "frames": 4,
+    "size": 8,
+    "channels": 1,
+    "z0_dim": 6,
+    "epsilon": 0.1,
+    "num_classes": 2,
+    "latent_distribution": "normal",
+    "name": "named",
+}
+CRITIC_ARGUMENTS = {
+    "frames": 4,
+    "size": 8,
+    "channels": 1,
+    "filters": 2,
+    "kernel_initializer": "he_normal",
+    "kernel_constraint": SingularValueClipping(2.0, interval=3),
+    "bias_constraint": WeightClipping(0.1),
+    "gamma_constraint": keras.constraints.MaxNorm(3),
+    "spectral_normalization": True,
+    "center": True,
+    "epsilon": 0.1,
+    "slope": 0.1,
+    "noise": 0.3,
+    "num_classes": 2,
+    "name": "named",
+}
+
+
 @pytest.mark.parametrize(
-    "network",
+    "kind, arguments",
     [
-        lambda: VideoGenerator(4, 8, 1, 6, 5, 8, 8, temporal_initializer="he_normal"),
-        lambda: Critic(4, 8, 1, 2, kernel_constraint=keras.constraints.MaxNorm(3)),
+        (
+            VideoGenerator,
+            {
+                **GENERATOR_ARGUMENTS,
+                "z1_dim": 5,
+                "temporal_filters": 8,
+                "image_filters": 4,
+                "temporal_initializer": "he_normal",
+                "image_initializer": keras.initializers.RandomUniform(-0.01, 0.01),
+                "center": True,
+            },
+        ),
+        (
+            VideoGenerator,
+            {
+                **GENERATOR_ARGUMENTS,
+                "z1_dim": 5,
+                "temporal_filters": 4,
+                "image_filters": 4,
+                "gru_layers": 1,
+            },
+        ),
+        (Conv3DGenerator, {**GENERATOR_ARGUMENTS, "filters": 4, "kernel_initializer": "he_normal"}),
+        (
+            TwoStreamGenerator,
+            {**GENERATOR_ARGUMENTS, "filters": 4, "kernel_initializer": "he_normal"},
+        ),
+        (Critic, {**CRITIC_ARGUMENTS, "head": "mean"}),
+        (FrameCritic, {**CRITIC_ARGUMENTS, "downsampling": "stride"}),
+        (VideoAndFrameCritic, CRITIC_ARGUMENTS),
+        (
+            RecurrentTemporalGenerator,
+            {
+                "frames": 4,
+                "z0_dim": 6,
+                "z1_dim": 5,
+                "filters": 4,
+                "num_layers": 2,
+                "kernel_initializer": "he_normal",
+                "name": "named",
+            },
+        ),
     ],
 )
-def test_constructor_arguments_come_back_in_the_configuration(network):
-    network = network()
-    copy = type(network).from_config(network.get_config())
+def test_constructor_arguments_come_back_in_the_configuration_through_json(kind, arguments):
+    network = kind(**arguments)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is kind
     assert copy.get_config() == network.get_config()
+    for name, value in arguments.items():
+        assert name in network.get_config()
+        if isinstance(value, (int, float)) or name == "name":
+            assert getattr(copy, name) == value
     assert [v.shape for v in copy.variables] == [v.shape for v in network.variables]
+
+
+@pytest.mark.parametrize(
+    "make, x",
+    [
+        (lambda: TwoStreamGenerator(4, 8, 1, z0_dim=6, filters=4), latents(2)),
+        (lambda: VideoAndFrameCritic(4, 8, 1, filters=2), reference.clips(2, (4, 8, 8, 1))),
+    ],
+)
+def test_a_network_comes_back_from_a_keras_file(make, x, tmp_path):
+    network = trained_looking(make())
+    network.save(tmp_path / "network.keras")
+    copy = keras.models.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(copy(x), network(x))
+
+
+@pytest.mark.parametrize("kind", [*GENERATORS.values(), *CRITICS.values()])
+def test_every_networks_layers_and_variables_have_names_of_their_own(kind):
+    network = kind(2, 8, 1)
+    names = [layer.name for layer in network.layers]
+    assert len(set(names)) == len(names)
+    assert len({v.name for v in network.variables}) == len(network.variables)
 
 
 def test_uniform_initialiser_gives_each_layer_its_own_weights():
@@ -172,7 +321,12 @@ def test_summary_shows_each_layers_output_shape():
     with contextlib.redirect_stdout(text):
         Critic(16, 64, 1).summary()
         ImageGenerator(64, 1).summary()
+        Conv3DGenerator(16, 32, 3, filters=8).summary()
+        TwoStreamGenerator(16, 32, 3, filters=8).summary()
+        FrameCritic(16, 32, 3, filters=8).summary()
     for shape in ("8, 32, 32, 64", "1, 4, 4, 512", "64, 64, 32", "64, 64, 1"):
+        assert shape in text.getvalue()
+    for shape in ("2, 4, 4, 8", "8, 16, 16, 2", "16, 32, 32, 3", "1, 32, 32, 3", "4, 4, 32"):
         assert shape in text.getvalue()
     assert "multiple" not in text.getvalue()
     assert "11024193" in text.getvalue().replace(",", "")

@@ -1,8 +1,39 @@
-"""The networks of TGAN, one a file."""
+"""The networks of TGAN and of its variants, one a file."""
 
+from tgan_tf.models.conv3d_generator import Conv3DGenerator
 from tgan_tf.models.critic import Critic
+from tgan_tf.models.frame_critic import FrameCritic
 from tgan_tf.models.image_generator import ImageGenerator
+from tgan_tf.models.recurrent_temporal_generator import RecurrentTemporalGenerator
 from tgan_tf.models.temporal_generator import TemporalGenerator
+from tgan_tf.models.two_stream_generator import TwoStreamGenerator
+from tgan_tf.models.video_and_frame_critic import VideoAndFrameCritic
 from tgan_tf.models.video_generator import VideoGenerator
 
-__all__ = ["Critic", "ImageGenerator", "TemporalGenerator", "VideoGenerator"]
+GENERATORS = {
+    "tgan": VideoGenerator,
+    "conv3d": Conv3DGenerator,
+    "two_stream": TwoStreamGenerator,
+}
+"""The generators by the name a flag has for them."""
+
+CRITICS = {
+    "tgan": Critic,
+    "frames_as_channels": FrameCritic,
+    "video_and_frame": VideoAndFrameCritic,
+}
+"""The critics by the name a flag has for them."""
+
+__all__ = [
+    "CRITICS",
+    "GENERATORS",
+    "Conv3DGenerator",
+    "Critic",
+    "FrameCritic",
+    "ImageGenerator",
+    "RecurrentTemporalGenerator",
+    "TemporalGenerator",
+    "TwoStreamGenerator",
+    "VideoAndFrameCritic",
+    "VideoGenerator",
+]

@@ -27,6 +27,7 @@ class BatchNormalization(keras.layers.Layer):
         momentum: what the running averages keep of themselves in a step. The reference's 0.9.
         epsilon: ε. The reference's 2e-5.
         gamma_constraint: Keras constraint of γ.
+        beta_constraint: Keras constraint of β.
 
     Shapes: [..., channels] in and out, the dtype kept.
     """
@@ -37,6 +38,7 @@ class BatchNormalization(keras.layers.Layer):
         momentum: float = 0.9,
         epsilon: float = 2e-5,
         gamma_constraint=None,
+        beta_constraint=None,
         **kwargs,
     ):
         # The variables and the moments stay float32 under a mixed precision policy.
@@ -45,6 +47,7 @@ class BatchNormalization(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.gamma_constraint = keras.constraints.get(gamma_constraint)
+        self.beta_constraint = keras.constraints.get(beta_constraint)
 
     def build(self, input_shape):
         shape = [input_shape[-1]]
@@ -52,7 +55,9 @@ class BatchNormalization(keras.layers.Layer):
             name="gamma", shape=shape, initializer="ones", constraint=self.gamma_constraint
         )
         if self.center:
-            self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
+            self.beta = self.add_weight(
+                name="beta", shape=shape, initializer="zeros", constraint=self.beta_constraint
+            )
         # Each replica keeps its own, all the same, so that no step waits for a reduction of them.
         running = {
             "shape": shape,
@@ -125,4 +130,5 @@ class BatchNormalization(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "gamma_constraint": keras.constraints.serialize(self.gamma_constraint),
+            "beta_constraint": keras.constraints.serialize(self.beta_constraint),
         }

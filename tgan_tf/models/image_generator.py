@@ -35,6 +35,7 @@ class ImageGenerator(Network):
         filters: maps of 4x4 at the base, half of them from z0 and half from z1; each doubling of
             the size halves them, so a multiple of 2 to the number of doublings.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01).
+        epsilon: ε of the batch normalisations.
 
     Raises:
         InputError: an argument is out of range.
@@ -51,6 +52,7 @@ class ImageGenerator(Network):
         z1_dim: int = 100,
         filters: int = 512,
         kernel_initializer="lecun_normal",
+        epsilon: float = 2e-5,
         **kwargs,
     ):
         doublings = doublings_to_size(size)
@@ -66,18 +68,21 @@ class ImageGenerator(Network):
         self.z1_dim = z1_dim
         self.filters = filters
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.epsilon = epsilon
 
         maps = BASE_SIZE * BASE_SIZE * filters // 2
         self.z0_dense = self._dense(maps, "z0_dense")
-        self.z0_normalization = BatchNormalization(name="z0_bn")
+        self.z0_normalization = BatchNormalization(epsilon=epsilon, name="z0_bn")
         self.z1_dense = self._dense(maps, "z1_dense")
-        self.z1_normalization = BatchNormalization(name="z1_bn")
+        self.z1_normalization = BatchNormalization(epsilon=epsilon, name="z1_bn")
         self.z0_deconvolution = self._deconvolution(filters // 2, "z0_deconv1")
         self.deconvolutions = [
             self._deconvolution(filters >> i, f"deconv{i}" if i > 1 else "z1_deconv1")
             for i in range(1, doublings + 1)
         ]
-        self.normalizations = [BatchNormalization(name=f"bn{i}") for i in range(1, doublings + 1)]
+        self.normalizations = [
+            BatchNormalization(epsilon=epsilon, name=f"bn{i}") for i in range(1, doublings + 1)
+        ]
         self.to_frame = keras.layers.Conv2DTranspose(
             channels,
             kernel_size=3,
@@ -114,6 +119,7 @@ class ImageGenerator(Network):
             "z1_dim": self.z1_dim,
             "filters": self.filters,
             "kernel_initializer": self._initializer(),
+            "epsilon": self.epsilon,
         }
 
     def _dense(self, units, name):

@@ -20,8 +20,8 @@ class TemporalGenerator(Network):
     """G0: the latent of a video to the latents of its frames.
 
     A transposed convolution of kernel 1, then one of kernel 4 and stride 2 for each doubling of
-    the frames, all with bias; batch normalisation without offset and ReLU after all but the last,
-    tanh at the end.
+    the frames, all with bias; batch normalisation and ReLU after all but the last, tanh at the
+    end.
 
     Args:
         frames: T, a power of two from 2 on.
@@ -31,6 +31,8 @@ class TemporalGenerator(Network):
             them, the later ones a quarter.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
             MNIST and LeCun normal for UCF-101.
+        center: whether batch normalisations have an offset β. The paper's have none.
+        epsilon: ε of the batch normalisations.
 
     Raises:
         InputError: an argument is out of range.
@@ -45,6 +47,8 @@ class TemporalGenerator(Network):
         z1_dim: int = 100,
         filters: int = 512,
         kernel_initializer="lecun_normal",
+        center: bool = False,
+        epsilon: float = 2e-5,
         **kwargs,
     ):
         doublings = doublings_to_frames(frames)
@@ -57,6 +61,8 @@ class TemporalGenerator(Network):
         self.z1_dim = z1_dim
         self.filters = filters
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.center = center
+        self.epsilon = epsilon
 
         hidden = [max(filters >> i, filters // 4) for i in range(doublings)]
         self.deconvolutions = [
@@ -72,7 +78,7 @@ class TemporalGenerator(Network):
             for i, outputs in enumerate([*hidden, z1_dim])
         ]
         self.normalizations = [
-            BatchNormalization(center=False, name=f"bn{i}") for i in range(doublings)
+            BatchNormalization(center, epsilon=epsilon, name=f"bn{i}") for i in range(doublings)
         ]
         self.build_layers((z0_dim,))
 
@@ -90,4 +96,6 @@ class TemporalGenerator(Network):
             "z1_dim": self.z1_dim,
             "filters": self.filters,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "center": self.center,
+            "epsilon": self.epsilon,
         }

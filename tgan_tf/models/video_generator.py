@@ -9,31 +9,43 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.errors import InputError
 from tgan_tf.models.image_generator import ImageGenerator
-from tgan_tf.models.network import Network
+from tgan_tf.models.network import Generator, join_labels
+from tgan_tf.models.recurrent_temporal_generator import RecurrentTemporalGenerator
 from tgan_tf.models.temporal_generator import TemporalGenerator
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
-class VideoGenerator(Network):
+class VideoGenerator(Generator):
     """Latents to clips.
+
+    With `num_classes` the one-hot label is joined to z0 and to the latent z1 of each frame (the
+    paper, conditional TGAN).
 
     Args:
         frames: T, a power of two from 2 on.
         size: rows and columns of a frame, a power of two from 8 on.
         channels: channels of a frame, 1 for grey, 3 for colour.
-        z0_dim: entries of a video's latent, to be drawn from Uniform(-1, 1).
+        z0_dim: entries of a video's latent.
         z1_dim: entries of a frame's latent.
         temporal_filters: width of the temporal generator, a multiple of 4.
         image_filters: width of the image generator at its base.
         temporal_initializer: initial weights of the temporal generator.
         image_initializer: initial weights of the image generator.
+        gru_layers: layers of a recurrent temporal generator; 0 for the paper's, of transposed
+            convolutions.
+        center: whether the batch normalisations of the paper's temporal generator have an offset β.
+            The paper's have none.
+        epsilon: ε of all batch normalisations. The reference's 2e-5.
+        num_classes: as of `Generator`.
+        latent_distribution: as of `Generator`.
 
     Raises:
         InputError: an argument is out of range.
 
-    Shapes: float32 [batch, z0_dim] in, float32 [batch, frames, size, size, channels] in [-1, 1]
-    out.
+    Shapes: float32 [batch, z0_dim + num_classes] in, float32 [batch, frames, size, size, channels]
+    in [-1, 1] out.
 
     Example:
         >>> generator = VideoGenerator(frames=16, size=64, channels=1)
@@ -55,47 +67,68 @@ class VideoGenerator(Network):
         image_filters: int = 512,
         temporal_initializer="lecun_normal",
         image_initializer="lecun_normal",
+        gru_layers: int = 0,
+        center: bool = False,
+        epsilon: float = 2e-5,
+        num_classes: int = 0,
+        latent_distribution: str = "uniform",
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.frames = frames
-        self.size = size
-        self.channels = channels
-        self.z0_dim = z0_dim
+        super().__init__(frames, size, channels, z0_dim, num_classes, latent_distribution, **kwargs)
         self.z1_dim = z1_dim
         self.temporal_filters = temporal_filters
         self.image_filters = image_filters
-        self.temporal_generator = TemporalGenerator(
-            frames, z0_dim, z1_dim, temporal_filters, temporal_initializer
-        )
+        self.gru_layers = gru_layers
+        self.center = center
+        self.epsilon = epsilon
+        if gru_layers:
+            if center:
+                raise InputError("center=True: a recurrent temporal generator has no normalisation")
+            self.temporal_generator = RecurrentTemporalGenerator(
+                frames, self.latent_dim, z1_dim, temporal_filters, gru_layers, temporal_initializer
+            )
+        else:
+            self.temporal_generator = TemporalGenerator(
+                frames,
+                self.latent_dim,
+                z1_dim,
+                temporal_filters,
+                temporal_initializer,
+                center,
+                epsilon,
+            )
         self.image_generator = ImageGenerator(
-            size, channels, z0_dim, z1_dim, image_filters, image_initializer
+            size,
+            channels,
+            self.latent_dim,
+            z1_dim + num_classes,
+            image_filters,
+            image_initializer,
+            epsilon,
         )
-        self.build_layers((z0_dim,))
+        self.build_layers((self.latent_dim,))
 
     def call(self, inputs, training=False):
         return self.render(inputs, self.frame_latents(inputs, training), training)
 
     def frame_latents(self, z0: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The latents z1 of a video's frames, float32 [batch, frames, z1_dim] in [-1, 1]."""
+        """The latents z1 of a video's frames, float32 [batch, frames, z1_dim] in [-1, 1].
+
+        Args:
+            z0: what the generator is called on, float32 [batch, latent_dim].
+            training: as of `call`.
+        """
         return self.temporal_generator(z0, training=training)
 
     def render(self, z0: tf.Tensor, frame_latents: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The clips of given frame latents, of which there may be any number a video."""
+        if self.num_classes:
+            frame_latents = join_labels(frame_latents, z0[:, self.z0_dim :])
         return self.image_generator([z0, frame_latents], training=training)
-
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Frames, rows, columns and channels of a clip."""
-        return (self.frames, self.size, self.size, self.channels)
 
     def get_config(self):
         return {
-            "name": self.name,
-            "frames": self.frames,
-            "size": self.size,
-            "channels": self.channels,
-            "z0_dim": self.z0_dim,
+            **super().get_config(),
             "z1_dim": self.z1_dim,
             "temporal_filters": self.temporal_filters,
             "image_filters": self.image_filters,
@@ -105,4 +138,7 @@ class VideoGenerator(Network):
             "image_initializer": keras.initializers.serialize(
                 self.image_generator.kernel_initializer
             ),
+            "gru_layers": self.gru_layers,
+            "center": self.center,
+            "epsilon": self.epsilon,
         }

@@ -1,0 +1,105 @@
+"""A critic that sees the frames of a clip as channels of one image.
+
+For 16 frames of 64x64: [16, 64, 64, C] → 64x64x16C, then 2-D convolutions to 4x4 and a
+convolution over all that is left to one number.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tgan_tf.errors import InputError
+from tgan_tf.models.network import CriticNetwork
+from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
+
+DOWNSAMPLINGS = ("max_pooling", "stride")
+
+
+@keras.saving.register_keras_serializable(package="tgan_tf")
+class FrameCritic(CriticNetwork):
+    """Clips to scores, unbounded, by 2-D convolutions.
+
+    Convolutions with bias, one for each halving of the size down to 4x4; leaky ReLU, before it a
+    batch normalisation in all but the first. A convolution over what is left makes the score.
+    Frame t of the clip's channel c is channel c * T + t of the image; the channels of a class
+    come after those, once a clip.
+
+    Args:
+        frames: T, a power of two from 2 on.
+        size: rows and columns of a frame, a power of two from 8 on.
+        channels: channels of a frame.
+        filters: channels after the first convolution, doubled by each later one.
+        kernel_initializer: initial weights.
+        downsampling: what halves the size: "max_pooling" for 2x2 maxima after each leaky ReLU, the
+            convolutions of kernel 3 and stride 1; or "stride" for convolutions of kernel 4 and
+            stride 2, as the reference's `FrameDiscriminator` has them.
+        **kwargs: the other arguments of `CriticNetwork`.
+
+    Raises:
+        InputError: an argument is out of range.
+
+    Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out;
+    with `num_classes` a list of that and float32 [batch, num_classes] in.
+    """
+
+    def __init__(
+        self,
+        frames: int = 16,
+        size: int = 64,
+        channels: int = 3,
+        filters: int = 64,
+        kernel_initializer="lecun_normal",
+        downsampling: str = "max_pooling",
+        **kwargs,
+    ):
+        doublings_to_frames(frames)
+        halvings = doublings_to_size(size)
+        if downsampling not in DOWNSAMPLINGS:
+            raise InputError(
+                f"downsampling={downsampling!r}: give one of {', '.join(DOWNSAMPLINGS)}"
+            )
+        super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
+        self.downsampling = downsampling
+
+        self.convolutions = [
+            self.linear(
+                keras.layers.Conv2D,
+                filters << i,
+                name=f"conv{i}",
+                kernel_size=4 if downsampling == "stride" else 3,
+                strides=2 if downsampling == "stride" else 1,
+                padding="same",
+            )
+            for i in range(halvings)
+        ]
+        self.normalizations = [self.normalization(f"bn{i}") for i in range(1, halvings)]
+        self.score = self.linear(keras.layers.Conv2D, 1, name="score", kernel_size=4)
+        self.build_layers()
+
+    def call(self, inputs, training=False, noise_seed=None):
+        h = self._image(inputs)
+        for i, (convolution, normalization) in enumerate(self.stages[:-1]):
+            h = convolution(h, training=training)
+            if normalization is not None:
+                h = normalization(h, training=training)
+            h = self.activate(h, i, training, noise_seed)
+            if self.downsampling == "max_pooling":
+                h = tf.nn.max_pool2d(h, 2, 2, "VALID")
+        return tf.cast(tf.reshape(self.score(h, training=training), [-1, 1]), tf.float32)
+
+    @property
+    def stages(self):
+        normalizations = [None, *self.normalizations, None]
+        return list(zip([*self.convolutions, self.score], normalizations))
+
+    def get_config(self):
+        return {**super().get_config(), "downsampling": self.downsampling}
+
+    def _image(self, inputs):
+        """The frames as channels, the class's channels after them."""
+        clips, *labels = inputs if self.num_classes else [inputs]
+        channels_first = tf.transpose(clips, [0, 2, 3, 4, 1])
+        shape = [-1, self.size, self.size, self.channels * self.frames]
+        image = tf.reshape(channels_first, shape)
+        return self.joined([image, *labels] if labels else image)

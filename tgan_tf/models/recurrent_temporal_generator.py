@@ -1,0 +1,98 @@
+"""The recurrent temporal generator: one latent a video to one latent a frame, by gated units.
+
+z0 [batch, 100] → dense → first hidden state [batch, 512] of each layer → T steps → dense → frame
+latents [batch, 16, 100].
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tgan_tf.models.network import Network
+from tgan_tf.models.sizes import check_positive, doublings_to_frames
+
+
+@keras.saving.register_keras_serializable(package="tgan_tf")
+class RecurrentTemporalGenerator(Network):
+    """The latent of a video to the latents of its frames.
+
+    A dense layer with tanh makes the first hidden state of every layer of gated recurrent units
+    (Cho et al. 2014). The first layer sees z0 in each step; a dense layer with tanh makes a frame's
+    latent of the last layer's state.
+
+    Args:
+        frames: T, a power of two from 2 on, as all generators have it.
+        z0_dim: entries of the video's latent.
+        z1_dim: entries of a frame's latent.
+        filters: entries of a layer's hidden state.
+        num_layers: layers of gated recurrent units, at least 1.
+        kernel_initializer: initial weights of what is not recurrent.
+
+    Raises:
+        InputError: an argument is out of range.
+
+    Shapes: float32 [batch, z0_dim] in, float32 [batch, frames, z1_dim] in [-1, 1] out.
+    """
+
+    def __init__(
+        self,
+        frames: int = 16,
+        z0_dim: int = 100,
+        z1_dim: int = 100,
+        filters: int = 512,
+        num_layers: int = 1,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ):
+        doublings_to_frames(frames)
+        check_positive(
+            z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters, gru_layers=num_layers
+        )
+        super().__init__(**kwargs)
+        self.frames = frames
+        self.z0_dim = z0_dim
+        self.z1_dim = z1_dim
+        self.filters = filters
+        self.num_layers = num_layers
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+        self.to_state = self._dense(filters * num_layers, "to_state")
+        self.recurrent_layers = [
+            keras.layers.GRU(
+                filters,
+                return_sequences=True,
+                kernel_initializer=self._initializer(),
+                name=f"gru{i}",
+            )
+            for i in range(num_layers)
+        ]
+        self.to_frame_latents = self._dense(z1_dim, "to_frame_latents")
+        self.build_layers((z0_dim,))
+
+    def call(self, inputs, training=False):
+        states = tf.split(self.to_state(inputs), self.num_layers, axis=-1)
+        h = tf.repeat(tf.expand_dims(inputs, 1), self.frames, axis=1)
+        for layer, state in zip(self.recurrent_layers, states):
+            h = layer(h, initial_state=state, training=training)
+        return tf.cast(self.to_frame_latents(h), tf.float32)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "frames": self.frames,
+            "z0_dim": self.z0_dim,
+            "z1_dim": self.z1_dim,
+            "filters": self.filters,
+            "num_layers": self.num_layers,
+            "kernel_initializer": self._initializer(),
+        }
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units, activation="tanh", kernel_initializer=self._initializer(), name=name
+        )
+
+    def _initializer(self) -> dict:
+        # Serialised, since one unseeded initialiser repeats itself in every layer.
+        return keras.initializers.serialize(self.kernel_initializer)

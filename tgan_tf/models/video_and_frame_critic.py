@@ -1,0 +1,73 @@
+"""The paper's critic and a second one that sees the frames as channels, side by side.
+
+The reference's `VideoAndFrameDiscriminator`; the losses of the two are added.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tgan_tf.models.critic import Critic
+from tgan_tf.models.frame_critic import FrameCritic
+from tgan_tf.models.network import CriticNetwork
+
+PASSES_OF_A_STEP = 128
+"""More than a step has: what the frame critic's are numbered from, for noise of its own."""
+
+
+@keras.saving.register_keras_serializable(package="tgan_tf")
+class VideoAndFrameCritic(CriticNetwork):
+    """Clips to the scores of a `Critic` and of a `FrameCritic` with strides.
+
+    Args:
+        frames: T, a power of two from 2 on.
+        size: rows and columns of a frame, a power of two from 8 on.
+        channels: channels of a frame.
+        filters: channels after the first convolution of either, doubled by each later one.
+        kernel_initializer: initial weights.
+        **kwargs: the other arguments of `CriticNetwork`, which both critics get.
+
+    Raises:
+        InputError: an argument is out of range.
+
+    Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 2] out,
+    the video critic's score first; with `num_classes` a list of that and float32
+    [batch, num_classes] in.
+    """
+
+    def __init__(
+        self,
+        frames: int = 16,
+        size: int = 64,
+        channels: int = 3,
+        filters: int = 64,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ):
+        super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
+        arguments = self.get_config()
+        del arguments["name"]
+        self.video_critic = Critic(**arguments, name="video_critic")
+        self.frame_critic = FrameCritic(**arguments, downsampling="stride", name="frame_critic")
+        self.build_layers()
+
+    def call(self, inputs, training=False, noise_seed=None):
+        seed_of_frames = None
+        if noise_seed is not None:
+            seed_of_frames = tf.cast(noise_seed, tf.int64) + [0, 0, PASSES_OF_A_STEP]
+        scores = [
+            self.video_critic(inputs, training=training, noise_seed=noise_seed),
+            self.frame_critic(inputs, training=training, noise_seed=seed_of_frames),
+        ]
+        return tf.concat(scores, axis=-1)
+
+    @property
+    def critics(self) -> list[CriticNetwork]:
+        """The video critic and the frame critic, in the order of the scores' columns."""
+        return [self.video_critic, self.frame_critic]
+
+    @property
+    def stages(self):
+        """The stages of the video critic, then those of the frame critic: two chains, not one."""
+        return self.video_critic.stages + self.frame_critic.stages
