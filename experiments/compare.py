@@ -31,7 +31,7 @@ from tgan_tf.evaluation.generative_adversarial_metric import (
     critic_scores,
     generative_adversarial_metric,
 )
-from tgan_tf.models import Critic
+from tgan_tf.models.network import CriticNetwork
 
 FLAGS = flags.FLAGS
 
@@ -143,6 +143,8 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
     data = {tuple(data_flags.lines_of_run(path)) for path in run_dirs}
     if len(shapes) > 1 or len(data) > 1:
         return [*lines, "The runs are of different data: their critics cannot judge each other."]
+    if any(critic.num_classes for _, critic, _ in networks.values()):
+        return [*lines, "A run is conditional: its critic cannot judge clips without classes."]
     corpus = data_flags.open_data("real_data")
     real = evaluation_flags.clips_of(corpus, "train", "random", FLAGS.seed)
     has_test = corpus is None or "test" in corpus.subsets
@@ -199,7 +201,7 @@ def shown(estimate: Estimate | None) -> str:
     return "–" if estimate is None else records.shown(estimate._asdict())
 
 
-def scored(critic: Critic, clips: ClipSet, count: int, draw: int = 0) -> np.ndarray:
+def scored(critic: CriticNetwork, clips: ClipSet, count: int, draw: int = 0) -> np.ndarray:
     """A critic's scores of so many clips, or of all there are."""
     return critic_scores(critic, clips.batches(min(count, clips.num_clips or count), draw))
 

@@ -124,7 +124,7 @@ def judge_run(run_dir: Path) -> None:
     evaluation = evaluation_flags.make_evaluation(
         corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
     )
-    evaluation.check(requests, GeneratedClips(generator, FLAGS.seed), has_critic=True)
+    evaluation.check(requests, GeneratedClips(generator, FLAGS.seed), critic)
 
     found = real_records(evaluation, requests)
     records.append(output_dir / records.FILE, found)

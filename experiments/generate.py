@@ -4,6 +4,9 @@
     python experiments/generate.py --saved_model=saved_models/moving_mnist
     python experiments/generate.py --server=localhost:8500 --model_name=moving_mnist
 
+With --factor=4 each frame becomes four: three more between each two, whose latents lie on the line
+between theirs (the paper's frame interpolation).
+
 They go to a new directory, which appears complete or not at all: RUN_DIR/generated/step-N_seed-S of
 a run, generated/NAME/version-V_seed-S of an exported or served model.
 
@@ -12,15 +15,18 @@ a run, generated/NAME/version-V_seed-S of an exported or served model.
     clips/clip-0000.gif, …  each clip by itself, as GIF and MP4
     clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
                             latents: float32 [videos, z0_dim]
+                            labels: int64 [videos], of a conditional generator
 
 The same seed and generator make the same clips again, whichever way it is run; clip i does not
-depend on --num_videos.
+depend on --num_videos. A conditional generator makes clips of its classes in turn, in the grid a
+class a row, or all of --label.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import os
 import tempfile
@@ -36,6 +42,8 @@ from absl import flags
 
 from tgan_tf import export, rendering, runs
 from tgan_tf.errors import InputError
+from tgan_tf.interpolation import num_frames
+from tgan_tf.latents import latents, of_generator
 
 FLAGS = flags.FLAGS
 
@@ -56,6 +64,12 @@ flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
 flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
 flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
+flags.DEFINE_integer(
+    "label", None, "Conditional generator: the class of all videos, from 0 on; default all in turn."
+)
+flags.DEFINE_integer(
+    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1."
+)
 flags.DEFINE_list("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.")
 flags.DEFINE_float("frames_per_second", 10.0, "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).")
 flags.DEFINE_integer(
@@ -73,16 +87,20 @@ class VideoMaker(NamedTuple):
     """What makes videos.
 
     Attributes:
-        generate: latents, float32 [n, z0_dim], to arrays of some float32 clips each.
-        z0_dim: entries of a latent.
+        generate: z0 to arrays of some float32 clips each.
+        z0: float32 [n, z0_dim], of all videos.
+        labels: int64 [n], each video's class; None if not conditional.
         clip_shape: frames, rows, columns and channels.
+        num_classes: of the generator, 0 if it is not conditional.
         name: for the user, such as "runs/mine, step 3".
         output_dir: where its videos go by default, but for the seed.
     """
 
     generate: Callable[[np.ndarray], Iterator[np.ndarray]]
-    z0_dim: int
+    z0: np.ndarray
+    labels: np.ndarray | None
     clip_shape: tuple[int, int, int, int]
+    num_classes: int
     name: str
     output_dir: Path
 
@@ -91,8 +109,12 @@ def main(_) -> None:
     check_flags()
     maker = video_maker()
     check_picture_sizes(*maker.clip_shape[:2])
-    z0 = runs.latents(FLAGS.seed, FLAGS.num_videos, maker.z0_dim)
-    output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}_seed-{FLAGS.seed}")
+    suffix = f"_seed-{FLAGS.seed}"
+    if FLAGS.label is not None:
+        suffix += f"_label-{FLAGS.label}"
+    if FLAGS.factor > 1:
+        suffix += f"_factor-{FLAGS.factor}"
+    output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
     if os.path.lexists(output_dir):
         raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
     try:
@@ -102,18 +124,18 @@ def main(_) -> None:
         with tempfile.TemporaryDirectory(
             prefix=f".{output_dir.name}.", dir=output_dir.parent
         ) as temporary:
-            clips = stored_clips(Path(temporary, "clips"), maker, z0)
+            clips = stored_clips(Path(temporary, "clips"), maker)
             complete = Path(temporary, "complete")
             complete.mkdir()
-            save(complete, clips, z0)
+            save(complete, clips, maker)
             complete.rename(output_dir)
     except OSError as error:
         raise InputError(
             f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
             "disk space, or give an --output_dir that can be written to"
         ) from error
-    print(f"{maker.name}: {len(z0)} videos of seed {FLAGS.seed}, in {output_dir}:")
-    for line in contents(len(z0)):
+    print(f"{maker.name}: {FLAGS.num_videos} videos of seed {FLAGS.seed}, in {output_dir}:")
+    for line in contents(FLAGS.num_videos):
         print(f"  {line}")
 
 
@@ -121,35 +143,97 @@ def video_maker() -> VideoMaker:
     """What the flags name; opened, so that its sizes are known."""
     if FLAGS.run_dir:
         generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+        labels = chosen_labels(generator.num_classes)
+        z0 = of_generator(generator, FLAGS.seed, FLAGS.num_videos, labels)
+        _, *frame_shape = generator.clip_shape
         return VideoMaker(
-            functools.partial(runs.generate, generator),
-            generator.z0_dim,
-            generator.clip_shape,
+            lambda _: runs.generate(generator, z0, FLAGS.factor),
+            z0[:, : generator.z0_dim],
+            labels,
+            (num_frames(generator.frames, FLAGS.factor), *frame_shape),
+            generator.num_classes,
             f"{FLAGS.run_dir}, step {step}",
             Path(FLAGS.run_dir, "generated", f"step-{step}"),
+        )
+    if FLAGS.factor > 1:
+        raise InputError(
+            f"--factor={FLAGS.factor}: is for --run_dir; an exported model interpolates by its "
+            "signature interpolate, see tgan_tf/serving.py"
         )
     if FLAGS.saved_model:
         serve, version = export.load_exported(FLAGS.saved_model)
         name = version.resolve().parent.name
-        return VideoMaker(
-            functools.partial(
-                runs.in_batches, lambda z0: serve(z0=tf.constant(z0))["videos"].numpy()
-            ),
-            serve.structured_input_signature[1]["z0"].shape[1],
+        # Models of before there were classes do not tell.
+        trained = json.loads((version / export.MODEL_CARD).read_text())["generator"]
+        return exported_maker(
+            lambda **inputs: serve(**inputs)["videos"].numpy(),
+            serve.structured_input_signature[1],
             tuple(serve.structured_outputs["videos"].shape[1:]),
+            trained.get("num_classes", 0),
+            trained.get("latent_distribution", "uniform"),
             str(version),
             Path("generated", name, f"version-{version.resolve().name}"),
         )
     client = server_flags.open_client()
     metadata = client.metadata()
     signature = metadata.signature("serving_default")
-    return VideoMaker(
-        functools.partial(runs.in_batches, lambda z0: client.render(z0).videos),
-        signature.inputs["z0"].shape[1],
+    return exported_maker(
+        lambda z0, label=None: client.render(z0, label).videos,
+        signature.inputs,
         tuple(signature.outputs["videos"].shape[1:]),
+        0,
+        "uniform",
         f"{FLAGS.server}, version {metadata.version} of {FLAGS.model_name}",
         Path("generated", FLAGS.model_name, f"version-{metadata.version}"),
     )
+
+
+def exported_maker(
+    serve: Callable,
+    inputs: dict[str, tf.TensorSpec],
+    clip_shape: tuple[int, int, int, int],
+    num_classes: int,
+    latent_distribution: str,
+    name: str,
+    output_dir: Path,
+) -> VideoMaker:
+    """What makes videos by a signature with the inputs z0 and, if conditional, label."""
+    z0_dim = inputs["z0"].shape[1]
+    z0 = latents(FLAGS.seed, FLAGS.num_videos, z0_dim, latent_distribution)
+    if "label" not in inputs:
+        chosen_labels(0)
+        make = functools.partial(runs.in_batches, lambda z0: serve(z0=tf.constant(z0)))
+        return VideoMaker(make, z0, None, clip_shape, 0, name, output_dir)
+    if FLAGS.label is None and not num_classes:
+        raise InputError(f"{name} is conditional, and does not tell its classes: give --label")
+    labels = chosen_labels(num_classes or FLAGS.label + 1)
+
+    def make(z0):
+        # The labels as one more column, so that batches have their own.
+        rows = np.concatenate([z0, labels[:, np.newaxis].astype(np.float32)], axis=1)
+        return runs.in_batches(
+            lambda part: serve(
+                z0=tf.constant(part[:, :-1]), label=tf.constant(part[:, -1].astype(np.int64))
+            ),
+            rows,
+        )
+
+    return VideoMaker(make, z0, labels, clip_shape, num_classes, name, output_dir)
+
+
+def chosen_labels(num_classes: int) -> np.ndarray | None:
+    """Each video's class: --label, or all in turn; None if there are no classes.
+
+    Raises:
+        InputError: --label is no class, or there are none.
+    """
+    if FLAGS.label is None:
+        return np.arange(FLAGS.num_videos) % num_classes if num_classes else None
+    if not num_classes:
+        raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
+    if not 0 <= FLAGS.label < num_classes:
+        raise InputError(f"--label={FLAGS.label}: give a class from 0 to {num_classes - 1}")
+    return np.full(FLAGS.num_videos, FLAGS.label)
 
 
 def check_flags() -> None:
@@ -172,6 +256,8 @@ def check_flags() -> None:
             f"--frames_per_second={FLAGS.frames_per_second}: give a number from 0.01 to {highest}"
             + (", or up to 1000 with --formats=mp4" if highest == 50 else "")
         )
+    if FLAGS.factor < 1:
+        raise InputError(f"--factor={FLAGS.factor}: give a whole number of at least 1")
     if FLAGS.scale < 1:
         raise InputError(f"--scale={FLAGS.scale}: give a whole number of at least 1")
     if "mp4" in FLAGS.formats:
@@ -193,20 +279,22 @@ def check_picture_sizes(frames: int, size: int) -> None:
             )
 
 
-def stored_clips(path: Path, maker: VideoMaker, z0: np.ndarray) -> np.ndarray:
+def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
     """Generates into a file, which the array reads from: any number of clips fits the memory."""
     with path.open("wb") as file:
-        for clips in maker.generate(z0):
+        for clips in maker.generate(maker.z0):
             file.write(rendering.to_uint8(clips).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(len(z0), *maker.clip_shape))
+    return np.memmap(path, np.uint8, "r", shape=(len(maker.z0), *maker.clip_shape))
 
 
-def save(directory: Path, clips: np.ndarray, z0: np.ndarray) -> None:
+def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
     """Writes the files of --formats into an empty directory."""
     formats, rate, scale = FLAGS.formats, FLAGS.frames_per_second, FLAGS.scale
+    # Of one class only there are no rows to tell apart.
+    rows = maker.num_classes if FLAGS.label is None else 0
     for name, save_video in (("gif", rendering.save_gif), ("mp4", rendering.save_mp4)):
         if name in formats:
-            grid = rendering.video_grid(clips[:GRID_CLIPS])
+            grid = rendering.video_grid(clips[:GRID_CLIPS], num_classes=rows)
             save_video(directory / f"grid.{name}", grid, rate, scale)
             (directory / "clips").mkdir(exist_ok=True)
             for number, clip in enumerate(clips):
@@ -215,7 +303,8 @@ def save(directory: Path, clips: np.ndarray, z0: np.ndarray) -> None:
         sheet = rendering.contact_sheet(clips[:SHEET_CLIPS])
         rendering.save_png(directory / "contact_sheet.png", sheet, scale)
     if "npz" in formats:
-        np.savez(directory / "clips.npz", clips=clips, latents=z0)
+        labels = {} if maker.labels is None else {"labels": maker.labels}
+        np.savez(directory / "clips.npz", clips=clips, latents=maker.z0, **labels)
 
 
 def contents(count: int) -> list[str]:

@@ -9,8 +9,6 @@ where the run has stopped; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -22,13 +20,21 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import __version__, callbacks, checkpoints, objectives
-from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
+from tgan_tf import callbacks, checkpoints, objectives, runs
+from tgan_tf.constraints import (
+    NORMS,
+    BatchNormScaleClipping,
+    SingularValueClipping,
+    WeightClipping,
+)
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.metrics import parse
-from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.latents import of_generator
+from tgan_tf.models import CRITICS, GENERATORS
+from tgan_tf.models.critic import HEADS
+from tgan_tf.models.network import LATENT_DISTRIBUTIONS, CriticNetwork, Generator
 from tgan_tf.tgan import TGAN, rmsprop
 
 FLAGS = flags.FLAGS
@@ -47,10 +53,40 @@ data_flags.define_videos()
 data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 
+flags.DEFINE_enum(
+    "generator",
+    "tgan",
+    sorted(GENERATORS),
+    "tgan: temporal and image generator (paper). conv3d: 3-D transposed convolutions (the paper's "
+    "3D model). two_stream: the same with a mask and a static background (Vondrick et al. 2016).",
+)
+flags.DEFINE_enum(
+    "critic",
+    "tgan",
+    sorted(CRITICS),
+    "tgan: 3-D convolutions (paper). frames_as_channels: 2-D ones with max pooling. "
+    "video_and_frame: 3-D ones and 2-D ones, their losses added (reference).",
+)
+flags.DEFINE_bool(
+    "conditional", False, "Give both the class of a clip: a digit, or what the data set has."
+)
 flags.DEFINE_integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).")
 flags.DEFINE_integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).")
+flags.DEFINE_enum(
+    "latent_distribution",
+    "uniform",
+    LATENT_DISTRIBUTIONS,
+    "z0 of Uniform(-1, 1) (paper) or Normal(0, 1) (PyTorch TGAN).",
+)
 flags.DEFINE_integer("temporal_filters", 512, "Temporal generator's widest layer (paper: 512).")
-flags.DEFINE_integer("image_filters", 512, "Image generator's widest layer (paper: 512).")
+flags.DEFINE_integer(
+    "gru_layers",
+    0,
+    "Temporal generator of that many recurrent layers (GRU); 0: transposed convolutions (paper).",
+)
+flags.DEFINE_integer(
+    "image_filters", 512, "Widest layer of image generator, conv3d or two_stream (paper: 512)."
+)
 flags.DEFINE_integer("critic_filters", 64, "Critic's first layer, doubled by each (paper: 64).")
 for network in ("temporal", "image", "critic"):
     flags.DEFINE_enum(
@@ -61,16 +97,79 @@ for network in ("temporal", "image", "critic"):
         "MNIST) or LeCun normal (reference: UCF-101, all but the image generator).",
     )
 
+flags.DEFINE_bool(
+    "temporal_offset", False, "Offset in temporal generator's batch normalisations (paper: none)."
+)
+flags.DEFINE_bool("critic_offset", False, "Offset in critic's batch normalisations (paper: none).")
+flags.DEFINE_float("batch_norm_epsilon", 2e-5, "Of all batch normalisations (reference: 2e-5).")
+flags.DEFINE_float("critic_slope", 0.2, "Of the critic's leaky ReLU (reference: 0.2).")
+flags.DEFINE_enum(
+    "critic_head",
+    "convolution",
+    HEADS,
+    "The tgan critic's score: convolution (paper) or mean (PyTorch TGAN) of the last features.",
+)
+flags.DEFINE_float(
+    "critic_noise",
+    0.0,
+    "Deviation of Gaussian noise before the critic's leaky ReLU (reference's normal GAN: 0.3).",
+)
+
 flags.DEFINE_enum(
     "objective", "wasserstein", sorted(objectives.OBJECTIVES), "What the two minimise."
 )
 flags.DEFINE_integer("batch_size", 32, "Clips in an update, of all replicas together (paper: 32).")
 flags.DEFINE_integer("n_critic", 1, "Critic's updates for one of the generator (reference: 1).")
-flags.DEFINE_float("learning_rate", 5e-5, "Learning rate of both RMSprop (paper: 5e-5).")
+flags.DEFINE_enum(
+    "optimizer",
+    "rmsprop",
+    ["rmsprop", "adam"],
+    "Of both: RMSprop (paper), or Adam with 0.5 and 0.9 (Wasserstein with gradient penalty).",
+)
+flags.DEFINE_float("learning_rate", 5e-5, "Learning rate of both (paper: 5e-5).")
+flags.DEFINE_integer(
+    "learning_rate_decay_steps",
+    None,
+    "The rates fall linearly to 0 over so many updates of the generator; constant if not given.",
+)
+flags.DEFINE_float(
+    "ema_momentum",
+    None,
+    "Keep a moving average of the generator's weights, such as 0.999, and show, evaluate and "
+    "export that one.",
+)
+flags.DEFINE_float(
+    "shuffle_frames", 0.0, "Probability that a step's clips are seen in a random order of frames."
+)
+flags.DEFINE_enum(
+    "lipschitz",
+    "singular_value_clipping",
+    ["singular_value_clipping", "weight_clipping", "spectral_normalization", "none"],
+    "What keeps the critic Lipschitz: singular_value_clipping (paper); weight_clipping (Arjovsky "
+    "et al. 2017); spectral_normalization (Miyato et al. 2018); none.",
+)
 flags.DEFINE_float(
     "max_singular_value", 1.0, "Largest of each critic kernel after clipping (paper: 1)."
 )
-flags.DEFINE_integer("clipping_interval", 5, "Critic's updates between clippings (paper: 5).")
+flags.DEFINE_enum(
+    "clipped_norm",
+    "matrix",
+    NORMS,
+    "What singular value clipping clips: matrix, the kernel's (paper), or operator, the "
+    "convolution's own.",
+)
+flags.DEFINE_integer(
+    "clipping_interval",
+    5,
+    "Critic's updates between clippings of singular values and of the scales of batch "
+    "normalisations (paper: 5).",
+)
+flags.DEFINE_float("weight_limit", 0.01, "weight_clipping: of each entry (reference: 0.01).")
+flags.DEFINE_float(
+    "gradient_penalty",
+    0.0,
+    "Weight of the critic's gradient penalty (Gulrajani et al. 2017: 10); with --lipschitz=none.",
+)
 flags.DEFINE_integer("seed", 0, "Of initial weights, latents and data, 0 to 2^31 - 1.")
 
 flags.DEFINE_integer("train_steps", 100_000, "Updates of the generator in all (reference).")
@@ -159,11 +258,11 @@ def main(_) -> int:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
     with strategy.scope():
-        tgan = make_tgan(source)
+        tgan = make_tgan(source.clip_shape[-1], num_classes(source))
     if evaluation is not None:
         evaluation.set_model(tgan)
         evaluation.check()
-    prepare_run_dir(run_dir, flags_text, tgan)
+    runs.write(run_dir, flags_text, tgan)
     if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
         print(f"{run_dir}: going on at step {tgan.step}", flush=True)
     start = tgan.step
@@ -172,7 +271,13 @@ def main(_) -> int:
         return 0
 
     clips_a_step = FLAGS.batch_size * FLAGS.n_critic
-    dataset = batches(source, clips_a_step, seed=FLAGS.seed, start=start * clips_a_step)
+    dataset = batches(
+        source,
+        clips_a_step,
+        seed=FLAGS.seed,
+        start=start * clips_a_step,
+        labels=FLAGS.conditional,
+    )
     saver = callbacks.CheckpointSaver(
         run_dir / "checkpoints", FLAGS.checkpoint_interval, FLAGS.keep_checkpoints
     )
@@ -190,9 +295,9 @@ def main(_) -> int:
                 run_dir,
                 run_dir / "samples",
                 real_clips=held_out_clips(corpus, 16),
-                latents=tf.random.stateless_uniform(
-                    [16, FLAGS.z0_dim], [FLAGS.seed, 0], -1.0, 1.0
-                ).numpy(),
+                latents=of_generator(
+                    tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
+                ),
                 sample_interval=FLAGS.sample_interval,
                 batch_size=FLAGS.batch_size,
                 text="".join(f"    {line}\n" for line in flags_text.splitlines()),
@@ -229,13 +334,56 @@ def check_flags() -> None:
     ):
         if FLAGS[name].value < 1:
             raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
-    if not 0.0 < FLAGS.learning_rate < float("inf"):
-        raise InputError(f"--learning_rate={FLAGS.learning_rate}: give a positive, finite number")
+    for name in ("learning_rate", "batch_norm_epsilon", "weight_limit"):
+        if not 0.0 < FLAGS[name].value < float("inf"):
+            raise InputError(f"--{name}={FLAGS[name].value}: give a positive, finite number")
+    if FLAGS.learning_rate_decay_steps is not None and FLAGS.learning_rate_decay_steps < 1:
+        raise InputError(
+            f"--learning_rate_decay_steps={FLAGS.learning_rate_decay_steps}: give at least 1"
+        )
+    if FLAGS.ema_momentum is not None and not 0.0 <= FLAGS.ema_momentum < 1.0:
+        raise InputError(f"--ema_momentum={FLAGS.ema_momentum}: give a number from 0 to below 1")
+    if FLAGS.gru_layers < 0:
+        raise InputError(f"--gru_layers={FLAGS.gru_layers}: give a whole number of 0 or more")
+    check_variant()
     # NumPy takes seeds up to 2^32 and TensorFlow's stateless operations up to 2^31.
     if not 0 <= FLAGS.seed < 2**31:
         raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
     if FLAGS.max_minutes is not None and not FLAGS.max_minutes > 0:
         raise InputError(f"--max_minutes={FLAGS.max_minutes}: give a positive number")
+
+
+def check_variant() -> None:
+    """Raises an `InputError` for flags that make no sense together, or have no use."""
+    if not 0.0 <= FLAGS.gradient_penalty < float("inf"):
+        raise InputError(f"--gradient_penalty={FLAGS.gradient_penalty}: give a number of 0 or more")
+    penalised = FLAGS.gradient_penalty > 0.0
+    if penalised and FLAGS.lipschitz != "none":
+        raise InputError(
+            f"--gradient_penalty={FLAGS.gradient_penalty} with --lipschitz={FLAGS.lipschitz}: both "
+            "keep the critic Lipschitz: give --lipschitz=none with the penalty"
+        )
+    if FLAGS.objective == "wasserstein" and FLAGS.lipschitz == "none" and not penalised:
+        raise InputError(
+            "--objective=wasserstein --lipschitz=none: its critic's loss has no lower bound: give "
+            "a method, or --gradient_penalty=10"
+        )
+    # Sizes and beats are left out: a flagfile has them for the other variants.
+    needed = {
+        "max_singular_value": ("lipschitz", ["singular_value_clipping"]),
+        "clipped_norm": ("lipschitz", ["singular_value_clipping"]),
+        "weight_limit": ("lipschitz", ["weight_clipping"]),
+        "gru_layers": ("generator", ["tgan"]),
+        "temporal_offset": ("generator", ["tgan"]),
+        "critic_head": ("critic", ["tgan"]),
+    }
+    for name, (other, values) in needed.items():
+        flag = FLAGS[name]
+        if flag.value != flag.default and FLAGS[other].value not in values:
+            raise InputError(
+                f"--{name}={flag.value} has no use with --{other}={FLAGS[other].value}: leave it "
+                f"out, or give --{other}={' or '.join(values)}"
+            )
 
 
 def make_strategy() -> tf.distribute.Strategy:
@@ -279,34 +427,118 @@ def held_out_clips(corpus: Corpus | None, count: int) -> np.ndarray:
     return np.stack([normalise(source.clip(number)).numpy() for number in range(count)])
 
 
-def make_tgan(source: Source) -> TGAN:
-    """The model of the flags, compiled."""
-    *_, channels = source.clip_shape
-    generator = VideoGenerator(
-        FLAGS.frames,
-        FLAGS.size,
-        channels,
-        FLAGS.z0_dim,
-        FLAGS.z1_dim,
-        FLAGS.temporal_filters,
-        FLAGS.image_filters,
-        INITIALIZERS[FLAGS.temporal_initializer],
-        INITIALIZERS[FLAGS.image_initializer],
+def num_classes(source: Source) -> int:
+    """The classes that the networks are conditioned on, 0 if they are not.
+
+    Raises:
+        InputError: the clips have no classes, or not all of them.
+    """
+    if not FLAGS.conditional:
+        return 0
+    classes = getattr(source, "classes", None)
+    if classes is None:
+        raise InputError(
+            "--conditional: the clips have no classes: give --num_digits=1, UCF-101 or videos in "
+            "one folder a class"
+        )
+    return len(classes)
+
+
+def make_tgan(channels: int, num_classes: int = 0) -> TGAN:
+    """The model of the flags, compiled, for clips of so many channels and classes."""
+    tgan = TGAN(
+        make_generator(channels, num_classes), make_critic(channels, num_classes), FLAGS.seed
     )
-    critic = Critic(
+    tgan.compile(
+        make_optimizer(1, FLAGS.ema_momentum),
+        make_optimizer(FLAGS.n_critic),
+        FLAGS.objective,
+        FLAGS.n_critic,
+        FLAGS.gradient_penalty,
+        FLAGS.shuffle_frames,
+    )
+    return tgan
+
+
+def make_generator(channels: int, num_classes: int) -> Generator:
+    """The generator of the flags."""
+    own = {
+        "filters": FLAGS.image_filters,
+        "kernel_initializer": INITIALIZERS[FLAGS.image_initializer],
+    }
+    if FLAGS.generator == "tgan":
+        own = {
+            "z1_dim": FLAGS.z1_dim,
+            "temporal_filters": FLAGS.temporal_filters,
+            "image_filters": FLAGS.image_filters,
+            "temporal_initializer": INITIALIZERS[FLAGS.temporal_initializer],
+            "image_initializer": INITIALIZERS[FLAGS.image_initializer],
+            "gru_layers": FLAGS.gru_layers,
+            "center": FLAGS.temporal_offset,
+        }
+    return GENERATORS[FLAGS.generator](
+        frames=FLAGS.frames,
+        size=FLAGS.size,
+        channels=channels,
+        z0_dim=FLAGS.z0_dim,
+        epsilon=FLAGS.batch_norm_epsilon,
+        num_classes=num_classes,
+        latent_distribution=FLAGS.latent_distribution,
+        **own,
+    )
+
+
+def make_critic(channels: int, num_classes: int) -> CriticNetwork:
+    """The critic of the flags."""
+    scale_clipping = BatchNormScaleClipping(FLAGS.clipping_interval)
+    weight_clipping = WeightClipping(FLAGS.weight_limit)
+    constraints = {
+        "singular_value_clipping": {
+            "kernel_constraint": SingularValueClipping(
+                FLAGS.max_singular_value, FLAGS.clipping_interval, norm=FLAGS.clipped_norm
+            ),
+            "gamma_constraint": scale_clipping,
+        },
+        "weight_clipping": {
+            "kernel_constraint": weight_clipping,
+            "bias_constraint": weight_clipping,
+            "gamma_constraint": weight_clipping,
+        },
+        # Kernels of norm 1 alone would leave the scales to grow.
+        "spectral_normalization": {
+            "spectral_normalization": True,
+            "gamma_constraint": scale_clipping,
+        },
+        "none": {},
+    }[FLAGS.lipschitz]
+    head = {"head": FLAGS.critic_head} if FLAGS.critic == "tgan" else {}
+    return CRITICS[FLAGS.critic](
         FLAGS.frames,
         FLAGS.size,
         channels,
         FLAGS.critic_filters,
         INITIALIZERS[FLAGS.critic_initializer],
-        kernel_constraint=SingularValueClipping(FLAGS.max_singular_value, FLAGS.clipping_interval),
-        gamma_constraint=BatchNormScaleClipping(FLAGS.clipping_interval),
+        center=FLAGS.critic_offset,
+        epsilon=FLAGS.batch_norm_epsilon,
+        slope=FLAGS.critic_slope,
+        noise=FLAGS.critic_noise,
+        num_classes=num_classes,
+        **head,
+        **constraints,
     )
-    tgan = TGAN(generator, critic, FLAGS.seed)
-    tgan.compile(
-        rmsprop(FLAGS.learning_rate), rmsprop(FLAGS.learning_rate), FLAGS.objective, FLAGS.n_critic
-    )
-    return tgan
+
+
+def make_optimizer(updates: int, ema_momentum: float | None = None) -> keras.optimizers.Optimizer:
+    """An optimiser of the flags, which makes so many updates a step."""
+    rate = FLAGS.learning_rate
+    if FLAGS.learning_rate_decay_steps is not None:
+        rate = keras.optimizers.schedules.PolynomialDecay(
+            rate, FLAGS.learning_rate_decay_steps * updates, end_learning_rate=0.0
+        )
+    average = {} if ema_momentum is None else {"use_ema": True, "ema_momentum": ema_momentum}
+    if FLAGS.optimizer == "adam":
+        return keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.9, **average)
+    return rmsprop(rate, **average)
 
 
 def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate | None:
@@ -347,25 +579,6 @@ def refuse_another_run(path: Path) -> None:
                 f"{path.parent} holds a run with {' '.join(before) or f'no --{flag.name}'}, not "
                 f"{' '.join(now) or f'without --{flag.name}'}: give that or another --run_dir"
             )
-
-
-def prepare_run_dir(run_dir: Path, flags_text: str, tgan: TGAN) -> None:
-    """Writes the flags and the networks' configuration, each whole or not at all."""
-    model = {
-        "tgan_tf": __version__,
-        "generator": keras.saving.serialize_keras_object(tgan.generator),
-        "critic": keras.saving.serialize_keras_object(tgan.critic),
-    }
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        for name, text in (("flags.cfg", flags_text), ("model.json", json.dumps(model, indent=2))):
-            temporary = run_dir / f".{name}.{os.getpid()}"
-            temporary.write_text(text)
-            temporary.replace(run_dir / name)
-    except OSError as error:
-        raise InputError(
-            f"--run_dir={run_dir}: cannot be written ({error.strerror}): give a directory that can"
-        ) from error
 
 
 def progress(start: int) -> keras.callbacks.Callback:

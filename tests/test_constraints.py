@@ -410,6 +410,7 @@ def test_weight_clipping_clips_every_entry():
     (
         SingularValueClipping(),
         SingularValueClipping(max_singular_value=0.5, interval=5, output_axis=-2),
+        SingularValueClipping(norm="operator"),
         BatchNormScaleClipping(),
         BatchNormScaleClipping(interval=5),
         WeightClipping(),
@@ -619,3 +620,84 @@ def test_every_replica_of_a_distributed_model_is_clipped_and_the_same(two_replic
         else:
             assert largest(kernels["third"][0]) > 1.1
             assert np.all(gamma > deviation)
+
+
+class TestOperatorNorm:
+    """SingularValueClipping(norm="operator")."""
+
+    @staticmethod
+    def trained(layer, shape, interval=1):
+        """The layer after one step of a model that stretches its input by far too much."""
+        model = keras.Sequential([keras.Input(shape), layer, keras.layers.Flatten()])
+        optimizer = keras.optimizers.SGD(1e-3)
+        model.compile(optimizer, "mse", run_eagerly=False)
+        follow_optimizer(model, optimizer)
+        layer.kernel.assign(np.random.default_rng(0).normal(size=layer.kernel.shape))
+        before = layer.kernel.numpy()
+        x = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+        model.train_on_batch(x, np.zeros(model(x).shape))
+        return model, before
+
+    @staticmethod
+    def matrix(layer, shape):
+        """What the layer does without its bias, as a matrix: its outputs of each unit input."""
+        units = np.eye(int(np.prod(shape)), dtype=np.float32).reshape(-1, *shape)
+        outputs = layer(units) - layer(np.zeros_like(units))
+        return np.reshape(outputs, (len(units), -1))
+
+    @pytest.mark.parametrize(
+        ("make", "shape"),
+        [
+            (lambda c: keras.layers.Conv1D(3, 4, 2, "same", kernel_constraint=c), (8, 2)),
+            (lambda c: keras.layers.Conv2D(3, 3, 1, "valid", kernel_constraint=c), (5, 6, 2)),
+            (lambda c: keras.layers.Conv3D(2, 4, 2, "same", kernel_constraint=c), (4, 4, 4, 1)),
+            (
+                lambda c: keras.layers.Conv2DTranspose(3, 4, 2, "same", kernel_constraint=c),
+                (3,) * 3,
+            ),
+            (lambda c: keras.layers.Dense(3, kernel_constraint=c), (6,)),
+        ],
+    )
+    def test_leaves_the_layer_no_norm_above_the_maximum(self, make, shape):
+        layer = make(SingularValueClipping(0.7, norm="operator"))
+        _, before = self.trained(layer, shape)
+        norm = np.linalg.norm(self.matrix(layer, shape), 2)
+        # Power iteration is a little short of the norm, and so the kernel of the maximum.
+        assert 0.7 * (1 - 1e-4) <= norm <= 0.7 * 1.03
+        # The direction is kept, but for the step of the training.
+        after = layer.kernel.numpy()
+        cosine = (after * before).sum() / np.linalg.norm(after) / np.linalg.norm(before)
+        assert cosine > 0.99
+
+    def test_leaves_a_kernel_below_the_maximum_as_it_is(self):
+        layer = keras.layers.Conv1D(
+            2, 4, 2, "same", kernel_constraint=SingularValueClipping(1e3, norm="operator")
+        )
+        self.trained(layer, (8, 1))
+        kernel = layer.kernel.numpy()
+        np.testing.assert_array_equal(layer.kernel_constraint(layer.kernel), kernel)
+
+    def test_without_its_layer_names_the_remedy(self):
+        with pytest.raises(InputError, match="follow_optimizer"):
+            SingularValueClipping(norm="operator")(tf.ones([4, 1, 1]))
+
+    def test_that_two_layers_share_is_refused(self):
+        shared = SingularValueClipping(norm="operator")
+        layers = [keras.layers.Dense(2, kernel_constraint=shared) for _ in range(2)]
+        model = keras.Sequential([keras.Input((2,)), *layers])
+        follow_optimizer(model, keras.optimizers.SGD())
+        with pytest.raises(InputError, match="give each layer one of its own"):
+            shared(layers[0].kernel)
+
+    def test_of_an_input_without_a_fixed_size_is_refused(self):
+        layer = keras.layers.Conv1D(
+            2, 4, kernel_constraint=SingularValueClipping(norm="operator"), name="any_length"
+        )
+        model = keras.Sequential([keras.Input((None, 1)), layer])
+        follow_optimizer(model, keras.optimizers.SGD())
+        with pytest.raises(InputError, match="any_length: its input has no fixed size"):
+            layer.kernel_constraint(layer.kernel)
+
+    def test_unknown_norm_is_refused(self):
+        with pytest.raises(InputError, match="norm='largest': give one of matrix, operator"):
+            SingularValueClipping(norm="largest")

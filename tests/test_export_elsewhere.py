@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
 
-from tgan_tf import rendering, runs
+from tgan_tf import rendering
 from tgan_tf.export import export_generator
+from tgan_tf.latents import latents
 
 HERE = Path(__file__).parent
 Z0 = np.random.default_rng(1).uniform(-1, 1, [3, Z0_DIM]).astype(np.float32)
@@ -135,7 +136,7 @@ class TestLoadSavedModel:
         )
 
     def test_makes_the_videos_of_seeds(self, generator, answered):
-        z0 = np.concatenate([runs.latents(int(seed), 1, Z0_DIM) for seed in SEEDS])
+        z0 = np.concatenate([latents(int(seed), 1, Z0_DIM) for seed in SEEDS])
         expected = rendering.to_uint8(generator(z0).numpy()).astype(int)
         videos = output(answered, "of seeds", "videos", np.uint8).reshape(expected.shape)
         # A value half-way between two, rounded either way, may differ by 1.

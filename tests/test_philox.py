@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tgan_tf import philox, runs
+from tgan_tf import philox
+from tgan_tf.latents import latents
 
 SEEDS = [0, 1, 7, 2**31, 2**32 + 5, 2**63 - 1, 2**63, 2**64 - 1]
 
@@ -30,7 +31,7 @@ def test_are_numpy_s_to_the_bit(z0_dim):
 def test_are_the_first_of_a_run_s_latents():
     for seed in (0, 3):
         np.testing.assert_array_equal(
-            graph_latents([seed], 100), runs.latents(seed, count=2, z0_dim=100)[:1]
+            graph_latents([seed], 100), latents(seed, count=2, z0_dim=100)[:1]
         )
 
 

@@ -1,4 +1,4 @@
-"""Opening a run directory, the latents of a seed, and the clips of them."""
+"""Opening a run directory, and the clips of latents."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, save_run
 
 from tgan_tf import checkpoints, runs
 from tgan_tf.errors import InputError
+from tgan_tf.latents import latents
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ class TestLoadGenerator:
     def test_refuses_another_network(self, damaged_run):
         critic = keras.saving.serialize_keras_object(make_tgan().critic)
         (damaged_run / "model.json").write_text(json.dumps({"generator": critic}))
-        self._refused(damaged_run, "a Critic instead of a VideoGenerator")
+        self._refused(damaged_run, "a Critic instead of a Generator")
 
     @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
@@ -141,7 +142,7 @@ class TestLoadNetworks:
         # Under tf.function, as they are called to evaluate.
         score = tf.function(lambda clips: critic(clips, training=False))
         assert score(real_clips(2)).shape == (2, 1)
-        assert score(next(runs.generate(generator, runs.latents(0, 3, Z0_DIM)))).shape == (3, 1)
+        assert score(next(runs.generate(generator, latents(0, 3, Z0_DIM)))).shape == (3, 1)
 
     def test_refuse_a_model_json_without_a_critic(self, damaged_run):
         path = damaged_run / "model.json"
@@ -153,63 +154,6 @@ class TestLoadNetworks:
         runs.load_generator(damaged_run)
 
 
-def philox(seed: int, number: int, count: int) -> list[int]:
-    """The first words of Philox 4x64-10 (Salmon et al. 2011) with the key (seed, number)."""
-    mask = 2**64 - 1
-    words = []
-    for block in range(1, 2 + count // 4):
-        counter, key = [block, 0, 0, 0], [seed, number]
-        for _ in range(10):
-            low, high = 0xD2E7470EE14C6C93 * counter[0], 0xCA5A826395121157 * counter[2]
-            counter = [
-                high >> 64 ^ counter[1] ^ key[0],
-                high & mask,
-                low >> 64 ^ counter[3] ^ key[1],
-                low & mask,
-            ]
-            key = [(key[0] + 0x9E3779B97F4A7C15) & mask, (key[1] + 0xBB67AE8584CAA73B) & mask]
-        words += counter
-    return words[:count]
-
-
-class TestLatents:
-    @pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
-    def test_are_the_leading_bits_of_philox(self, seed):
-        z0 = runs.latents(seed, count=3, z0_dim=7)
-        expected = [[(w >> 40) / 2**23 - 1 for w in philox(seed, i, 7)] for i in range(3)]
-        np.testing.assert_array_equal(z0, np.array(expected, np.float32))
-        assert z0.dtype == np.float32
-
-    def test_do_not_depend_on_how_many_are_drawn(self):
-        np.testing.assert_array_equal(runs.latents(3, 4, 100), runs.latents(3, 16, 100)[:4])
-
-    def test_are_uniform_and_uncorrelated(self):
-        z0 = runs.latents(0, 1000, 100).astype(np.float64)
-        assert z0.min() >= -1 and z0.max() < 1
-        counts, _ = np.histogram(z0, bins=20, range=(-1, 1))
-        # Chi-squared of 19 degrees of freedom: beyond 50 once in 7,000 seeds.
-        assert ((counts - 5000) ** 2 / 5000).sum() < 50
-        correlations = np.corrcoef(z0.T)[np.triu_indices(100, 1)] * np.sqrt(1000)
-        assert abs(correlations).max() < 5
-        assert abs(correlations.std() - 1) < 0.05
-
-    def test_differ_by_seed_and_by_number(self):
-        z0 = np.concatenate([runs.latents(seed, 4, 5) for seed in range(4)])
-        assert len(np.unique(z0, axis=0)) == 16
-
-    @pytest.mark.parametrize(
-        ("arguments", "place"),
-        [
-            ({"seed": -1, "count": 1}, "seed=-1"),
-            ({"seed": 2**64, "count": 1}, f"seed={2**64}"),
-            ({"seed": 0, "count": 0}, "num_videos=0"),
-        ],
-    )
-    def test_of_bad_arguments_are_refused(self, arguments, place):
-        with pytest.raises(InputError, match=place):
-            runs.latents(z0_dim=3, **arguments)
-
-
 @pytest.fixture(scope="module")
 def generator(run):
     return runs.load_generator(run[0])[0]
@@ -218,7 +162,7 @@ def generator(run):
 class TestGenerate:
     @pytest.mark.parametrize("count", [1, 8, 11, 24])
     def test_makes_the_generator_s_clips_in_order(self, generator, count):
-        z0 = runs.latents(0, count, Z0_DIM)
+        z0 = latents(0, count, Z0_DIM)
         batches = list(runs.generate(generator, z0))
         assert all(len(clips) == 8 for clips in batches[:-1])
         assert 1 <= len(batches[-1]) <= 8
@@ -227,7 +171,7 @@ class TestGenerate:
         np.testing.assert_allclose(clips, generator(z0, training=False), atol=1e-6)
 
     def test_makes_a_clip_the_same_to_the_bit_however_many_are_made(self, generator):
-        z0 = runs.latents(0, 19, Z0_DIM)
+        z0 = latents(0, 19, Z0_DIM)
         all_clips = np.concatenate(list(runs.generate(generator, z0)))
         for count in (1, 4, 9, 16):
             clips = np.concatenate(list(runs.generate(generator, z0[:count])))
@@ -235,6 +179,6 @@ class TestGenerate:
 
     def test_leaves_the_running_averages_alone(self, generator):
         before = generator.get_weights()
-        list(runs.generate(generator, runs.latents(0, 3, Z0_DIM)))
+        list(runs.generate(generator, latents(0, 3, Z0_DIM)))
         for after, weight in zip(generator.get_weights(), before):
             np.testing.assert_array_equal(after, weight)

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
 
-from tgan_tf import rendering, runs
+from tgan_tf import rendering
 from tgan_tf.errors import InputError
 from tgan_tf.export import export_generator
+from tgan_tf.latents import latents
 from tgan_tf.serving import Client
 
 PROTOCOLS = ("grpc", "rest")
@@ -82,13 +83,13 @@ def client(address):
         yield client
 
 
-def latents(count):
+def random_latents(count):
     return np.random.default_rng(1).uniform(-1, 1, [count, Z0_DIM]).astype(np.float32)
 
 
 def of_seeds(generator, *seeds):
     """Pixels of the first clip of each seed, by the generator itself."""
-    z0 = np.concatenate([runs.latents(seed, 1, Z0_DIM) for seed in seeds])
+    z0 = np.concatenate([latents(seed, 1, Z0_DIM) for seed in seeds])
     return rendering.to_uint8(generator(z0).numpy())
 
 
@@ -100,7 +101,7 @@ def one_line(error) -> str:
 
 class TestAnswers:
     def test_render_gives_the_videos_and_frame_latents_of_latents(self, client, generators):
-        z0 = latents(3)
+        z0 = random_latents(3)
         videos, frame_latents = client.render(z0)
         assert videos.dtype == frame_latents.dtype == np.float32
         np.testing.assert_allclose(videos, generators[2](z0), rtol=0, atol=1e-6)
@@ -121,7 +122,7 @@ class TestAnswers:
         np.testing.assert_array_equal(decoded, client.generate([3, 4])[..., 0])
 
     def test_interpolate_gives_each_video_as_many_frames_as_asked_for(self, client, generators):
-        z0 = latents(2)
+        z0 = random_latents(2)
         videos = client.interpolate(z0, [1, 3])
         assert [len(video) for video in videos] == [CLIP_SHAPE[0], 3 * (CLIP_SHAPE[0] - 1) + 1]
         expected = generators[2](z0).numpy()
@@ -129,7 +130,7 @@ class TestAnswers:
         np.testing.assert_allclose(videos[1][::3], expected[1], rtol=0, atol=1e-6)
 
     def test_interpolate_takes_one_factor_for_all(self, client):
-        assert [len(video) for video in client.interpolate(latents(2), 2)] == [7, 7]
+        assert [len(video) for video in client.interpolate(random_latents(2), 2)] == [7, 7]
 
     def test_latent_walk_goes_from_one_seed_to_the_other(self, client):
         walk = client.latent_walk([1], [2])
@@ -140,8 +141,8 @@ class TestAnswers:
     def test_are_those_of_the_version_asked_for(self, address, generators):
         with Client(address, "tiny", version=1) as client:
             assert client.metadata().version == 1
-            videos = client.render(latents(1)).videos
-        np.testing.assert_allclose(videos, generators[1](latents(1)), rtol=0, atol=1e-6)
+            videos = client.render(random_latents(1)).videos
+        np.testing.assert_allclose(videos, generators[1](random_latents(1)), rtol=0, atol=1e-6)
 
     def test_metadata_tells_the_newest_version_and_its_signatures(self, client):
         metadata = client.metadata()
@@ -197,7 +198,7 @@ class TestInput:
         # As a client of another version of the model may send.
         monkeypatch.setattr(Client, "_check_frames", lambda *_: None)
         with pytest.raises(InputError, match="factor must be from 1 to 16.*give inputs as"):
-            client.interpolate(latents(1), 17)
+            client.interpolate(random_latents(1), 17)
 
 
 class TestMistakes:

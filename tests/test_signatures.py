@@ -11,8 +11,10 @@ from model_servers import Servable
 from PIL import Image
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
 
-from tgan_tf import interpolation, rendering, runs
+from tgan_tf import interpolation, rendering
 from tgan_tf.export import export_generator
+from tgan_tf.latents import latents
+from tgan_tf.models import Conv3DGenerator
 from tgan_tf.signatures import MAX_FRAMES
 
 FRAMES = CLIP_SHAPE[0]
@@ -32,9 +34,22 @@ def generator():
 
 @pytest.fixture(scope="module")
 def ask(generator, tmp_path_factory):
+    yield from served(generator, tmp_path_factory.mktemp("saved_models") / "name")
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    return make_generator(num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def ask_conditional(conditional, tmp_path_factory):
+    yield from served(conditional, tmp_path_factory.mktemp("saved_models") / "conditional")
+
+
+def served(generator, export_dir):
     """A function of a signature's name and inputs to its outputs; `ask.signatures` has them all."""
-    version = export_generator(generator, tmp_path_factory.mktemp("saved_models") / "name")
-    servable = Servable(version)
+    servable = Servable(export_generator(generator, export_dir))
 
     def ask(name, **inputs):
         signature = ask.signatures[name]
@@ -56,7 +71,7 @@ def seeds(*values):
 
 
 def latents_of(*values):
-    return np.concatenate([runs.latents(seed, 1, Z0_DIM) for seed in values])
+    return np.concatenate([latents(seed, 1, Z0_DIM) for seed in values])
 
 
 def test_are_all_there(ask):
@@ -86,7 +101,7 @@ def test_serving_default_makes_what_the_generator_makes(ask, generator):
 
 
 def test_batches_that_are_made_in_parts_are_the_same_videos(ask, generator):
-    z0 = runs.latents(0, 70, Z0_DIM)
+    z0 = latents(0, 70, Z0_DIM)
     videos = ask("serving_default", z0=z0)["videos"]
     np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
 
@@ -189,3 +204,45 @@ def test_more_frames_than_memory_may_hold_are_an_error_that_says_so(ask):
         tf.errors.InvalidArgumentError, match=r"a request may have 16384 frames.*\[4097\] \[4\]"
     ):
         ask("generate", seed=many)
+
+
+def joined(z0, *labels):
+    return np.concatenate([z0, np.eye(3, dtype=np.float32)[list(labels)]], axis=1)
+
+
+def test_a_conditional_generator_s_take_a_label_more(ask, ask_conditional):
+    for name, signature in ask.signatures.items():
+        assert set(ask_conditional.signatures[name].inputs) == {*signature.inputs, "label"}
+
+
+def test_serving_default_makes_videos_of_their_labels(ask_conditional, conditional):
+    z0 = latents_of(1, 2)
+    videos = ask_conditional("serving_default", z0=z0, label=seeds(2, 0))["videos"]
+    np.testing.assert_allclose(videos, conditional(joined(z0, 2, 0)), rtol=0, atol=1e-6)
+    others = ask_conditional("serving_default", z0=z0, label=seeds(1, 1))["videos"]
+    assert np.abs(videos - others).max() > 0.01
+
+
+def test_a_latent_walk_keeps_its_label(ask_conditional):
+    inputs = {"start_seed": seeds(3, 3), "end_seed": seeds(5, 5), "label": seeds(1, 2)}
+    videos = ask_conditional("latent_walk", **inputs)["videos"]
+    for end, seed in ((0, 3), (-1, 5)):
+        expected = ask_conditional("generate", seed=seeds(seed, seed), label=seeds(1, 2))["videos"]
+        assert np.abs(videos[:, end].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("labels", [(3,), (-1,), (0, 1)])
+def test_a_label_that_is_no_class_or_of_no_request_is_refused(ask_conditional, labels):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label"):
+        ask_conditional("generate", seed=seeds(1), label=seeds(*labels))
+
+
+def test_a_generator_of_normal_latents_without_frame_latents(tmp_path):
+    generator = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, 8, latent_distribution="normal")
+    for ask in served(generator, tmp_path / "name"):
+        assert set(ask.signatures) == set(EMPTY) - {"interpolate"}
+        assert set(ask.signatures["serving_default"].outputs) == {"videos"}
+        videos = ask("generate", seed=seeds(3, 5))["videos"]
+    z0 = np.concatenate([latents(seed, 1, Z0_DIM, "normal") for seed in (3, 5)])
+    expected = rendering.to_uint8(generator(z0).numpy())
+    assert np.abs(videos.astype(int) - expected).max() <= 1

@@ -8,7 +8,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tgan_tf.spectral import clip_singular_values, kernel_matrix, singular_values
+from tgan_tf.spectral import (
+    circular_operator_norm,
+    clip_singular_values,
+    kernel_matrix,
+    operator_norm,
+    singular_values,
+)
 
 # Shape of the kernel and its output axis, as Keras lays them out.
 KERNELS = {
@@ -280,3 +286,78 @@ def test_singular_values_are_those_of_the_full_decomposition(kind, spectrum):
 
 def test_singular_values_of_a_diagonal_kernel_are_its_entries_in_falling_order():
     np.testing.assert_allclose(singular_values(np.diag([0.5, -3.0, 0.0])), [3.0, 0.5, 0.0])
+
+
+# Window, inputs, outputs, input sizes, strides.
+CONVOLUTIONS = {
+    "1-D": ((3,), 2, 3, (7,), (1,)),
+    "1-D, stride 2": ((4,), 2, 3, (8,), (2,)),
+    "2-D": ((3, 3), 1, 2, (5, 4), (1, 1)),
+    "2-D, stride 2": ((4, 4), 2, 3, (6, 8), (2, 2)),
+    "3-D, stride 2": ((4, 4, 4), 1, 2, (4, 4, 4), (2, 2, 2)),
+    "3-D, flat window": ((1, 4, 4), 2, 2, (2, 4, 4), (1, 2, 2)),
+}
+
+
+def convolution_kernel(kind):
+    window, inputs, outputs, sizes, strides = CONVOLUTIONS[kind]
+    kernel = np.random.default_rng(3).normal(size=(*window, inputs, outputs))
+    return kernel, sizes, strides
+
+
+def dense_matrix(kernel, sizes, strides, lows, output_sizes, circular=False):
+    """A convolution as the matrix that it is, entry by entry."""
+    *window, inputs, outputs = kernel.shape
+    matrix = np.zeros([*output_sizes, outputs, *sizes, inputs])
+    for place in np.ndindex(*output_sizes):
+        for tap in np.ndindex(*window):
+            at = [p * s + t - low for p, s, t, low in zip(place, strides, tap, lows)]
+            if circular:
+                at = [a % size for a, size in zip(at, sizes)]
+            if all(0 <= a < size for a, size in zip(at, sizes)):
+                matrix[(*place, slice(None), *at, slice(None))] += kernel[tap].T
+    return matrix.reshape(int(np.prod(output_sizes)) * outputs, -1)
+
+
+def padded_matrix(kernel, sizes, strides, padding):
+    """With TensorFlow's zero padding: of what is needed, the larger half behind."""
+    window = kernel.shape[:-2]
+    if padding == "VALID":
+        places = [(size - k) // s + 1 for size, k, s in zip(sizes, window, strides)]
+        return dense_matrix(kernel, sizes, strides, [0] * len(sizes), places)
+    places = [-(-size // s) for size, s in zip(sizes, strides)]
+    needed = zip(places, strides, window, sizes)
+    lows = [max((p - 1) * s + k - size, 0) // 2 for p, s, k, size in needed]
+    return dense_matrix(kernel, sizes, strides, lows, places)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_the_operator_norm_is_that_of_the_dense_matrix(kind, padding):
+    kernel, sizes, strides = convolution_kernel(kind)
+    expected = np.linalg.norm(padded_matrix(kernel, sizes, strides, padding), 2)
+    norm, change = operator_norm(kernel, sizes, strides, padding, tolerance=1e-9)
+    assert change <= 1e-9
+    assert expected * (1 - 1e-5) <= norm <= expected * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_the_circular_operator_norm_is_that_of_the_dense_matrix(kind):
+    kernel, sizes, strides = convolution_kernel(kind)
+    sizes = tuple(-(-size // stride) * stride for size, stride in zip(sizes, strides))
+    places = [size // stride for size, stride in zip(sizes, strides)]
+    matrix = dense_matrix(kernel, sizes, strides, [0] * len(sizes), places, circular=True)
+    expected = np.linalg.norm(matrix, 2)
+    assert circular_operator_norm(kernel, sizes, strides) == pytest.approx(expected, rel=1e-10)
+
+
+def test_windows_that_overlap_twice_stretch_root_two_times_the_matrix():
+    # All ones: the constant input, which every window sees alike.
+    kernel = np.ones((4, 1, 1)) / 2
+    assert singular_values(kernel)[0].numpy() == pytest.approx(1.0)
+    assert circular_operator_norm(kernel, (8,), (2,)) == pytest.approx(2**0.5)
+
+
+def test_a_kernel_of_zeros_has_the_norm_zero():
+    norm, _ = operator_norm(np.zeros((3, 1, 1), np.float32), (5,), (1,))
+    assert float(norm) == 0.0

@@ -7,7 +7,8 @@ import tensorflow as tf
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, weights
 
 from tgan_tf.errors import InputError
-from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.models import Conv3DGenerator, Critic, VideoGenerator
+from tgan_tf.models.network import CriticNetwork
 from tgan_tf.tgan import TGAN, rmsprop
 
 
@@ -275,3 +276,84 @@ def test_generator_and_critic_of_other_clips_are_refused():
             VideoGenerator(4, 8, 1, temporal_filters=4, image_filters=8),
             Critic(4, 16, 1, filters=1),
         )
+
+
+class LinearCritic(CriticNetwork):
+    """Scores of a linear function of all pixels; keeps what it was called on when run eagerly."""
+
+    def __init__(self, **kwargs):
+        super().__init__(*CLIP_SHAPE[:2], CLIP_SHAPE[-1], **kwargs)
+        self.dense = keras.layers.Dense(1)
+        self.build_layers()
+        self.seen = []
+
+    def call(self, inputs, training=False, noise_seed=None):
+        clips, labels = inputs if self.num_classes else (inputs, None)
+        if tf.executing_eagerly():
+            self.seen.append((clips.numpy(), None if labels is None else labels.numpy()))
+        return self.dense(tf.reshape(clips, [-1, int(np.prod(CLIP_SHAPE))]))
+
+
+def play(num_classes=0, labels=None, **compile_arguments):
+    """One step against a linear critic; gives the TGAN and the reports of the step."""
+    keras.utils.set_random_seed(0)
+    generator = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, filters=8, num_classes=num_classes)
+    tgan = TGAN(generator, LinearCritic(num_classes=num_classes), seed=0)
+    optimizers = {"generator_optimizer": sgd(), "critic_optimizer": sgd()}
+    tgan.compile(run_eagerly=True, **optimizers, **compile_arguments)
+    real = real_clips(6)
+    data = tf.data.Dataset.from_tensors((real, labels) if num_classes else real)
+    weight = tgan.critic.dense.kernel.numpy()
+    return tgan, tgan.fit(data, verbose=0).history, real, weight
+
+
+def test_the_penalty_is_of_the_gradients_norm_over_all_pixels():
+    _, history, _, weight = play(gradient_penalty=7.0)
+    (loss,), (estimate,) = history["critic_loss"], history["wasserstein_estimate"]
+    # A linear function has the same gradient everywhere: its weights.
+    norm = np.linalg.norm(weight.astype(np.float64))
+    assert loss + estimate == pytest.approx(7.0 * (norm - 1) ** 2, rel=1e-4)
+
+
+def test_the_penalty_is_taken_between_a_real_and_a_generated_clip():
+    tgan, _, real, _ = play(gradient_penalty=7.0)
+    (fake, _), (seen, _), (between, _) = tgan.critic.seen
+    np.testing.assert_array_equal(seen, real)
+    weights = ((between - fake) * (real - fake)).sum((1, 2, 3, 4))
+    weights /= np.square(real - fake).sum((1, 2, 3, 4))
+    assert len(np.unique(weights)) == 6 and 0 <= weights.min() and weights.max() <= 1
+    weights = weights.reshape(-1, 1, 1, 1, 1)
+    np.testing.assert_allclose(between, weights * real + (1 - weights) * fake, atol=1e-6)
+
+
+def test_frames_are_shuffled_the_same_in_a_batch_and_otherwise_for_generated_clips():
+    _, _, real, _ = play()
+    shuffled, *_ = play(shuffle_frames=1.0)
+    plain, *_ = play()
+    orders = []
+    for (clips, _), (expected, _) in zip(shuffled.critic.seen, plain.critic.seen):
+        order = [int(np.argmin(np.abs(expected[0] - frame).sum((1, 2, 3)))) for frame in clips[0]]
+        assert sorted(order) == list(range(CLIP_SHAPE[0]))
+        np.testing.assert_allclose(clips, expected[:, order], atol=1e-6)
+        orders.append(order)
+    assert orders[0] != orders[1]
+
+
+def test_a_generated_clip_has_the_class_of_the_real_one_in_its_place():
+    labels = np.array([2, 0, 1, 1, 2, 0])
+    tgan, _, real, _ = play(num_classes=3, labels=labels)
+    (fake, of_fake), (seen, of_real) = tgan.critic.seen
+    one_hot = np.eye(3, dtype=np.float32)[labels]
+    np.testing.assert_array_equal(of_fake, one_hot)
+    np.testing.assert_array_equal(of_real, one_hot)
+    np.testing.assert_array_equal(seen, real)
+    keras.utils.set_random_seed(0)
+    untrained = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, filters=8, num_classes=3)
+    z0 = np.concatenate([drawn_latents(tgan, 6), one_hot], axis=1)
+    np.testing.assert_allclose(fake, untrained(z0, training=True), atol=1e-5)
+
+
+def test_generator_and_critic_of_other_classes_are_refused():
+    generator = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, filters=8, num_classes=3)
+    with pytest.raises(InputError, match="num_classes=3, the critic 0"):
+        TGAN(generator, LinearCritic())

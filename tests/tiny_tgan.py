@@ -1,11 +1,9 @@
 """A TGAN small enough to train within a test."""
 
-import json
-
 import keras
 import numpy as np
 
-from tgan_tf import __version__, checkpoints
+from tgan_tf import checkpoints, runs
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.models import Critic, VideoGenerator
 from tgan_tf.tgan import TGAN, rmsprop
@@ -14,16 +12,25 @@ CLIP_SHAPE = (4, 16, 16, 1)
 Z0_DIM = 6
 
 
-def make_tgan(seed=0, interval=2, **compile_arguments):
+def make_tgan(seed=0, interval=2, num_classes=0, **compile_arguments):
     """A compiled TGAN of clips 4x16x16x1; plain SGD shows the gradients in the weights."""
     keras.utils.set_random_seed(seed)
-    generator = VideoGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, 5, temporal_filters=8, image_filters=8)
+    generator = VideoGenerator(
+        *CLIP_SHAPE[:2],
+        1,
+        Z0_DIM,
+        5,
+        temporal_filters=8,
+        image_filters=8,
+        num_classes=num_classes,
+    )
     critic = Critic(
         *CLIP_SHAPE[:2],
         1,
         filters=3,
         kernel_constraint=SingularValueClipping(interval=interval),
         gamma_constraint=BatchNormScaleClipping(interval=interval),
+        num_classes=num_classes,
     )
     tgan = TGAN(generator, critic, seed)
     arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
@@ -31,9 +38,9 @@ def make_tgan(seed=0, interval=2, **compile_arguments):
     return tgan
 
 
-def make_generator(seed=0):
+def make_generator(seed=0, num_classes=0):
     """Weights, scales and running averages none of which are those of a new generator."""
-    generator = make_tgan(seed).generator
+    generator = make_tgan(seed, num_classes=num_classes).generator
     rng = np.random.default_rng(seed)
     weights = [w + rng.uniform(-0.3, 0.3, w.shape) for w in generator.get_weights()]
     generator.set_weights(weights)
@@ -42,16 +49,9 @@ def make_generator(seed=0):
 
 def save_run(run_dir, step=3, **make_arguments):
     """A run directory as train.py leaves it, with one checkpoint; gives the TGAN that is in it."""
-    run_dir.mkdir(parents=True, exist_ok=True)
     tgan = make_tgan(**make_arguments)
     checkpoints.save(tgan, run_dir / "checkpoints", step)
-    model = {
-        "tgan_tf": __version__,
-        "generator": keras.saving.serialize_keras_object(tgan.generator),
-        "critic": keras.saving.serialize_keras_object(tgan.critic),
-    }
-    (run_dir / "model.json").write_text(json.dumps(model, indent=2))
-    (run_dir / "flags.cfg").write_text("")
+    runs.write(run_dir, "", tgan)
     return tgan
 
 

@@ -80,13 +80,13 @@ def restore(tgan: tf.Module, directory: str | Path) -> int | None:
 
 
 def restore_networks(directory: str | Path, step: int | None = None, **networks: tf.Module) -> int:
-    """Loads some of a run's networks, without optimisers.
+    """Loads some of a run's parts.
 
     Args:
         directory: where the run's checkpoints are.
         step: the checkpoint to load; None for the newest sound one.
-        **networks: of the run's configuration: `generator`, a `VideoGenerator`, and `critic`, a
-            `Critic`, or one of them.
+        **networks: of the run's configuration, by the names of a `TGAN`'s attributes: `generator`,
+            `critic`, `generator_optimizer`, or some of them.
 
     Returns:
         The step of the checkpoint.

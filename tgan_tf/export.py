@@ -34,7 +34,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tgan_tf import __version__, runs
 from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation import records
-from tgan_tf.models import VideoGenerator
+from tgan_tf.models.network import Generator
 from tgan_tf.signatures import signatures
 
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
@@ -45,7 +45,7 @@ slower; batches over 8 are run in parts of 8, of a generator of 16 frames."""
 
 
 def export_generator(
-    generator: VideoGenerator,
+    generator: Generator,
     export_dir: str | Path,
     compute_dtype: str = "float32",
     training: dict | None = None,
@@ -96,7 +96,7 @@ def export_generator(
         ) from error
 
 
-def save_keras(generator: VideoGenerator, path: str | Path) -> None:
+def save_keras(generator: Generator, path: str | Path) -> None:
     """Writes a generator as a `.keras` file, for `keras.models.load_model` after `import tgan_tf`.
 
     Args:
@@ -218,19 +218,19 @@ def _versions(export_dir: Path) -> list[int]:
     return versions
 
 
-def _computing_in(dtype: str, generator: VideoGenerator) -> VideoGenerator:
+def _computing_in(dtype: str, generator: Generator) -> Generator:
     """A copy that computes in a dtype; a layer keeps the policy that it was made under."""
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
     try:
-        copy = VideoGenerator.from_config(generator.get_config())
+        copy = type(generator).from_config(generator.get_config())
     finally:
         keras.mixed_precision.set_global_policy(policy)
     copy.set_weights(generator.get_weights())
     return copy
 
 
-def _save(generator: VideoGenerator, path: Path, name: str, training: dict | None) -> None:
+def _save(generator: Generator, path: Path, name: str, training: dict | None) -> None:
     """Writes everything of a version into a directory that is not there yet."""
     # Saved by itself the Keras model would bring the traces of each of its layers with it.
     module = tf.Module()
@@ -240,7 +240,8 @@ def _save(generator: VideoGenerator, path: Path, name: str, training: dict | Non
     specs = {}
     for signature, function in served.items():
         traced = function.get_concrete_function()
-        inputs = {spec.name: spec for spec in traced.structured_input_signature[0]}
+        # None stands for the label of a generator that is not conditional.
+        inputs = {spec.name: spec for spec in traced.structured_input_signature[0] if spec}
         specs[signature] = {"inputs": inputs, "outputs": traced.structured_outputs}
     (path / "assets.extra").mkdir()
     _write_warm_up(path / "assets.extra" / "tf_serving_warmup_requests", name, specs)
@@ -250,7 +251,7 @@ def _save(generator: VideoGenerator, path: Path, name: str, training: dict | Non
         "training": training,
         "generator": generator.get_config(),
         "parameters": generator.count_params(),
-        "compute_dtype": generator.image_generator.compute_dtype,
+        "compute_dtype": generator.compute_dtype,
         "weights_sha256": weights_sha256(generator.get_weights()),
         "signatures": {
             signature: {
@@ -292,8 +293,9 @@ def _write_warm_up(path: Path, model: str, specs: dict) -> None:
                 request.model_spec.name = model
                 request.model_spec.signature_name = signature
                 for name, spec in kinds["inputs"].items():
-                    # Ones: a factor may not be 0, and for the rest any value does.
-                    values = np.ones([batch, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+                    # A factor may not be 0, a label be nothing else if there is one class.
+                    value = 0 if name == "label" else 1
+                    values = np.full([batch, *spec.shape[1:]], value, spec.dtype.as_numpy_dtype)
                     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
                 predict_log = prediction_log_pb2.PredictLog(request=request)
                 log = prediction_log_pb2.PredictionLog(predict_log=predict_log)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def num_frames(frames: int, factor: tf.Tensor) -> tf.Tensor:
+def num_frames(frames: int, factor: int | tf.Tensor) -> int | tf.Tensor:
     """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1."""
     return (frames - 1) * factor + 1
 

@@ -1,7 +1,8 @@
 """What the critic and the generator minimise: functions of the critic's scores alone.
 
-Each objective is a pair of losses of real and fake scores, float [batch, 1], looked up by its name
-in `OBJECTIVES`. With D the critic, x real and G(z) fake clips, means over the batch:
+Each objective is a pair of losses of real and fake scores, float [batch, critics], looked up by its
+name in `OBJECTIVES`: means over the batch, and the sum over the critics where there are several.
+With D the critic, x real and G(z) fake clips:
 
     wasserstein     critic D(G(z)) - D(x), generator -D(G(z)) (the paper)
     normal          critic softplus(-D(x)) + softplus(D(G(z))), generator softplus(-D(G(z))):
@@ -40,43 +41,42 @@ class Objective(NamedTuple):
 
 def wasserstein_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
     """Minus the Wasserstein estimate: mean D(fake) - mean D(real)."""
-    return tf.reduce_mean(fake_scores) - tf.reduce_mean(real_scores)
+    return mean(fake_scores) - mean(real_scores)
 
 
 def wasserstein_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     """Minus the mean score of the generated clips: -mean D(fake)."""
-    return -tf.reduce_mean(fake_scores)
+    return -mean(fake_scores)
 
 
 def normal_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
     """Sigmoid cross-entropy with real clips labelled 1 and generated ones 0."""
-    return tf.reduce_mean(tf.nn.softplus(-real_scores)) + tf.reduce_mean(
-        tf.nn.softplus(fake_scores)
-    )
+    return mean(tf.nn.softplus(-real_scores)) + mean(tf.nn.softplus(fake_scores))
 
 
 def normal_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     """Sigmoid cross-entropy with generated clips labelled 1."""
-    return tf.reduce_mean(tf.nn.softplus(-fake_scores))
+    return mean(tf.nn.softplus(-fake_scores))
 
 
 def least_squares_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
     """Squared distances of the real scores from 1 and of the generated clips' from -1."""
-    return tf.reduce_mean(tf.square(real_scores - 1.0)) + tf.reduce_mean(
-        tf.square(fake_scores + 1.0)
-    )
+    return mean(tf.square(real_scores - 1.0)) + mean(tf.square(fake_scores + 1.0))
 
 
 def least_squares_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     """Squared distance of the generated clips' scores from 0."""
-    return tf.reduce_mean(tf.square(fake_scores))
+    return mean(tf.square(fake_scores))
 
 
 def hinge_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
     """What real scores lack to 1, and generated clips' exceed -1 by."""
-    return tf.reduce_mean(tf.nn.relu(1.0 - real_scores)) + tf.reduce_mean(
-        tf.nn.relu(1.0 + fake_scores)
-    )
+    return mean(tf.nn.relu(1.0 - real_scores)) + mean(tf.nn.relu(1.0 + fake_scores))
+
+
+def mean(values: tf.Tensor) -> tf.Tensor:
+    """The mean over the batch, summed over the critics."""
+    return tf.reduce_sum(tf.reduce_mean(values, axis=0))
 
 
 OBJECTIVES = {

@@ -1,4 +1,4 @@
-"""Latents of seeds inside a TensorFlow graph: the numbers of `runs.latents`, bit for bit.
+"""Latents of seeds inside a TensorFlow graph: the numbers of `latents.latents`.
 
 A served generator takes a seed instead of a latent. Row i of the result is a function of seed i
 alone, so that the same seed makes the same video in every batch; TensorFlow's own stateless
@@ -21,15 +21,17 @@ _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
 
-def latents(seeds: tf.Tensor, z0_dim: int) -> tf.Tensor:
-    """Latents z0 ~ Uniform(-1, 1) of seeds.
+def latents(seeds: tf.Tensor, z0_dim: int, latent_distribution: str = "uniform") -> tf.Tensor:
+    """Latents z0 of seeds.
 
     Args:
         seeds: int64 [n]; a negative one stands for itself plus 2^64.
         z0_dim: entries of a latent.
+        latent_distribution: "uniform" or "normal", as of `tgan_tf.latents.latents`.
 
     Returns:
-        float32 [n, z0_dim] in [-1, 1): row i is row 0 of `runs.latents(seeds[i], ...)`.
+        float32 [n, z0_dim]: row i is row 0 of `latents.latents(seeds[i], ...)`, bit for bit if
+        uniform, to rounding if normal.
     """
     blocks = -(-z0_dim // _WORDS)
     zeros = tf.zeros([tf.shape(seeds)[0], blocks], tf.uint64)
@@ -55,7 +57,11 @@ def latents(seeds: tf.Tensor, z0_dim: int) -> tf.Tensor:
     )
     words = tf.reshape(tf.stack(counter, axis=-1), [-1, blocks * _WORDS])[:, :z0_dim]
     # 24 bits: what a float32 holds exactly.
-    return tf.cast(_shift(words, 40), tf.float32) * 2.0**-23 - 1.0
+    bits = _shift(words, 40)
+    if latent_distribution == "uniform":
+        return tf.cast(bits, tf.float32) * 2.0**-23 - 1.0
+    uniform = tf.cast(bits, tf.float64) * 2.0**-23 - 1.0
+    return tf.cast(2.0**0.5 * tf.math.erfinv(uniform + 2.0**-24), tf.float32)
 
 
 def _multiply(factor: int, words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

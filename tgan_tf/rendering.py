@@ -79,7 +79,7 @@ def to_uint8(clips: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(clips * 128 + 128), 0, 255).astype(np.uint8)
 
 
-def video_grid(clips: np.ndarray, columns: int | None = None) -> np.ndarray:
+def video_grid(clips: np.ndarray, columns: int | None = None, num_classes: int = 0) -> np.ndarray:
     """Puts clips side by side, row after row, in one video in which they all play at once.
 
     Clips are separated by gaps of 2 grey pixels; cells left over in the last row are of the same
@@ -88,6 +88,8 @@ def video_grid(clips: np.ndarray, columns: int | None = None) -> np.ndarray:
     Args:
         clips: uint8 [N, T, H, W, C], C 1 or 3.
         columns: clips in a row, at least 1; by default the square root of N, rounded up.
+        num_classes: if given instead of `columns`, clip i is of class i modulo it, and each class
+            has a row.
 
     Returns:
         uint8 [T, rows * (H + 2) - 2, columns * (W + 2) - 2, C].
@@ -97,11 +99,19 @@ def video_grid(clips: np.ndarray, columns: int | None = None) -> np.ndarray:
     """
     clips = _checked_pixels("clips", clips, _CLIPS)
     count = len(clips)
-    columns = math.ceil(math.sqrt(count)) if columns is None else _checked_count("columns", columns)
-    rows = math.ceil(count / columns)
+    if num_classes:
+        rows = min(num_classes, count)
+        columns = math.ceil(count / rows)
+    else:
+        default = math.ceil(math.sqrt(count))
+        columns = default if columns is None else _checked_count("columns", columns)
+        rows = math.ceil(count / columns)
     missing = rows * columns - count
     cells = np.pad(clips, [(0, missing)] + [(0, 0)] * 4, constant_values=_GAP_GREY)
-    cells = cells.reshape(rows, columns, *clips.shape[1:])
+    if num_classes:
+        cells = cells.reshape(columns, rows, *clips.shape[1:]).swapaxes(0, 1)
+    else:
+        cells = cells.reshape(rows, columns, *clips.shape[1:])
     return _joined(cells.transpose(2, 0, 1, 3, 4, 5))
 
 

@@ -1,7 +1,7 @@
 """A training run's directory opened: its trained networks, and the clips that it makes of a seed.
 
     generator, step = load_generator("runs/moving_mnist")
-    z0 = latents(seed=0, count=12, z0_dim=generator.z0_dim)    # float32 [12, 100]
+    z0 = of_generator(generator, seed=0, count=12)             # float32 [12, 100]
     for clips in generate(generator, z0):                      # float32 [8, 16, 64, 64, C], then
         ...                                                    # float32 [4, 16, 64, 64, C]
 
@@ -11,6 +11,7 @@ Clip i of a seed is the same, to the bit on one machine, however many are made w
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -19,19 +20,53 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# The constraints are registered by being imported: a critic's configuration names them.
-from tgan_tf import checkpoints, constraints  # noqa: F401
+# What a configuration names is registered by being imported: networks and constraints.
+from tgan_tf import __version__, checkpoints, constraints, models, moving_average  # noqa: F401
 from tgan_tf.errors import InputError
-from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.interpolation import interpolate
+from tgan_tf.models.network import CriticNetwork, Generator
+from tgan_tf.tgan import TGAN
 
 BATCH_SIZE = 8
 """Clips that are made at once. On a CPU larger batches are no faster, only larger."""
 
 
-def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[VideoGenerator, int]:
+def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
+    """Writes a run's flagfile and its model.json, each whole or not at all.
+
+    Args:
+        run_dir: made if missing.
+        flags_text: the flagfile that makes the run again.
+        tgan: a compiled `TGAN`; its networks' and the generator's optimiser's configurations are
+            what the other functions load its checkpoints by.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    run_dir = Path(run_dir)
+    model = {
+        "tgan_tf": __version__,
+        "generator": keras.saving.serialize_keras_object(tgan.generator),
+        "critic": keras.saving.serialize_keras_object(tgan.critic),
+        "generator_optimizer": keras.saving.serialize_keras_object(tgan.generator_optimizer),
+    }
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        for name, text in (("flags.cfg", flags_text), ("model.json", json.dumps(model, indent=2))):
+            temporary = run_dir / f".{name}.{os.getpid()}"
+            temporary.write_text(text)
+            temporary.replace(run_dir / name)
+    except OSError as error:
+        raise InputError(
+            f"--run_dir={run_dir}: cannot be written ({error.strerror}): give a directory that can"
+        ) from error
+
+
+def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Generator, int]:
     """The generator of a run, with the weights of one of its checkpoints.
 
-    It computes in the process's policy, float32 unless one was set, not in that of the training.
+    If the run keeps a moving average of the weights, it is with these. It computes in the process's
+    policy, float32 unless one was set, not in that of the training.
 
     Args:
         run_dir: the --run_dir of the training.
@@ -44,13 +79,13 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[VideoG
         InputError: `run_dir` is no run directory, its model.json is damaged, or it has no sound
             checkpoint (of that step).
     """
-    networks, step = _load(run_dir, step, generator=VideoGenerator)
+    networks, step = _load(run_dir, step, generator=Generator)
     return networks["generator"], step
 
 
 def load_networks(
     run_dir: str | Path, step: int | None = None
-) -> tuple[VideoGenerator, Critic, int]:
+) -> tuple[Generator, CriticNetwork, int]:
     """The generator and the critic of a run, with the weights of one of its checkpoints.
 
     The critic is there to be called, with `training=False`: its constraints may follow an
@@ -66,7 +101,7 @@ def load_networks(
     Raises:
         InputError: as `load_generator`.
     """
-    networks, step = _load(run_dir, step, generator=VideoGenerator, critic=Critic)
+    networks, step = _load(run_dir, step, generator=Generator, critic=CriticNetwork)
     return networks["generator"], networks["critic"], step
 
 
@@ -86,64 +121,61 @@ def flag_lines(run_dir: str | Path) -> list[str]:
         ) from error
 
 
-def latents(seed: int, count: int, z0_dim: int) -> np.ndarray:
-    """Latents z0 ~ Uniform(-1, 1), row i a function of the seed and i alone.
-
-    Row i is the stream of the counter-based generator Philox with the key (seed, i): the same in
-    every version of NumPy and TensorFlow and on every machine.
-
-    Args:
-        seed: from 0 to 2^64 - 1.
-        count: rows, at least 1.
-        z0_dim: columns.
-
-    Returns:
-        float32 [count, z0_dim] in [-1, 1), multiples of 2^-23.
-
-    Raises:
-        InputError: `seed` or `count` is out of range.
-    """
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed={seed}: give a whole number from 0 to 2^64 - 1")
-    if count < 1:
-        raise InputError(f"num_videos={count}: give a whole number of at least 1")
-    keys = (np.array([seed, i], np.uint64) for i in range(count))
-    # The generators' raw streams are what NumPy guarantees; its distributions may change.
-    words = np.stack([np.random.Philox(key=key).random_raw(z0_dim) for key in keys])
-    return ((words >> np.uint64(40)) * 2.0**-23 - 1.0).astype(np.float32)
-
-
-def generate(generator: VideoGenerator, z0: np.ndarray) -> Iterator[np.ndarray]:
+def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[np.ndarray]:
     """Makes clips, a batch at a time, with the running averages of batch normalisation.
 
     Args:
         generator: a trained generator.
-        z0: float32 [n, z0_dim].
+        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`.
+        factor: above 1, frame interpolation: `factor` - 1 frames more between each two, whose
+            latents lie on the line between theirs. See `tgan_tf.interpolation`.
 
     Returns:
-        Of arrays float32 [`BATCH_SIZE`, frames, size, size, channels] in [-1, 1], in the order of
-        `z0`, the last one of what is left.
+        Of arrays float32 [batch, frames, size, size, channels] in [-1, 1], in the order of `z0`,
+        the last one of what is left.
+
+    Raises:
+        InputError: `factor` is below 1, or the generator has no frame latents to interpolate.
     """
-    signature = [tf.TensorSpec([BATCH_SIZE, generator.z0_dim], tf.float32)]
-    make = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
-    return in_batches(lambda z0: make(z0).numpy(), z0)
+    if factor < 1:
+        raise InputError(f"factor={factor}: give a whole number of at least 1")
+    if factor > 1 and not hasattr(generator, "frame_latents"):
+        raise InputError(
+            f"factor={factor}: a {type(generator).__name__} has no frame latents to interpolate: "
+            "give factor 1"
+        )
+
+    def clips(z0):
+        if factor == 1:
+            return generator(z0, training=False)
+        factors = tf.fill([z0.shape[0]], tf.constant(factor, tf.int64))
+        return generator.render(z0, interpolate(generator.frame_latents(z0), factors))
+
+    # No more frames at once than without interpolation.
+    batch_size = max(BATCH_SIZE // factor, 1)
+    signature = [tf.TensorSpec([batch_size, generator.latent_dim], tf.float32)]
+    make = tf.function(clips, input_signature=signature)
+    return in_batches(lambda z0: make(z0).numpy(), z0, batch_size)
 
 
-def in_batches(make: Callable[[np.ndarray], np.ndarray], z0: np.ndarray) -> Iterator[np.ndarray]:
+def in_batches(
+    make: Callable[[np.ndarray], np.ndarray], z0: np.ndarray, batch_size: int = BATCH_SIZE
+) -> Iterator[np.ndarray]:
     """What `make` makes of latents, a batch at a time.
 
     Args:
-        make: float32 [`BATCH_SIZE`, z0_dim] to an array of as many clips.
-        z0: float32 [n, z0_dim].
+        make: float32 [batch_size, latent_dim] to an array of as many clips.
+        z0: float32 [n, latent_dim].
+        batch_size: how many at a time.
 
     Yields:
-        Arrays of `BATCH_SIZE` clips in the order of `z0`, the last one of what is left.
+        Arrays of `batch_size` clips in the order of `z0`, the last one of what is left.
     """
     # Always of the same shape, the last batch filled up with zeros: an operation may add in another
     # order in a batch of another size, and a clip must not depend on how many are made.
-    for first in range(0, len(z0), BATCH_SIZE):
-        part = z0[first : first + BATCH_SIZE]
-        missing = BATCH_SIZE - len(part)
+    for first in range(0, len(z0), batch_size):
+        part = z0[first : first + batch_size]
+        missing = batch_size - len(part)
         yield make(np.pad(part, [(0, missing), (0, 0)]))[: len(part)]
 
 
@@ -160,16 +192,25 @@ def _load(
         raise InputError(
             f"{run_dir}: no run directory, it has no model.json: give the --run_dir of a training"
         )
-    networks = {name: _network(path, name, kind) for name, kind in classes.items()}
-    return networks, checkpoints.restore_networks(run_dir / "checkpoints", step, **networks)
+    networks = {name: _part(path, name, kind) for name, kind in classes.items()}
+    parts, generator = dict(networks), networks["generator"]
+    # A run of an earlier version has none.
+    if "generator_optimizer" in path.read_text():
+        optimizer = _part(path, "generator_optimizer", keras.optimizers.Optimizer)
+        optimizer.build(generator.trainable_variables)
+        parts["generator_optimizer"] = optimizer
+    step = checkpoints.restore_networks(run_dir / "checkpoints", step, **parts)
+    if "generator_optimizer" in parts:
+        networks["generator"] = moving_average.averaged(generator, optimizer)
+    return networks, step
 
 
-def _network(path: Path, name: str, kind: type[keras.Model]) -> keras.Model:
-    """A network of a run's model.json, untrained."""
+def _part(path: Path, name: str, kind: type) -> keras.Model | keras.optimizers.Optimizer:
+    """A network or an optimiser of a run's model.json, untrained."""
     try:
-        network = keras.saving.deserialize_keras_object(json.loads(path.read_text())[name])
-        if not isinstance(network, kind):
-            raise TypeError(f"a {type(network).__name__} instead of a {kind.__name__}")
+        part = keras.saving.deserialize_keras_object(json.loads(path.read_text())[name])
+        if not isinstance(part, kind):
+            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
     except Exception as error:  # Whatever Keras raises for a configuration that makes no sense.
@@ -179,4 +220,4 @@ def _network(path: Path, name: str, kind: type[keras.Model]) -> keras.Model:
             f"{path}: damaged, it describes no {name} ({reason}): restore it from a copy, or "
             f"write it anew by train.py --flagfile={path.parent / 'flags.cfg'}"
         ) from error
-    return network
+    return part

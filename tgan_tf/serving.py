@@ -63,11 +63,11 @@ class Rendered(NamedTuple):
 
     Attributes:
         videos: float32 [n, T, H, W, C] in [-1, 1].
-        frame_latents: float32 [n, T, z1_dim] in [-1, 1].
+        frame_latents: float32 [n, T, z1_dim] in [-1, 1]; None of a generator that has none.
     """
 
     videos: np.ndarray
-    frame_latents: np.ndarray
+    frame_latents: np.ndarray | None
 
 
 class Signature(NamedTuple):
@@ -109,6 +109,9 @@ class Client:
     input does not fit what the model declares, before it is sent, or if the server cannot be
     reached, has no such model, version or signature, refuses the request, has not answered in time,
     or replies what TensorFlow Serving would not.
+
+    A conditional generator needs `labels`, int [n], each video's class, and no other may be given
+    them.
 
     Args:
         address: "HOST:PORT" for gRPC; "http://HOST:PORT", or https, for REST.
@@ -168,55 +171,69 @@ class Client:
             self._metadata = Metadata(self._server, version, signatures)
         return self._metadata
 
-    def render(self, z0: np.ndarray) -> Rendered:
+    def render(self, z0: np.ndarray, labels: np.ndarray | None = None) -> Rendered:
         """Videos of latents: float32 [n, z0_dim], n at least 1."""
-        outputs = self._predict("serving_default", z0=z0)
-        return Rendered(outputs["videos"], outputs["frame_latents"])
+        outputs = self._predict("serving_default", z0=z0, label=labels)
+        return Rendered(outputs["videos"], outputs.get("frame_latents"))
 
-    def generate(self, seeds: np.ndarray) -> np.ndarray:
+    def generate(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Videos of seeds.
 
         Args:
             seeds: n whole numbers from 0 to 2^64 - 1, n at least 1.
+            labels: as of the class.
 
         Returns:
             uint8 [n, T, H, W, C].
         """
-        return self._predict("generate", seed=seeds)["videos"]
+        return self._predict("generate", seed=seeds, label=labels)["videos"]
 
-    def generate_encoded(self, seeds: np.ndarray) -> list[list[bytes]]:
+    def generate_encoded(
+        self, seeds: np.ndarray, labels: np.ndarray | None = None
+    ) -> list[list[bytes]]:
         """For each seed, as of `generate`, its frames, each the bytes of a PNG."""
-        return self._predict("generate_encoded", seed=seeds)["frames_bytes"].tolist()
+        outputs = self._predict("generate_encoded", seed=seeds, label=labels)
+        return outputs["frames_bytes"].tolist()
 
-    def interpolate(self, z0: np.ndarray, factor: int | np.ndarray) -> list[np.ndarray]:
+    def interpolate(
+        self, z0: np.ndarray, factor: int | np.ndarray, labels: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Videos of latents with more frames.
 
         Args:
             z0: float32 [n, z0_dim], n at least 1.
             factor: how many frames each becomes, 1 to 16; for all videos or one for each.
+            labels: as of the class.
 
         Returns:
             For each row float32 [(T - 1) · factor + 1, H, W, C] in [-1, 1].
         """
         if isinstance(factor, numbers.Integral):
             factor = [factor] * len(np.atleast_1d(np.asarray(z0, object)))
-        outputs = self._predict("interpolate", z0=z0, factor=factor)
+        outputs = self._predict("interpolate", z0=z0, factor=factor, label=labels)
         return [video[:n] for video, n in zip(outputs["videos"], outputs["num_frames"])]
 
-    def latent_walk(self, start_seeds: np.ndarray, end_seeds: np.ndarray) -> np.ndarray:
+    def latent_walk(
+        self, start_seeds: np.ndarray, end_seeds: np.ndarray, labels: np.ndarray | None = None
+    ) -> np.ndarray:
         """Walks of 8 videos from the latent of one seed to that of another.
 
         Args:
             start_seeds: as of `generate`.
             end_seeds: as many.
+            labels: as of the class.
 
         Returns:
             uint8 [n, 8, T, H, W, C].
         """
-        return self._predict("latent_walk", start_seed=start_seeds, end_seed=end_seeds)["videos"]
+        outputs = self._predict(
+            "latent_walk", start_seed=start_seeds, end_seed=end_seeds, label=labels
+        )
+        return outputs["videos"]
 
     def _predict(self, name: str, **inputs: Any) -> dict[str, np.ndarray]:
         signature = self.metadata().signature(name)
+        inputs = {key: value for key, value in inputs.items() if value is not None}
         if set(inputs) != set(signature.inputs):
             raise InputError(
                 f"{self._server}: {name} takes {', '.join(sorted(signature.inputs))}, not "

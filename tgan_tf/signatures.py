@@ -13,6 +13,9 @@ For n requests of a generator of T frames, H = W pixels and C channels:
     latent_walk        start_seed int64 [n], end_seed int64 [n]
                        → videos uint8 [n, 8, T, H, W, C]
 
+A conditional generator's have one more input, label int64 [n], of 0 to its classes - 1. A generator
+without frame latents (the 3-D ones) gives none, and has no interpolate.
+
 Each row is a request of its own, whatever else is in the batch, so that a server may join the
 requests of its clients; n may be 0. A seed's video is that of `generate.py --seed`'s first clip:
 where a value lies within the rounding of its sums of a half, a pixel may be one level off.
@@ -20,8 +23,9 @@ A video of `interpolate` that is shorter than L goes on with its last frame. `la
 straight from the latent of one seed to that of the other, in 8 videos.
 
 An input that is not so is an error that names it: another shape, a NaN or an infinity, a factor
-outside 1 to 16, inputs of two lengths, over `MAX_FRAMES` frames at once. An error fails all
-requests that the server has joined. (Another dtype the session refuses, without a name.)
+outside 1 to 16, a label that is no class, inputs of two lengths, over `MAX_FRAMES` frames at once.
+An error fails all requests that the server has joined. (Another dtype the session refuses, without
+a name.)
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from typing import Callable
 import tensorflow as tf
 
 from tgan_tf import interpolation, philox
-from tgan_tf.models import VideoGenerator
+from tgan_tf.models.network import Generator
 
 MAX_FACTOR = 16
 WALK_VIDEOS = 8
@@ -40,7 +44,7 @@ MAX_FRAMES = 16384
 _FRAMES_AT_ONCE = 128
 
 
-def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.GenericFunction]:
+def signatures(generator: Generator) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a generator by name, functions of named tensors to a dict of tensors.
 
     They are traced once and share their parts, which keeps the graph small.
@@ -49,58 +53,77 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
         generator: computes as its layers' policies say; its outputs are float32.
     """
     frames, size, _, channels = generator.clip_shape
-    z0_dim, z1_dim = generator.z0_dim, generator.z1_dim
+    z0_dim, num_classes = generator.z0_dim, generator.num_classes
+    has_frame_latents = hasattr(generator, "frame_latents")
     frame_shape = [size, size, channels]
     z0_spec = tf.TensorSpec([None, z0_dim], tf.float32)
-    z1_spec = tf.TensorSpec([None, None, z1_dim], tf.float32)
-    seed_spec = tf.TensorSpec([None], tf.int64)
+    int_spec = tf.TensorSpec([None], tf.int64)
+    # What the generator is called on: z0 with the label joined, if any.
+    latents_spec = tf.TensorSpec([None, generator.latent_dim], tf.float32)
+    parts_specs = [latents_spec]
+    if has_frame_latents:
+        parts_specs.append(tf.TensorSpec([None, None, generator.z1_dim], tf.float32))
 
-    @tf.function(input_signature=[z0_spec], autograph=False)
-    def frame_latents_of(z0):
-        return tf.ensure_shape(generator.frame_latents(z0), [None, frames, z1_dim])
+        @tf.function(input_signature=[latents_spec], autograph=False)
+        def frame_latents_of(latents):
+            frame_latents = generator.frame_latents(latents)
+            return tf.ensure_shape(frame_latents, [None, frames, generator.z1_dim])
 
-    @tf.function(input_signature=[z0_spec, z1_spec], autograph=False)
-    def render(z0, z1):
-        return generator.render(z0, z1)
+    def parts_of(latents):
+        return (latents, frame_latents_of(latents)) if has_frame_latents else (latents,)
 
-    @tf.function(input_signature=[z0_spec, z1_spec], autograph=False)
-    def videos_of(z0, z1):
-        return _in_parts(render, z0, z1, tf.TensorSpec(frame_shape, tf.float32))
+    @tf.function(input_signature=parts_specs, autograph=False)
+    def render(*parts):
+        return generator.render(*parts) if has_frame_latents else generator(*parts)
+
+    def in_parts(make, dtype, *parts):
+        count = tf.shape(parts[1])[1] if has_frame_latents else tf.constant(frames)
+        return _in_parts(make, parts, count, tf.TensorSpec(frame_shape, dtype))
+
+    @tf.function(input_signature=parts_specs, autograph=False)
+    def videos_of(*parts):
+        return in_parts(render, tf.float32, *parts)
+
+    @tf.function(input_signature=[latents_spec], autograph=False)
+    def clips_of(latents):
+        pixels = in_parts(lambda *part: _to_uint8(render(*part)), tf.uint8, *parts_of(latents))
+        return tf.ensure_shape(pixels, [None, *generator.clip_shape])
 
     def checked_z0(z0):
         z0 = tf.ensure_shape(z0, [None, z0_dim])
         return tf.debugging.assert_all_finite(z0, "z0 holds a NaN or an infinity")
 
-    @tf.function(input_signature=[seed_spec], autograph=False)
-    def latents_of(seed):
-        return philox.latents(seed, z0_dim)
+    def joined(z0, label, name):
+        if label is None:
+            return z0
+        label = tf.ensure_shape(label, [None])
+        in_range = tf.reduce_all((label >= 0) & (label < num_classes))
+        message = f"label must be from 0 to {num_classes - 1}, but is"
+        checks = [
+            tf.debugging.Assert(in_range, [message, label]),
+            _assert_as_many(**{name: z0, "label": label}),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.concat([z0, tf.one_hot(label, num_classes)], axis=-1)
 
-    @tf.function(input_signature=[z0_spec], autograph=False)
-    def clips_of(z0):
-        pixels = _in_parts(
-            lambda *part: _to_uint8(render(*part)),
-            z0,
-            frame_latents_of(z0),
-            tf.TensorSpec(frame_shape, tf.uint8),
-        )
-        return tf.ensure_shape(pixels, [None, *generator.clip_shape])
+    @tf.function(input_signature=[int_spec], autograph=False)
+    def z0_of(seed):
+        return philox.latents(seed, z0_dim, generator.latent_distribution)
 
-    def serving_default(z0):
-        z0 = checked_z0(z0)
-        frame_latents = frame_latents_of(z0)
-        videos = videos_of(z0, frame_latents)
-        return {
-            "videos": tf.ensure_shape(videos, [None, *generator.clip_shape]),
-            "frame_latents": frame_latents,
-        }
+    def serving_default(z0, label=None):
+        parts = parts_of(joined(checked_z0(z0), label, "z0"))
+        outputs = {"videos": tf.ensure_shape(videos_of(*parts), [None, *generator.clip_shape])}
+        if has_frame_latents:
+            outputs["frame_latents"] = parts[1]
+        return outputs
 
-    def generate(seed):
-        return {"videos": clips_of(latents_of(tf.ensure_shape(seed, [None])))}
+    def generate(seed, label=None):
+        return {"videos": clips_of(joined(z0_of(tf.ensure_shape(seed, [None])), label, "seed"))}
 
-    def generate_encoded(seed):
-        return {"frames_bytes": tf.io.encode_png(generate(seed)["videos"])}
+    def generate_encoded(seed, label=None):
+        return {"frames_bytes": tf.io.encode_png(generate(seed, label)["videos"])}
 
-    def interpolate(z0, factor):
+    def interpolate(z0, factor, label=None):
         z0, factor = checked_z0(z0), tf.ensure_shape(factor, [None])
         in_range = tf.reduce_all((factor >= 1) & (factor <= MAX_FACTOR))
         message = f"factor must be from 1 to {MAX_FACTOR}, but is"
@@ -110,59 +133,69 @@ def signatures(generator: VideoGenerator) -> dict[str, tf.types.experimental.Gen
         ]
         with tf.control_dependencies(checks):
             factor = tf.identity(factor)
-        frame_latents = frame_latents_of(z0)
-        videos = videos_of(z0, interpolation.interpolate(frame_latents, factor))
+        latents, frame_latents = parts_of(joined(z0, label, "z0"))
+        videos = videos_of(latents, interpolation.interpolate(frame_latents, factor))
         return {"videos": videos, "num_frames": interpolation.num_frames(frames, factor)}
 
-    def latent_walk(start_seed, end_seed):
-        start, end = (
-            latents_of(tf.ensure_shape(seed, [None]))[:, tf.newaxis]
-            for seed in (start_seed, end_seed)
-        )
+    def latent_walk(start_seed, end_seed, label=None):
+        start, end = (z0_of(tf.ensure_shape(seed, [None])) for seed in (start_seed, end_seed))
         with tf.control_dependencies([_assert_as_many(start_seed=start, end_seed=end)]):
-            position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis]
-        z0 = tf.reshape((1.0 - position) * start + position * end, [-1, z0_dim])
-        return {"videos": tf.reshape(clips_of(z0), [-1, WALK_VIDEOS, *generator.clip_shape])}
+            position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis, tf.newaxis]
+        # Both ends with their label, and so all between.
+        start, end = (joined(z0, label, "start_seed") for z0 in (start, end))
+        latents = tf.transpose((1.0 - position) * start + position * end, [1, 0, 2])
+        videos = clips_of(tf.reshape(latents, [-1, generator.latent_dim]))
+        return {"videos": tf.reshape(videos, [-1, WALK_VIDEOS, *generator.clip_shape])}
 
     specs = {
         serving_default: [z0_spec],
-        generate: [seed_spec],
-        generate_encoded: [seed_spec],
-        interpolate: [z0_spec, seed_spec],
-        latent_walk: [seed_spec, seed_spec],
+        generate: [int_spec],
+        generate_encoded: [int_spec],
+        interpolate: [z0_spec, int_spec],
+        latent_walk: [int_spec, int_spec],
     }
+    if not has_frame_latents:
+        del specs[interpolate]
     return {
-        function.__name__: tf.function(function, input_signature=inputs, autograph=False)
+        function.__name__: tf.function(
+            function,
+            input_signature=[*inputs, int_spec] if num_classes else inputs,
+            autograph=False,
+        )
         for function, inputs in specs.items()
     }
 
 
-def _in_parts(render: Callable, z0: tf.Tensor, z1: tf.Tensor, frame: tf.TensorSpec) -> tf.Tensor:
+def _in_parts(
+    render: Callable, parts: tuple[tf.Tensor, ...], frames: tf.Tensor, frame: tf.TensorSpec
+) -> tf.Tensor:
     """What `render` makes of a batch, some videos at a time: its activations never fill the memory.
 
     Args:
-        render: z0 and z1 of some videos to their clips.
-        z0: float32 [n, z0_dim].
-        z1: float32 [n, frames, z1_dim].
+        render: latents, and frame latents if there are any, of some videos to their clips.
+        parts: these for all videos, [n, ...] each.
+        frames: of a clip.
         frame: shape and dtype of a frame.
     """
-    count, frames = tf.shape(z0)[0], tf.shape(z1)[1]
+    count = tf.shape(parts[0])[0]
     message = f"a request may have {MAX_FRAMES} frames, but has videos times frames"
     fits = tf.debugging.Assert(count <= MAX_FRAMES // frames, [message, count, frames])
     with tf.control_dependencies([fits]):
         size = tf.maximum(_FRAMES_AT_ONCE // frames, 1)
     # An empty batch is a part too, which gives it its shape.
-    parts = tf.maximum((count + size - 1) // size, 1)
+    number = tf.maximum((count + size - 1) // size, 1)
     clips = tf.TensorArray(
-        frame.dtype, parts, infer_shape=False, element_shape=[None, None, *frame.shape]
+        frame.dtype, number, infer_shape=False, element_shape=[None, None, *frame.shape]
     )
 
     def render_part(i, clips):
         part = slice(i * size, (i + 1) * size)
-        return i + 1, clips.write(i, render(z0[part], z1[part]))
+        return i + 1, clips.write(i, render(*(values[part] for values in parts)))
 
     # One after the other: each takes all cores, and all at once would take all memory.
-    _, clips = tf.while_loop(lambda i, _: i < parts, render_part, (0, clips), parallel_iterations=1)
+    _, clips = tf.while_loop(
+        lambda i, _: i < number, render_part, (0, clips), parallel_iterations=1
+    )
     return clips.concat()
 
 

@@ -9,10 +9,20 @@ of the small Gram matrix alone, WᵀW = V diag(σ²) Vᵀ,
 
 leaves each direction with σ ≤ c as it is and scales the others down to c. For the critic's
 4x4x4 convolution from 256 to 512 channels W is 16384 x 512, its Gram matrix 512 x 512.
+
+That matrix's largest singular value is not the norm of the convolution, the most that it can
+stretch its input: its windows overlap, so that what one window leaves alone another may add to. The
+norm itself is here twice: exactly for circular padding, by the Fourier transform, and for zero
+padding by power iteration on the convolution.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 
 
@@ -87,6 +97,94 @@ def singular_values(kernel: tf.Tensor, output_axis: int = -1) -> tf.Tensor:
     wide = matrix.shape[0] < matrix.shape[1]
     gram = tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
     return tf.sqrt(tf.linalg.svd(gram, compute_uv=False))
+
+
+@tf.function(autograph=False)
+def operator_norm(
+    kernel: tf.Tensor,
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    padding: str = "SAME",
+    tolerance: float = 1e-5,
+    max_iterations: int = 300,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The norm of a convolution with zero padding: the most that it can stretch its input.
+
+    By power iteration, from a start that is always the same. Every value on the way is how much
+    one input is stretched, so that the result is never above the norm but for rounding. It ends
+    when one more iteration changes it by less than the tolerance; from above,
+    `circular_operator_norm` of the sizes grown by the kernel's is a bound.
+
+    Args:
+        kernel: float32 or float64 [*window, inputs, outputs], of 1 to 3 dimensions, all finite.
+        sizes: of the input in each dimension, without channels.
+        strides: in each dimension.
+        padding: "SAME" or "VALID".
+        tolerance: relative change of the norm in an iteration at which it ends.
+        max_iterations: after which it ends in any case.
+
+    Returns:
+        The norm and its relative change in the last iteration, scalars of the kernel's dtype.
+    """
+    kernel = tf.convert_to_tensor(kernel)
+    shape = [1, *sizes, kernel.shape[-2]]
+    strides = list(strides)
+
+    def stretched(x):
+        y = tf.nn.convolution(x, kernel, strides, padding)
+        return y, tf.norm(y)
+
+    def iterate(i, x, norm, change):
+        y, _ = stretched(x)
+        x = tf.nn.conv_transpose(y, kernel, shape, strides, padding)
+        x = tf.math.divide_no_nan(x, tf.norm(x))
+        _, new = stretched(x)
+        return i + 1, x, new, tf.math.divide_no_nan(tf.abs(new - norm), new)
+
+    x = tf.random.stateless_normal(shape, [0, 0], dtype=kernel.dtype)
+    x /= tf.norm(x)
+    one = tf.ones([], kernel.dtype)
+    _, _, norm, change = tf.while_loop(
+        lambda i, x, norm, change: (change > tolerance) & (i < max_iterations),
+        iterate,
+        (0, x, stretched(x)[1], one),
+    )
+    return norm, change
+
+
+def circular_operator_norm(
+    kernel: np.ndarray, sizes: Sequence[int], strides: Sequence[int]
+) -> float:
+    """The norm of a convolution with circular padding, exactly (Sedghi et al., ICLR 2019).
+
+    The Fourier transform makes a convolution a matrix [outputs, inputs] at each frequency; a stride
+    joins the frequencies that it can no longer tell apart into one matrix side by side.
+
+    With zero padding the norm is at most this one of sizes grown by the kernel's less one: the
+    input is then one on the larger circle that is zero outside, and the output a part of it.
+
+    Args:
+        kernel: [*window, inputs, outputs].
+        sizes: of the circle in each dimension, multiples of the stride and no less than the window.
+        strides: in each dimension.
+    """
+    kernel = np.asarray(kernel, np.float64)
+    window, (inputs, outputs) = kernel.shape[:-2], kernel.shape[-2:]
+    taps = np.array(list(itertools.product(*map(range, window))))
+    weights = kernel.reshape(len(taps), inputs * outputs)
+    aliases = np.array(list(itertools.product(*map(range, strides))))
+    steps = np.array([size // stride for size, stride in zip(sizes, strides)])
+    largest = 0.0
+    # Frequency and minus frequency have conjugate matrices: half of the last dimension is enough.
+    ranges = [*map(range, steps[:-1]), range(steps[-1] // 2 + 1)]
+    for frequency in itertools.product(*ranges):
+        joined = (frequency + aliases * steps) / np.array(sizes)
+        waves = np.exp(-2j * math.pi * (joined @ taps.T))
+        matrix = (waves @ weights).reshape(len(aliases) * inputs, outputs)
+        # The smaller Gram matrix has the same largest eigenvalue.
+        gram = matrix.conj().T @ matrix if outputs <= len(matrix) else matrix @ matrix.conj().T
+        largest = max(largest, float(np.linalg.eigvalsh(gram)[-1]))
+    return math.sqrt(largest / math.prod(strides))
 
 
 def _clip_matrix(matrix: tf.Tensor, max_singular_value: float) -> tuple[tf.Tensor, tf.Tensor]:

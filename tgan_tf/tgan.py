@@ -10,39 +10,45 @@ generator once each, both from the same forward pass:
 The generator's gradient is the critic's with the sign turned, so one backward pass over the
 variables of both gives the two gradients. Objectives that are not zero-sum share the forward pass
 and take two backward passes.
+
+For conditional networks z0 comes with the one-hot class joined, and the critic sees the class too.
 """
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import tensorflow as tf
 
-from tgan_tf import objectives
+from tgan_tf import moving_average, objectives
 from tgan_tf.constraints import follow_optimizer
 from tgan_tf.errors import InputError
-from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.models.network import CriticNetwork, Generator
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class TGAN(keras.Model):
     """Trains a video generator against a critic.
 
-    Called on latents [batch, z0_dim] it gives the generator's clips; so does `predict`. `fit` takes
-    a dataset of clips, float32 [n_critic * batch, frames, size, size, channels] in [-1, 1], and
-    reports means over all replicas and steps: `critic_loss`, `generator_loss` and
-    `wasserstein_estimate`, mean D(real) - mean D(fake).
+    Called on latents [batch, latent_dim] it gives the generator's clips; so does `predict`. `fit`
+    takes a dataset of clips, float32 [n_critic * batch, frames, size, size, channels] in [-1, 1],
+    if generator and critic are conditional of pairs of that and classes, int [n_critic * batch]. It
+    reports means over all replicas and steps: `critic_loss`, with the penalty if there is one,
+    `generator_loss`, and `wasserstein_estimate`, mean D(real) - mean D(fake).
 
-    The latents of a step are a function of `seed`, the critic's step count and the place in the
-    global batch, and of nothing else: a resumed training draws what an unbroken one would, two
-    replicas draw what one would.
+    The latents of a step, the noise, orders and weights of its variants are functions of `seed`,
+    the critic's step count and the place in the global batch, and of nothing else: a resumed
+    training draws what an unbroken one would, two replicas draw what one would.
 
     Args:
-        generator: a `VideoGenerator`.
-        critic: a `Critic` of the same clip shape.
-        seed: whole number that the latents are drawn by.
+        generator: a `Generator`.
+        critic: a `CriticNetwork` of the same clip shape and classes. A generated clip is given the
+            class of the real one in its place.
+        seed: whole number that everything is drawn by.
 
     Raises:
-        InputError: generator and critic are of different clip shapes.
+        InputError: generator and critic are of different clip shapes or classes.
 
     Example:
         >>> tgan = TGAN(VideoGenerator(channels=1), Critic(channels=1))
@@ -50,11 +56,16 @@ class TGAN(keras.Model):
         >>> tgan.fit(clips)
     """
 
-    def __init__(self, generator: VideoGenerator, critic: Critic, seed: int = 0, **kwargs):
+    def __init__(self, generator: Generator, critic: CriticNetwork, seed: int = 0, **kwargs):
         if generator.clip_shape != critic.clip_shape:
             raise InputError(
                 f"the generator makes clips of {generator.clip_shape}, the critic takes "
                 f"{critic.clip_shape}: give both the same frames, size and channels"
+            )
+        if generator.num_classes != critic.num_classes:
+            raise InputError(
+                f"the generator has num_classes={generator.num_classes}, the critic "
+                f"{critic.num_classes}: give both the same"
             )
         super().__init__(**kwargs)
         self.generator = generator
@@ -63,7 +74,7 @@ class TGAN(keras.Model):
         self.critic_loss = keras.metrics.Mean(name="critic_loss")
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.wasserstein_estimate = keras.metrics.Mean(name="wasserstein_estimate")
-        self(keras.Input((generator.z0_dim,)))
+        self(keras.Input((generator.latent_dim,)))
 
     def call(self, inputs, training=False):
         return self.generator(inputs, training=training)
@@ -74,34 +85,53 @@ class TGAN(keras.Model):
         critic_optimizer: keras.optimizers.Optimizer,
         objective: str = "wasserstein",
         n_critic: int = 1,
+        gradient_penalty: float = 0.0,
+        shuffle_frames: float = 0.0,
         **kwargs,
     ) -> None:
         """Sets how the two are trained.
 
         Args:
-            generator_optimizer: updates the generator. The reference's is `rmsprop(5e-5)`.
+            generator_optimizer: updates the generator. The reference's is `rmsprop(5e-5)`. With
+                Keras's `use_ema` the averages are what `averaged_generator` has.
             critic_optimizer: updates the critic; its step count is the beat of the critic's
                 constraints. Under the `mixed_float16` policy both are wrapped in a
                 `LossScaleOptimizer`.
             objective: a name in `tgan_tf.objectives.OBJECTIVES`.
             n_critic: updates of the critic for one of the generator, each on clips and latents
                 of its own. The reference's is 1.
+            gradient_penalty: λ of the penalty λ (‖∇D(x)‖ - 1)² that is added to the critic's loss,
+                with x on the line between a real and a generated clip and the norm over all pixels
+                of a clip (Gulrajani et al. 2017, equation 3: 10). The PyTorch TGAN
+                (proceduralia/tgan-pytorch) takes the norm over one axis of the clip instead. The
+                clips of a batch share the moments of batch normalisation, so that the gradient at a
+                clip is also that of the others' scores.
+            shuffle_frames: probability that the frames of a step's clips are put in a random order,
+                one for all generated and another for all real clips (the reference's
+                `shuffle_time_order`, which is the probability that they are not).
             **kwargs: as of `keras.Model.compile`, but no optimizer, loss or metrics.
 
         Raises:
             InputError: the objective is unknown, n_critic is not a whole number of at least 1,
-                or the two optimisers are one object.
+                gradient_penalty or shuffle_frames is out of range, or the two optimisers are one
+                object.
         """
         self.objective_name = objective
         self.objective = objectives.get(objective)
         if isinstance(n_critic, bool) or not isinstance(n_critic, int) or n_critic < 1:
             raise InputError(f"n_critic={n_critic!r}: give a whole number of at least 1")
+        if not 0.0 <= gradient_penalty < float("inf"):
+            raise InputError(f"gradient_penalty={gradient_penalty}: give a number of 0 or more")
+        if not 0.0 <= shuffle_frames <= 1.0:
+            raise InputError(f"shuffle_frames={shuffle_frames}: give a probability from 0 to 1")
         if generator_optimizer is critic_optimizer:
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
             )
         super().compile(**kwargs)
         self.n_critic = n_critic
+        self.gradient_penalty = gradient_penalty
+        self.shuffle_frames = shuffle_frames
         self.generator_optimizer = _with_loss_scale(generator_optimizer)
         self.critic_optimizer = _with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
@@ -113,39 +143,58 @@ class TGAN(keras.Model):
         """Training steps made: the generator's updates."""
         return int(self.generator_optimizer.iterations.numpy())
 
+    def averaged_generator(self) -> Generator:
+        """The generator to be shown and judged: `tgan_tf.moving_average.averaged` of it."""
+        return moving_average.averaged(self.generator, self.generator_optimizer)
+
     def train_step(self, data):
         """One update of the generator, `n_critic` of the critic, the last from one forward pass."""
-        # Every n-th clip, not the n-th part: so the parts are the same for any number of replicas.
-        clips = [data[i :: self.n_critic] for i in range(self.n_critic)]
-        for real in clips[:-1]:
-            self._update_critic(real)
-        self._update_both(clips[-1])
+        num_classes = self.generator.num_classes
+        clips, labels = data if num_classes else (data, None)
+
+        def part(i):
+            # Every n-th clip, not the n-th part: so the parts are the same for any number of
+            # replicas.
+            own = slice(i, None, self.n_critic)
+            return clips[own], tf.one_hot(labels[own], num_classes) if num_classes else None
+
+        parts = [part(i) for i in range(self.n_critic)]
+        for real, labels in parts[:-1]:
+            self._update_critic(real, labels)
+        self._update_both(*parts[-1])
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _update_critic(self, real):
+    def _update_critic(self, real, labels):
         # Outside the tape: nothing of the generator's forward pass is kept or differentiated.
-        fake = self.generator(self._latents(real), training=True)
-        self._play(lambda: fake, real, [(self.critic, self.critic_optimizer)])
+        fake = self.generator(self._latents(real, labels), training=True)
+        self._play(lambda: fake, real, labels, [(self.critic, self.critic_optimizer)])
 
-    def _update_both(self, real):
-        z0 = self._latents(real)
+    def _update_both(self, real, labels):
+        latents = self._latents(real, labels)
         self._play(
-            lambda: self.generator(z0, training=True),
+            lambda: self.generator(latents, training=True),
             real,
+            labels,
             [
                 (self.critic, self.critic_optimizer),
                 (self.generator, self.generator_optimizer),
             ],
         )
 
-    def _play(self, make_fake, real, players):
+    def _play(self, make_fake, real, labels, players):
         """One forward pass, and an update of each (network, optimizer), the critic first."""
+        real = self._shuffled(real, 0)
         with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
             # The fake clips go first, as in the reference: the running averages keep the order.
-            fake_scores = self.critic(make_fake(), training=True)
-            real_scores = self.critic(real, training=True)
+            fake = self._shuffled(make_fake(), 1)
+            fake_scores = self._scores(fake, labels, 0)
+            real_scores = self._scores(real, labels, 1)
             critic_loss = self.objective.critic_loss(real_scores, fake_scores)
             generator_loss = self.objective.generator_loss(fake_scores)
+            if self.gradient_penalty:
+                # Of the critic alone, so that the game stays zero-sum where it was.
+                penalty = self._penalty(real, tf.stop_gradient(fake), labels)
+                critic_loss += self.gradient_penalty * penalty
         if self.objective.zero_sum:
             of_critic, *of_generator = _gradients(tape, critic_loss, players)
             # What the critic gains by the fake clips the generator loses.
@@ -160,21 +209,62 @@ class TGAN(keras.Model):
         self.critic_loss.update_state(critic_loss)
         self.generator_loss.update_state(generator_loss)
         self.wasserstein_estimate.update_state(
-            tf.reduce_mean(real_scores) - tf.reduce_mean(fake_scores)
+            objectives.mean(real_scores) - objectives.mean(fake_scores)
         )
 
-    def _latents(self, real):
-        """This replica's part of the step's latents, one for each real clip."""
+    def _scores(self, clips, labels, number_of_pass):
+        """The critic's scores of clips in training; each pass of a step has noise of its own."""
+        noise_seed = None
+        if self.critic.noise:
+            noise_seed = [*self._seed(), number_of_pass]
+        inputs = clips if labels is None else [clips, labels]
+        return self.critic(inputs, training=True, noise_seed=noise_seed)
+
+    def _penalty(self, real, fake, labels):
+        """The mean over the batch of (‖∇D(x)‖ - 1)², x between real and fake clips."""
+        weight = self._of_global_batch(tf.random.stateless_uniform, real, [1, 1, 1, 1], stream=2)
+        between = weight * real + (1.0 - weight) * fake
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            scores = self._scores(between, labels, 2)
+        gradients = tape.gradient(scores, between)
+        # The root has no derivative at 0.
+        norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3, 4]) + 1e-12)
+        return tf.reduce_mean(tf.square(norms - 1.0))
+
+    def _shuffled(self, clips, stream):
+        """The clips with their frames in a random order, in a part of the steps."""
+        if not self.shuffle_frames:
+            return clips
+        frames = clips.shape[1]
+        seed = tf.random.experimental.stateless_fold_in(self._seed(), stream)
+        order = tf.argsort(tf.random.stateless_uniform([frames], seed))
+        # Of both real and generated clips, or of neither.
+        in_this_step = tf.random.stateless_uniform([], self._seed()) < self.shuffle_frames
+        return tf.gather(clips, tf.where(in_this_step, order, tf.range(frames)), axis=1)
+
+    def _latents(self, real, labels):
+        """This replica's part of the step's latents, one for each real clip and of its class."""
+        draw = tf.random.stateless_normal
+        if self.generator.latent_distribution == "uniform":
+            draw = functools.partial(tf.random.stateless_uniform, minval=-1.0, maxval=1.0)
+        z0 = self._of_global_batch(draw, real, [self.generator.z0_dim])
+        return z0 if labels is None else tf.concat([z0, labels], axis=-1)
+
+    def _of_global_batch(self, draw, real, shape, stream=None):
+        """Random values [batch, *shape], this replica's rows of those of the global batch."""
         replica = tf.distribute.get_replica_context()
         batch = tf.shape(real)[0]
-        z0 = tf.random.stateless_uniform(
-            [batch * replica.num_replicas_in_sync, self.generator.z0_dim],
-            seed=[self.seed, tf.cast(self.critic_optimizer.iterations, tf.int32)],
-            minval=-1.0,
-            maxval=1.0,
-        )
+        seed = self._seed()
+        if stream is not None:
+            seed = tf.random.experimental.stateless_fold_in(seed, stream)
+        values = draw([batch * replica.num_replicas_in_sync, *shape], seed)
         first = batch * tf.cast(replica.replica_id_in_sync_group, tf.int32)
-        return z0[first : first + batch]
+        return values[first : first + batch]
+
+    def _seed(self):
+        """The seed of everything that is drawn for one update of the critic."""
+        return [self.seed, tf.cast(self.critic_optimizer.iterations, tf.int32)]
 
     def get_config(self):
         return {
@@ -198,6 +288,8 @@ class TGAN(keras.Model):
             "critic_optimizer": keras.saving.serialize_keras_object(self.critic_optimizer),
             "objective": self.objective_name,
             "n_critic": self.n_critic,
+            "gradient_penalty": self.gradient_penalty,
+            "shuffle_frames": self.shuffle_frames,
         }
 
     def compile_from_config(self, config):
@@ -208,13 +300,17 @@ class TGAN(keras.Model):
         self.compile(**{**config, **optimizers})
 
 
-def rmsprop(learning_rate: float = 5e-5) -> keras.optimizers.Optimizer:
+def rmsprop(learning_rate=5e-5, **kwargs) -> keras.optimizers.Optimizer:
     """The reference's RMSprop: decay 0.99 and epsilon 1e-8 outside the root.
 
     Keras has epsilon inside the root, so 1e-16 is the same; its default of 1e-7 would damp the
     tiny gradients of this model about tenfold.
+
+    Args:
+        learning_rate: a number or a Keras schedule.
+        **kwargs: other arguments of `keras.optimizers.RMSprop`.
     """
-    return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16)
+    return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16, **kwargs)
 
 
 def _gradients(tape, loss, players):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tiny_tgan import make_tgan
 
-from tgan_tf import runs
 from tgan_tf.data import MovingMNIST, Windows
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import GeneratedClips, SourceClips
+from tgan_tf.latents import latents
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def together(clips, count, draw=0):
 
 
 def test_generated_clips_are_those_of_the_latents_of_the_seed(generated):
-    z0 = runs.latents(5, 11, generated.generator.z0_dim)
+    z0 = latents(5, 11, generated.generator.z0_dim)
     expected = generated.generator(z0, training=False)
     np.testing.assert_allclose(together(generated, 11), expected, atol=1e-6)
 
 
 def test_another_draw_generates_the_clips_of_the_next_seed(generated):
-    z0 = runs.latents(6, 3, generated.generator.z0_dim)
+    z0 = latents(6, 3, generated.generator.z0_dim)
     expected = generated.generator(z0, training=False)
     np.testing.assert_allclose(together(generated, 3, draw=1), expected, atol=1e-6)
 

@@ -8,12 +8,12 @@ import scipy.linalg
 import tensorflow as tf
 from tiny_tgan import make_tgan
 
-from tgan_tf import runs
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import GeneratedClips
 from tgan_tf.evaluation.evaluation import Evaluation
 from tgan_tf.evaluation.extractors.extractor import Extracted
 from tgan_tf.evaluation.metrics import METRICS, parse
+from tgan_tf.latents import latents
 
 
 class Corners:
@@ -141,7 +141,7 @@ def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
     fake = GeneratedClips(tgan.generator)
     (result,) = evaluation(parse(["wasserstein40"], 4), fake, tgan.critic)
-    z0 = runs.latents(0, 40, tgan.generator.z0_dim)
+    z0 = latents(0, 40, tgan.generator.z0_dim)
     scores = [tgan.critic(clips) for clips in (Clips(1).of(0)[:40], tgan.generator(z0))]
     expected = np.mean(scores[0]) - np.mean(scores[1])
     assert result.estimate.value == pytest.approx(expected, abs=1e-6)

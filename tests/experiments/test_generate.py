@@ -11,7 +11,8 @@ from PIL import Image
 from programs import EXPERIMENTS, run_all
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
 
-from tgan_tf import rendering, runs
+from tgan_tf import rendering
+from tgan_tf.latents import latents
 
 MISTAKES = {
     "missing run_dir": (["--run_dir=missing"], "missing: no such directory"),
@@ -24,6 +25,8 @@ MISTAKES = {
     "no time": (["--frames_per_second=nan", "--formats=mp4"], "--frames_per_second=nan"),
     "no pixels": (["--scale=0"], "--scale=0"),
     "huge pixels": (["--scale=10000"], "--scale=10000: the pictures would have over 16384"),
+    "no frames": (["--factor=0"], "--factor=0"),
+    "no classes": (["--label=1"], "--label=1: the generator is not conditional"),
     "output_dir in a file": (["--output_dir=flags.cfg/out"], "could not be written (Not a dir"),
     "output_dir exists": (["--output_dir=checkpoints"], "checkpoints exists: give another"),
 }
@@ -52,6 +55,7 @@ def results(run_dir):
         "4 videos": ["--num_videos=4", "--seed=7", "--scale=2", "--frames_per_second=5"],
         "again": ["--num_videos=4", "--seed=7"],
         "17 videos": ["--num_videos=17", "--seed=7", "--formats=npz", "--output_dir=more"],
+        "interpolated": ["--num_videos=3", "--seed=7", "--factor=5", "--formats=npz"],
         "100 videos": ["--num_videos=100", "--formats=png,gif", "--output_dir=a/b/hundred"],
     }
     return run_all(
@@ -108,12 +112,12 @@ class TestFiles:
 
     def test_hold_the_generator_s_clips_and_their_latents(self, generated, generator):
         with np.load(generated / "clips.npz", allow_pickle=False) as arrays:
-            clips, latents = arrays["clips"], arrays["latents"]
+            clips, z0 = arrays["clips"], arrays["latents"]
         assert (clips.dtype, clips.shape) == (np.uint8, (4, *CLIP_SHAPE))
-        assert (latents.dtype, latents.shape) == (np.float32, (4, Z0_DIM))
-        np.testing.assert_array_equal(latents, runs.latents(7, 4, Z0_DIM))
+        assert (z0.dtype, z0.shape) == (np.float32, (4, Z0_DIM))
+        np.testing.assert_array_equal(z0, latents(7, 4, Z0_DIM))
         assert clips.std() > 1
-        np.testing.assert_allclose(clips, 128 * generator(latents) + 128, rtol=0, atol=0.501)
+        np.testing.assert_allclose(clips, 128 * generator(z0) + 128, rtol=0, atol=0.501)
 
     def test_show_each_clip_by_itself(self, generated):
         for i, clip in enumerate(np.load(generated / "clips.npz")["clips"]):
@@ -219,7 +223,10 @@ class TestMistakes:
         assert sorted(path.name for path in run_dir.iterdir()) == [
             *("a", "checkpoints", "flags.cfg", "generated", "model.json", "more"),
         ]
-        assert [path.name for path in (run_dir / "generated").iterdir()] == ["step-3_seed-7"]
+        assert sorted(path.name for path in (run_dir / "generated").iterdir()) == [
+            "step-3_seed-7",
+            "step-3_seed-7_factor-5",
+        ]
 
     def _one_line(self, result, part):
         assert result.code == 1
@@ -227,3 +234,56 @@ class TestMistakes:
         assert part in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert result.stdout == ""
+
+
+def test_a_factor_puts_frames_between_those_of_the_clips(run_dir, results):
+    assert results["interpolated"].code == 0, results["interpolated"].stderr
+    with np.load(run_dir / "generated/step-3_seed-7_factor-5/clips.npz") as arrays:
+        clips = arrays["clips"].astype(int)
+    assert clips.shape == (3, (CLIP_SHAPE[0] - 1) * 5 + 1, *CLIP_SHAPE[1:])
+    with np.load(run_dir / "generated/step-3_seed-7/clips.npz") as arrays:
+        assert np.abs(clips[:, ::5] - arrays["clips"][:3]).max() <= 1
+    # What moves goes on moving between.
+    assert all(np.abs(np.diff(clips[:, i : i + 6], axis=1)).max() > 0 for i in range(0, 15, 5))
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "conditional"
+    tgan = save_run(run_dir, num_classes=3)
+    commands = {
+        "in turn": ["--num_videos=7", "--formats=npz,gif", "--output_dir=in_turn"],
+        "one": ["--num_videos=2", "--label=2", "--formats=npz"],
+        "unknown": ["--label=3"],
+    }
+    commands = {name: [f"--run_dir={run_dir}", *flags] for name, flags in commands.items()}
+    return run_dir, tgan.generator, run_all("generate.py", commands, run_dir)
+
+
+def clips_and_labels(directory):
+    with np.load(directory / "clips.npz") as arrays:
+        return arrays["clips"], arrays["latents"], arrays["labels"]
+
+
+def test_classes_are_made_in_turn_a_row_each(conditional):
+    run_dir, generator, results = conditional
+    assert results["in turn"].code == 0, results["in turn"].stderr
+    clips, z0, labels = clips_and_labels(run_dir / "in_turn")
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    inputs = np.concatenate([z0, np.eye(3, dtype=np.float32)[labels]], axis=1)
+    np.testing.assert_allclose(clips, 128 * generator(inputs) + 128, rtol=0, atol=0.501)
+    frames, _ = read_gif(run_dir / "in_turn/grid.gif")
+    side = CLIP_SHAPE[1] + 2
+    assert frames.shape[1:] == (3 * side - 2, 3 * side - 2)
+    for number, clip in enumerate(clips[..., 0]):
+        row, column = number % 3 * side, number // 3 * side
+        cell = frames[:, row : row + CLIP_SHAPE[1], column : column + CLIP_SHAPE[2]]
+        np.testing.assert_array_equal(cell, clip)
+
+
+def test_a_label_is_that_of_all_videos(conditional):
+    run_dir, _, results = conditional
+    assert results["one"].code == 0, results["one"].stderr
+    _, _, labels = clips_and_labels(run_dir / "generated/step-3_seed-0_label-2")
+    assert labels.tolist() == [2, 2]
+    assert "--label=3: give a class from 0 to 2" in results["unknown"].stderr

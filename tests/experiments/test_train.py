@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from programs import Result, run_all
 
-from tgan_tf import checkpoints
+from tgan_tf import checkpoints, runs
 
 TRAIN = Path(__file__).parents[2] / "experiments/train.py"
 TINY = {
@@ -182,6 +183,16 @@ MISTAKES = {
     "no steps": ({"train_steps": 0}, ["--train_steps=0"]),
     "seed": ({"seed": -1}, ["--seed=-1"]),
     "objective": ({"objective": "nosuch"}, []),
+    "unbounded": ({"lipschitz": "none"}, ["--lipschitz=none", "no lower bound"]),
+    "two methods": ({"gradient_penalty": 10}, ["--gradient_penalty=10", "--lipschitz=none"]),
+    "useless limit": ({"weight_limit": 0.1}, ["--weight_limit=0.1", "weight_clipping"]),
+    "useless layers": ({"generator": "conv3d", "gru_layers": 1}, ["--gru_layers=1", "conv3d"]),
+    "penalty": ({"lipschitz": "none", "gradient_penalty": -1}, ["--gradient_penalty=-1"]),
+    "probability": ({"shuffle_frames": 2}, ["shuffle_frames=2"]),
+    "average": ({"ema_momentum": 1}, ["--ema_momentum=1"]),
+    "decay": ({"learning_rate_decay_steps": 0}, ["--learning_rate_decay_steps=0"]),
+    "noise": ({"critic_noise": -0.3}, ["critic_noise=-0.3"]),
+    "no classes": ({"conditional": True}, ["--conditional", "no classes"]),
 }
 
 
@@ -201,6 +212,42 @@ def test_a_users_mistake_is_one_clear_line(mistaken, name):
     results, directory = mistaken
     assert_refused(results[name], *MISTAKES[name][1])
     assert not (directory / "run").exists()
+
+
+def test_every_configuration_is_one_of_train(tmp_path):
+    # A seed that no run has is refused when all else has been read.
+    configs = sorted((TRAIN.parent / "configs").glob("*.cfg"))
+    commands = {
+        path.name: [f"--flagfile={path.relative_to(TRAIN.parents[1])}", "--train_steps=0"]
+        for path in configs
+    }
+    results = run_all("train.py", commands, TRAIN.parents[1])
+    assert len(results) > 20
+    for name, result in results.items():
+        assert result.code == 1 and "--train_steps=0" in result.stderr, (name, result.stderr)
+
+
+def test_averages_decays_and_classes_are_trained_with_and_kept(tmp_path):
+    flags = {**TINY, "size": 16, "num_digits": 1, "digit_size": 8, "run_dir": tmp_path / "run"}
+    flags.update(ema_momentum=0.5, learning_rate_decay_steps=6, train_steps=6, optimizer="adam")
+    arguments = [f"--{key}={value}" for key, value in flags.items()]
+    result = subprocess.run(
+        [sys.executable, str(TRAIN), *arguments, "--conditional"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    kept = json.loads((tmp_path / "run/model.json").read_text())
+    assert kept["generator"]["config"]["num_classes"] == 10
+    assert kept["critic"]["config"]["num_classes"] == 10
+    values = tensors(tmp_path / "run", 6)
+    # At the end of the decay the rate is 0; the fixed samples show each of ten classes.
+    sheet = Image.open(tmp_path / "run/samples/step-6.gif")
+    assert sheet.size == (4 * 18 - 2, 10 * 18 - 2)
+    kernel = "tgan/generator/temporal_generator/deconvolutions/0/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+    generator, _ = runs.load_generator(tmp_path / "run")
+    loaded = generator.temporal_generator.deconvolutions[0].kernel.numpy()
+    assert np.abs(loaded - values[kernel]).max() > 0
+    average = [v for k, v in values.items() if v.shape == loaded.shape and "optimizer" in k]
+    assert any(np.array_equal(loaded, value) for value in average)
 
 
 def test_an_unknown_flag_value_is_refused_without_a_traceback(mistaken):

@@ -15,7 +15,8 @@ import numpy as np
 from tgan_tf import rendering, runs
 from tgan_tf.data.pipeline import Source, batches
 from tgan_tf.errors import InputError
-from tgan_tf.models import VideoGenerator
+from tgan_tf.latents import of_generator
+from tgan_tf.models.network import Generator
 
 BATCH_SIZE = 16
 #: Clips that a source without end shows from one draw to the next.
@@ -54,20 +55,26 @@ class GeneratedClips:
 
     num_clips = None
 
-    def __init__(self, generator: VideoGenerator, seed: int = 0):
+    def __init__(self, generator: Generator, seed: int = 0):
         self.generator = generator
         self.seed = seed
         self.clip_shape = generator.clip_shape
-        self.description = {"latents": f"Uniform(-1, 1), seed {seed}", "values": "float32, [-1, 1]"}
+        drawn = {"uniform": "Uniform(-1, 1)", "normal": "Normal(0, 1)"}
+        self.description = {
+            "latents": f"{drawn[generator.latent_distribution]}, seed {seed}",
+            "values": "float32, [-1, 1]",
+        }
+        if generator.num_classes:
+            self.description["classes"] = f"{generator.num_classes}, in turn"
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
         """See `ClipSet`."""
-        z0 = runs.latents(self.seed + draw, count, self.generator.z0_dim)
+        z0 = of_generator(self.generator, self.seed + draw, count)
         return runs.generate(self.generator, z0)
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
         """See `ClipSet`."""
-        z0 = runs.latents(self.seed + draw, max(places) + 1, self.generator.z0_dim)
+        z0 = of_generator(self.generator, self.seed + draw, max(places) + 1)
         return np.concatenate(list(runs.generate(self.generator, z0[list(places)])))
 
 

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -28,6 +27,7 @@ from tgan_tf.evaluation.extractors.extractor import Extractor
 from tgan_tf.evaluation.measurements import Measurements, measure, measure_once
 from tgan_tf.evaluation.metrics import METRICS, Request
 from tgan_tf.evaluation.motion_energy import motion_energy
+from tgan_tf.models.network import CriticNetwork
 
 _COMPARED = ("features", "motion")
 """The measurements that are compared with those of `real`."""
@@ -86,7 +86,12 @@ class Evaluation:
         # Traced anew for another number of frames, not for the last batch, which is smaller.
         self._columns = tf.function(self._measure_clips, reduce_retracing=True)
 
-    def check(self, requests: Sequence[Request], fake: ClipSet, has_critic: bool = False) -> None:
+    def check(
+        self,
+        requests: Sequence[Request],
+        fake: ClipSet,
+        critic: CriticNetwork | None = None,
+    ) -> None:
         """Raises an `InputError` for what cannot be judged, before anything is done."""
         if fake.clip_shape[1:] != self.real.clip_shape[1:]:
             raise InputError(
@@ -100,8 +105,11 @@ class Evaluation:
             if request.frames > frames:
                 raise InputError(f"--metrics={name}: the clips have {frames} frames: give fewer")
             if metric.column == "scores":
-                if not has_critic:
-                    raise InputError(f"--metrics={name}: needs a critic: give --run_dir of a run")
+                if critic is None or critic.num_classes:
+                    raise InputError(
+                        f"--metrics={name}: needs a critic that is not conditional: give --run_dir "
+                        "of such a run"
+                    )
                 if request.frames != fake.clip_shape[0]:
                     raise InputError(
                         f"--metrics={name}: the critic takes {fake.clip_shape[0]} frames: give "
@@ -136,7 +144,7 @@ class Evaluation:
         self,
         requests: Sequence[Request],
         fake: ClipSet,
-        critic: keras.Model | None = None,
+        critic: CriticNetwork | None = None,
         draws: int = 1,
         what: str = "clips",
     ) -> list[Result]:
@@ -153,7 +161,7 @@ class Evaluation:
         Raises:
             InputError: as `check`; or there is no number for such clips.
         """
-        self.check(requests, fake, critic is not None)
+        self.check(requests, fake, critic)
         results = []
         for group in _by_frames(requests):
             by_draw = [self._judge(group, fake, critic, draw, what) for draw in range(draws)]
@@ -192,7 +200,7 @@ class Evaluation:
             return {**measured, **scores(clips)} if "scores" in needed else measured
 
         def scores(clips):
-            return {"scores": critic(clips, training=False)[:, 0]}
+            return {"scores": tf.reduce_sum(critic(clips, training=False), axis=1)}
 
         held_out = {}
         with tempfile.TemporaryDirectory() as temporary:

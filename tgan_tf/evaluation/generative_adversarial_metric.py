@@ -49,7 +49,7 @@ def critic_scores(critic: keras.Model, clip_batches: Iterable[np.ndarray]) -> np
     """Scores clips in inference mode, a batch in memory at a time.
 
     Args:
-        critic: a `Critic`.
+        critic: a `CriticNetwork` that is not conditional.
         clip_batches: float32 [batch, *critic.clip_shape] in [-1, 1], at least one.
 
     Returns:
@@ -59,7 +59,7 @@ def critic_scores(critic: keras.Model, clip_batches: Iterable[np.ndarray]) -> np
         InputError: the clips are of another shape than the critic's.
     """
     signature = [tf.TensorSpec([None, *critic.clip_shape], tf.float32)]
-    score = tf.function(lambda clips: critic(clips, training=False)[:, 0], signature)
+    score = tf.function(lambda clips: tf.reduce_sum(critic(clips, training=False), 1), signature)
     scores = []
     for clips in clip_batches:
         if tuple(clips.shape[1:]) != critic.clip_shape:

@@ -1,55 +1,180 @@
-"""The critic's spectral report: how much each of its kernels can stretch what it is given.
+"""The critic's spectral report: how much it can stretch what it is given, and each of its layers.
 
 Singular value clipping (the paper, Section 4) keeps the singular values of each kernel, seen as the
-matrix [kernel positions and inputs, outputs], at 1 or below.
+matrix [kernel positions and inputs, outputs], at 1 or below. That does not make the critic
+1-Lipschitz: a convolution can stretch more than its matrix, and a batch normalisation stretches
+each channel by γ / √(running variance + ε). What the layers really do, one after the other, bounds
+what the critic can do.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tgan_tf.convolutions import of_layer
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.models.batch_normalization import BatchNormalization
+from tgan_tf.models.network import CriticNetwork
 from tgan_tf.spectral import kernel_matrix, singular_values
 
 
-def spectral_report(critic: keras.Model) -> dict[str, Estimate]:
-    """The largest singular value of each kernel of a critic, and their product.
+class Stage(NamedTuple):
+    """What a layer with a kernel and the batch normalisation after it can stretch.
 
-    The product bounds what the matrices, one after the other, can stretch. It is no bound of the
-    critic's Lipschitz constant: the norm of a convolution can be larger than its matrix's where
-    the kernel's windows overlap (with kernel 4 and stride 2 up to √8 times in 3-D), and the batch
-    normalisations, which scale as well, are not in it.
+    Attributes:
+        name: the layer's, of one of two critics after the critic's.
+        matrix_norm: largest singular value of the kernel's matrix, which is what is clipped.
+        operator_norm: norm of the convolution with its own padding, by power iteration.
+        gamma: the largest |γ| / √(running variance + ε), the most that batch normalisation
+            stretches a channel in inference; 1 without one.
+        norm: of both together: the convolution with its outputs scaled by the batch normalisation.
+            At most operator_norm times gamma.
+    """
+
+    name: str
+    matrix_norm: float
+    operator_norm: float
+    gamma: float
+    norm: float
+
+
+def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
+    """The stages of a critic in their order, those of a second critic after the first's.
 
     Args:
-        critic: a `Critic`, or another Keras model whose kernels have the outputs as the last axis.
-
-    Returns:
-        By the name of the layer the largest singular value, which has no error; in `details` the
-        `shape` of the matrix and `above_half`, the share of its singular values that are above half
-        the largest. At "product" the product over the layers.
+        critic: any, in inference.
+        tolerance: of the power iterations, as of `spectral.operator_norm`.
 
     Raises:
         InputError: a kernel is not finite.
     """
+    several = hasattr(critic, "critics")
+    return [
+        _stage(f"{part.name}_{layer.name}" if several else layer.name, layer, norm, tolerance)
+        for part in _critics(critic)
+        for layer, norm in _layers(part)
+    ]
+
+
+def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) -> float:
+    """A bound of the critic's Lipschitz constant in inference, with respect to the clip.
+
+    It is the product of the stages' norms: leaky ReLU and max pooling stretch nothing, and the mean
+    of N features stretches by 1/√N. Of two critics, whose scores are added, it is the sum. The
+    labels of a conditional critic count as inputs, so that it is a bound for the clip alone too.
+    Since the norms are found by power iteration it is short of a true bound by the tolerance.
+
+    Args:
+        critic: in inference, with its running averages.
+        measured: of `stages`, if at hand.
+    """
+    norms = iter(measured if measured is not None else stages(critic))
+    total = 0.0
+    for part in _critics(critic):
+        product = 1.0
+        for _ in part.stages:
+            product *= next(norms).norm * max(1.0, part.slope)
+        if getattr(part, "head", None) == "mean":
+            layer, _ = _layers(part)[-1]
+            shape = layer.compute_output_shape(layer.get_build_config()["input_shape"])
+            product /= float(np.sqrt(np.prod(shape[1:])))
+        total += product
+    return total
+
+
+def gradient_norms(critic: CriticNetwork, clips: np.ndarray, labels=None) -> np.ndarray:
+    """How fast the score changes at clips: ‖∇D(x)‖ over all pixels, in inference.
+
+    The largest is a lower bound of the critic's Lipschitz constant.
+
+    Args:
+        critic: any.
+        clips: float32 [n, *clip_shape].
+        labels: float32 [n, num_classes], one-hot, of a conditional critic.
+
+    Returns:
+        float64 [n].
+    """
+    clips = tf.convert_to_tensor(clips)
+    with tf.GradientTape() as tape:
+        tape.watch(clips)
+        scores = critic(clips if labels is None else [clips, labels], training=False)
+    gradients = tf.cast(tape.gradient(scores, clips), tf.float64)
+    return tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3, 4])).numpy()
+
+
+def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
+    """What each layer of a critic can stretch, and the whole of it.
+
+    Args:
+        critic: any, in inference.
+
+    Returns:
+        By the name of the layer the largest singular value of its kernel's matrix, which has no
+        error; in `details` the `shape` of the matrix, `above_half`, the share of its singular
+        values that are above half the largest, and `operator_norm`, `gamma` and `norm` as of
+        `Stage`. At "product" the product of the values, at "bound" that of `lipschitz_bound`.
+
+    Raises:
+        InputError: a kernel is not finite.
+    """
+    measured = stages(critic)
     report = {}
-    for layer in critic.layers:
-        if not hasattr(layer, "kernel"):
-            continue
-        # Checked first: a decomposition of what is not finite need not end.
-        if not np.isfinite(layer.kernel.numpy()).all():
-            raise InputError(
-                f"the kernel of {layer.name} has NaN or infinite entries: take a checkpoint from "
-                "before the training diverged"
-            )
+    for stage, (layer, _) in zip(measured, _layers(critic)):
         values = singular_values(layer.kernel).numpy()
-        report[layer.name] = Estimate(
-            float(values[0]),
+        report[stage.name] = Estimate(
+            stage.matrix_norm,
             details={
                 "shape": kernel_matrix(layer.kernel).shape.as_list(),
                 "above_half": float(np.mean(values > values[0] / 2)),
+                "operator_norm": stage.operator_norm,
+                "gamma": stage.gamma,
+                "norm": stage.norm,
             },
         )
-    product = float(np.prod([estimate.value for estimate in report.values()]))
-    return {**report, "product": Estimate(product)}
+    product = float(np.prod([stage.matrix_norm for stage in measured]))
+    bound = lipschitz_bound(critic, measured)
+    return {**report, "product": Estimate(product), "bound": Estimate(bound)}
+
+
+def _stage(
+    name: str,
+    layer: keras.layers.Layer,
+    normalization: BatchNormalization | None,
+    tolerance: float,
+) -> Stage:
+    kernel = layer.kernel.numpy()
+    # Checked first: a decomposition of what is not finite need not end.
+    if not np.isfinite(kernel).all():
+        raise InputError(
+            f"the kernel of {name} has NaN or infinite entries: take a checkpoint from "
+            "before the training diverged"
+        )
+    convolution = of_layer(layer)
+    operator_norm = norm = float(convolution.norm(kernel, tolerance=tolerance)[0])
+    gamma = 1.0
+    if normalization is not None:
+        variance = normalization.moving_variance.numpy() + normalization.epsilon
+        scales = normalization.gamma.numpy() / np.sqrt(variance)
+        gamma = float(np.abs(scales).max())
+        norm = float(convolution.norm(kernel * scales, tolerance=tolerance)[0])
+    matrix_norm = float(singular_values(kernel)[0])
+    return Stage(name, matrix_norm, operator_norm, gamma, norm)
+
+
+def _critics(critic):
+    return getattr(critic, "critics", [critic])
+
+
+def _layers(critic):
+    return [(_inner(layer), normalization) for layer, normalization in critic.stages]
+
+
+def _inner(layer):
+    """The layer itself, which TensorFlow Addons' `SpectralNormalization` wraps."""
+    return getattr(layer, "layer", layer)

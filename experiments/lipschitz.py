@@ -1,0 +1,83 @@
+"""Says how far a run's critic is from 1-Lipschitz, and which of its layers make it so.
+
+    python experiments/lipschitz.py --run_dir=runs/moving_mnist
+
+A row a layer: the largest singular value of its kernel's matrix, which singular value clipping
+clips; the norm of its convolution, by power iteration, and what that is at most, by the Fourier
+transform; the most that the batch normalisation after it stretches a channel; what both do
+together. Then the product of the matrices' values, the bound of the critic's Lipschitz constant
+that the layers together give, and from below the largest gradient of its score at real and
+generated clips.
+All in inference, with the running averages. docs/lipschitz.md says more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import command_line
+import data_flags
+import evaluation_flags
+import numpy as np
+from absl import flags
+
+from tgan_tf import runs
+from tgan_tf.convolutions import of_layer
+from tgan_tf.errors import InputError
+from tgan_tf.evaluation import records
+from tgan_tf.evaluation.clip_sets import GeneratedClips
+from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound, stages
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("run_dir", None, "Directory of the run, as of train.py.", required=True)
+flags.DEFINE_integer(
+    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+)
+flags.DEFINE_integer("num_clips", 64, "Clips of each kind whose gradients are looked at.")
+flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+data_flags.define_videos(path_flag="real_data")
+data_flags.define_clips()
+flags.adopt_module_key_flags(data_flags)
+
+
+def main(_) -> None:
+    if FLAGS.num_clips < 1:
+        raise InputError(f"--num_clips={FLAGS.num_clips}: give a whole number of at least 1")
+    run_dir = Path(FLAGS.run_dir)
+    generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
+    if critic.num_classes:
+        raise InputError(
+            f"--run_dir={run_dir}: its critic is conditional, and the clips' gradients are of one "
+            "that is not: give another run"
+        )
+    data_flags.take_from_run(run_dir, "real_data")
+    corpus = data_flags.open_data("real_data")
+    clip_sets = {
+        "real": evaluation_flags.clips_of(corpus, "train", "random", FLAGS.seed),
+        "generated": GeneratedClips(generator, FLAGS.seed),
+    }
+
+    measured = stages(critic)
+    rows = [["layer", "matrix", "operator", "at most", "γ / √(variance + ε)", "together"]]
+    for stage, (layer, _) in zip(measured, critic.stages):
+        layer = getattr(layer, "layer", layer)
+        most = of_layer(layer).norm_bound(layer.kernel.numpy())
+        values = (stage.matrix_norm, stage.operator_norm, most, stage.gamma, stage.norm)
+        rows.append([stage.name, *(f"{value:.4g}" for value in values)])
+    print(f"{run_dir}, step {step}\n")
+    print(records.table(rows))
+    product = np.prod([stage.matrix_norm for stage in measured])
+    print(f"\nproduct of the matrices' largest singular values: {product:.4g}")
+    print(f"Lipschitz bound of the critic, by its layers: {lipschitz_bound(critic, measured):.4g}")
+    for kind, clips in clip_sets.items():
+        norms = [gradient_norms(critic, batch) for batch in clips.batches(FLAGS.num_clips, 0)]
+        norms = np.concatenate(norms)
+        print(
+            f"gradient at {len(norms)} {kind} clips: mean {norms.mean():.4g}, "
+            f"largest {norms.max():.4g}"
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

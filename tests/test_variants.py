@@ -1,0 +1,208 @@
+"""Every variant of the networks and of the game: on two replicas, resumed, exported, evaluated.
+
+Runs itself in a second process: logical CPUs have to be set before TensorFlow touches a device.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+NUM_CLASSES = 3
+CLASSES = {"generator": {"num_classes": NUM_CLASSES}, "critic": {"num_classes": NUM_CLASSES}}
+UNCLIPPED = {"lipschitz": "none"}
+# Of each what differs from the paper's TGAN: networks by their names in the registries and their
+# arguments, what keeps the critic Lipschitz, the optimisers' arguments and those of `TGAN.compile`.
+VARIANTS = {
+    "paper": {},
+    "normal": {"compile": {"objective": "normal"}, "critic": {"noise": 0.3}, **UNCLIPPED},
+    "least squares": {"compile": {"objective": "least_squares"}, **UNCLIPPED},
+    "hinge": {"compile": {"objective": "hinge"}, "lipschitz": "spectral_normalization"},
+    "gradient penalty": {"compile": {"gradient_penalty": 10.0, "n_critic": 2}, **UNCLIPPED},
+    "weight clipping": {"lipschitz": "weight_clipping"},
+    "spectral normalization": {"lipschitz": "spectral_normalization"},
+    "operator norm": {"lipschitz": "operator"},
+    "recurrent": {"generator": {"gru_layers": 2}},
+    "PyTorch TGAN": {
+        "generator": {"center": True, "epsilon": 1e-5, "latent_distribution": "normal"},
+        "critic": {"center": True, "epsilon": 1e-5, "slope": 0.01, "head": "mean"},
+    },
+    "3-D generator": {"generator_name": "conv3d"},
+    "two streams": {"generator_name": "two_stream"},
+    "video and frame": {"critic_name": "video_and_frame"},
+    "frames as channels": {"critic_name": "frames_as_channels", **CLASSES},
+    "conditional": CLASSES,
+    "conditional 3-D": {"generator_name": "conv3d", "critic_name": "video_and_frame", **CLASSES},
+    "averages": {"generator_optimizer": {"use_ema": True, "ema_momentum": 0.9}},
+    "shuffled frames": {"compile": {"shuffle_frames": 0.5}},
+}
+FRAMES, SIZE, STEPS, BATCH = 4, 8, 3, 4
+
+
+def play(directory):
+    """Trains, resumes, exports and evaluates each variant; prints what came out as JSON."""
+    import keras
+    import tensorflow as tf
+
+    from tgan_tf import checkpoints, runs
+    from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping, WeightClipping
+    from tgan_tf.evaluation.clip_sets import GeneratedClips
+    from tgan_tf.evaluation.spectral_report import spectral_report
+    from tgan_tf.export import export_generator, load_exported
+    from tgan_tf.latents import of_generator
+    from tgan_tf.models import CRITICS, GENERATORS
+    from tgan_tf.tgan import TGAN, rmsprop
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    one = tf.distribute.OneDeviceStrategy("CPU:0")
+    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    def make(variant):
+        keras.utils.set_random_seed(0)
+        methods = {
+            "singular_value_clipping": lambda: {
+                "kernel_constraint": SingularValueClipping(0.5),
+                "gamma_constraint": BatchNormScaleClipping(),
+            },
+            "operator": lambda: {
+                "kernel_constraint": SingularValueClipping(0.5, norm="operator"),
+                "gamma_constraint": BatchNormScaleClipping(),
+            },
+            "weight_clipping": lambda: {"kernel_constraint": WeightClipping()},
+            "spectral_normalization": lambda: {"spectral_normalization": True},
+            "none": lambda: {},
+        }
+        name = variant.get("generator_name", "tgan")
+        widths = {"temporal_filters": 8, "image_filters": 8, "z1_dim": 3}
+        generator = GENERATORS[name](
+            frames=FRAMES,
+            size=SIZE,
+            channels=1,
+            z0_dim=6,
+            **(widths if name == "tgan" else {"filters": 8}),
+            **variant.get("generator", {}),
+        )
+        critic = CRITICS[variant.get("critic_name", "tgan")](
+            frames=FRAMES,
+            size=SIZE,
+            channels=1,
+            filters=4,
+            **methods[variant.get("lipschitz", "singular_value_clipping")](),
+            **variant.get("critic", {}),
+        )
+        tgan = TGAN(generator, critic, seed=5)
+        own = rmsprop(1e-3, **variant.get("generator_optimizer", {}))
+        tgan.compile(own, rmsprop(1e-3), **variant.get("compile", {}))
+        return tgan
+
+    def fit(tgan, first, steps):
+        rng = np.random.default_rng(0)
+        count = BATCH * tgan.n_critic
+        clips = rng.uniform(-1, 1, (STEPS, count, FRAMES, SIZE, SIZE, 1)).astype(np.float32)
+        labels = rng.integers(0, NUM_CLASSES, (STEPS, count))
+        data = (clips, labels) if tgan.generator.num_classes else clips
+        dataset = tf.data.Dataset.from_tensor_slices(data).skip(first).take(steps)
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return tgan.fit(dataset.with_options(options), verbose=0).history
+
+    def judged(variant, directory):
+        with one.scope():
+            unbroken = make(variant)
+            whole = fit(unbroken, 0, STEPS - 1)
+            last = fit(unbroken, STEPS - 1, 1)
+        with two.scope():
+            begun = make(variant)
+            begun_history = fit(begun, 0, STEPS - 1)
+        checkpoints.save(begun, directory / "checkpoints", STEPS - 1)
+        runs.write(directory, "", begun)
+        with two.scope():
+            resumed = make(variant)
+            checkpoints.restore(resumed, directory / "checkpoints")
+            resumed_last = fit(resumed, STEPS - 1, 1)
+
+        generator, critic, _ = runs.load_networks(directory)
+        z0 = of_generator(generator, 0, 2)
+        videos = generator(z0).numpy()
+        version = export_generator(generator, directory / "exported")
+        serve, _ = load_exported(version)
+        label = {"label": tf.constant([0, 1], tf.int64)} if generator.num_classes else {}
+        served = serve(z0=tf.constant(z0[:, : generator.z0_dim]), **label)["videos"].numpy()
+        clips = next(GeneratedClips(generator).batches(2, 0))
+        inputs = [clips, z0[:, generator.z0_dim :]] if critic.num_classes else clips
+        return {
+            "losses": [[whole[key][0], begun_history[key][0]] for key in whole],
+            "last losses": [[last[key][0], resumed_last[key][0]] for key in last],
+            "step": resumed.step,
+            "videos": [float(videos.min()), float(videos.max()), list(videos.shape)],
+            "served": float(np.abs(served - videos).max()),
+            "judged": float(np.abs(clips - videos).max()),
+            "of the training": float(np.abs(begun.averaged_generator()(z0) - videos).max()),
+            "scores": [float(score) for score in tf.reduce_sum(critic(inputs), axis=1)],
+            "spectrum": {key: value.value for key, value in spectral_report(critic).items()},
+        }
+
+    for number, (name, variant) in enumerate(VARIANTS.items()):
+        result = judged(variant, Path(directory, str(number)))
+        print(json.dumps({"variant": name, **result}), flush=True)
+        tf.keras.backend.clear_session()
+
+
+@pytest.fixture(scope="module")
+def report():
+    with tempfile.TemporaryDirectory() as directory:
+        result = subprocess.run(
+            [sys.executable, __file__, directory],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+        )
+    found = (json.loads(line) for line in result.stdout.splitlines() if line.startswith("{"))
+    found = {line["variant"]: line for line in found}
+    assert result.returncode == 0, f"after {list(found)}: {result.stderr[-3000:]}"
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_two_replicas_train_as_one(report, name):
+    losses = np.array(report[name]["losses"])
+    assert np.isfinite(losses).all()
+    np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_resumed_training_is_as_an_unbroken_one(report, name):
+    losses = np.array(report[name]["last losses"])
+    assert report[name]["step"] == STEPS
+    np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_export_makes_the_run_s_videos(report, name):
+    lowest, highest, shape = report[name]["videos"]
+    assert shape == [2, FRAMES, SIZE, SIZE, 1]
+    assert -1 <= lowest < highest <= 1
+    assert report[name]["served"] <= 1e-6
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_run_is_judged_by_the_videos_of_its_training(report, name):
+    assert report[name]["judged"] <= 1e-6
+    assert report[name]["of the training"] <= 1e-6
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_its_critic_can_be_looked_into(report, name):
+    first, second = report[name]["scores"]
+    assert np.isfinite([first, second]).all() and first != second
+    assert all(value > 0 for value in report[name]["spectrum"].values())
+
+
+if __name__ == "__main__":
+    play(sys.argv[1])

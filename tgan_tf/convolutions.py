@@ -1,0 +1,75 @@
+"""What a Keras layer does as a convolution: over which sizes, with which strides and padding."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tgan_tf import spectral
+from tgan_tf.errors import InputError
+
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+
+
+class Convolution(NamedTuple):
+    """The convolution of a layer, or the one whose transpose a transposed layer is.
+
+    Attributes:
+        sizes: of its input in each dimension, without channels; none of a dense layer.
+        strides: in each dimension.
+        padding: "SAME" or "VALID".
+    """
+
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str
+
+    def norm(self, kernel: tf.Tensor, **kwargs) -> tuple[tf.Tensor, tf.Tensor]:
+        """The operator's norm with this kernel, as `spectral.operator_norm`."""
+        if not self.sizes:
+            return spectral.singular_values(kernel)[0], tf.zeros([], tf.float64)
+        return spectral.operator_norm(kernel, *self, **kwargs)
+
+    def norm_bound(self, kernel: tf.Tensor) -> float:
+        """What the operator's norm with this kernel is at most."""
+        if not self.sizes:
+            return float(spectral.singular_values(kernel)[0])
+        # Grown by the padding and up to a multiple of the stride.
+        sizes = [
+            -(-(size + window - 1) // stride) * stride
+            for size, window, stride in zip(self.sizes, kernel.shape, self.strides)
+        ]
+        return spectral.circular_operator_norm(kernel, sizes, self.strides)
+
+
+def of_layer(layer: keras.layers.Layer) -> Convolution:
+    """The convolution of a built layer.
+
+    Args:
+        layer: a dense layer, a convolution or a transposed convolution, of fixed sizes.
+
+    Raises:
+        InputError: it is of another kind, dilated, or has an input of no fixed size.
+    """
+    if isinstance(layer, keras.layers.Dense):
+        return Convolution((), (), "VALID")
+    shape = (layer.get_build_config() or {}).get("input_shape")
+    if not hasattr(layer, "strides") or shape is None or set(layer.dilation_rate) != {1}:
+        raise InputError(
+            f"{layer.name}: no convolution that was built without dilation, so that its operator's "
+            "norm is not known: give norm='matrix', or such a layer"
+        )
+    if isinstance(layer, _TRANSPOSED):
+        shape = layer.compute_output_shape(shape)
+    sizes = tuple(shape[1:-1])
+    if None in sizes:
+        raise InputError(
+            f"{layer.name}: its input has no fixed size, {tuple(shape)}: build it with one"
+        )
+    return Convolution(sizes, tuple(layer.strides), layer.padding.upper())

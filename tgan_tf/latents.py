@@ -1,0 +1,75 @@
+"""Latents of a seed: what a generator is called on, row i a function of the seed and i alone.
+
+    z0 = latents(seed=0, count=12, z0_dim=100)     # float32 [12, 100]
+    z0 = of_generator(generator, 0, 12)            # float32 [12, latent_dim], with classes if any
+
+Row i is the stream of the counter-based generator Philox with the key (seed, i): the same in every
+version of NumPy and TensorFlow and on every machine. `tgan_tf.philox` draws the same in TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from tgan_tf.errors import InputError
+from tgan_tf.models.network import Generator
+
+
+def latents(seed: int, count: int, z0_dim: int, latent_distribution: str = "uniform") -> np.ndarray:
+    """Latents z0, row i a function of the seed and i alone.
+
+    Args:
+        seed: from 0 to 2^64 - 1.
+        count: rows, at least 1.
+        z0_dim: columns.
+        latent_distribution: "uniform", of [-1, 1), or "normal", the same values through the
+            inverse of the normal distribution function.
+
+    Returns:
+        float32 [count, z0_dim]; uniform ones are multiples of 2^-23.
+
+    Raises:
+        InputError: `seed` or `count` is out of range.
+    """
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed={seed}: give a whole number from 0 to 2^64 - 1")
+    if count < 1:
+        raise InputError(f"num_videos={count}: give a whole number of at least 1")
+    keys = (np.array([seed, i], np.uint64) for i in range(count))
+    # The generators' raw streams are what NumPy guarantees; its distributions may change.
+    words = np.stack([np.random.Philox(key=key).random_raw(z0_dim) for key in keys])
+    uniform = (words >> np.uint64(40)) * 2.0**-23 - 1.0
+    if latent_distribution == "uniform":
+        return uniform.astype(np.float32)
+    # Moved to the middle of its step: -1 itself would be minus infinity.
+    return (2.0**0.5 * special.erfinv(uniform + 2.0**-24)).astype(np.float32)
+
+
+def of_generator(
+    generator: Generator, seed: int, count: int, labels: Sequence[int] | None = None
+) -> np.ndarray:
+    """What a generator is called on to make the videos of a seed.
+
+    Args:
+        generator: says how long and of which distribution the latents are.
+        seed: as of `latents`.
+        count: rows, at least 1.
+        labels: each row's class, of a conditional generator; None gives row i class i modulo the
+            number of classes.
+
+    Returns:
+        float32 [count, latent_dim].
+
+    Raises:
+        InputError: as `latents`.
+    """
+    z0 = latents(seed, count, generator.z0_dim, generator.latent_distribution)
+    if not generator.num_classes:
+        return z0
+    if labels is None:
+        labels = np.arange(count) % generator.num_classes
+    one_hot = np.eye(generator.num_classes, dtype=np.float32)[np.asarray(labels)]
+    return np.concatenate([z0, one_hot], axis=1)

@@ -1,0 +1,55 @@
+"""The moving average of a generator's weights over its training, as a generator of its own.
+
+An optimiser with Keras's `use_ema` keeps an exponential moving average of the weights that it
+trains. A generator with the averages makes steadier videos than the one of the last step.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tgan_tf.latents import of_generator
+from tgan_tf.models.batch_normalization import BatchNormalization
+from tgan_tf.models.network import Generator
+
+_BATCHES = 8
+_BATCH_SIZE = 32
+
+
+def averaged(generator: Generator, optimizer: keras.optimizers.Optimizer) -> Generator:
+    """A generator with the averages that an optimiser keeps.
+
+    The running averages of batch normalisation belong to the weights of the last step, so they are
+    estimated anew: as the means over 256 videos of fixed latents.
+
+    Args:
+        generator: what the optimiser trains.
+        optimizer: of any kind, in a `LossScaleOptimizer` or not.
+
+    Returns:
+        A copy, or `generator` itself if the optimiser has no `use_ema`.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.use_ema:
+        return generator
+    copy = type(generator).from_config(generator.get_config())
+    weights = generator.get_weights()
+    try:
+        # Keras gives the averages only by overwriting what they are the averages of.
+        optimizer.finalize_variable_values(generator.trainable_variables)
+        copy.set_weights(generator.get_weights())
+    finally:
+        generator.set_weights(weights)
+
+    layers = [part for part in copy.submodules if isinstance(part, BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    latents = of_generator(copy, 0, _BATCHES * _BATCH_SIZE)
+    for number, part in enumerate(np.split(latents, _BATCHES)):
+        for layer in layers:
+            # Makes the running averages the means over the batches so far.
+            layer.momentum = number / (number + 1)
+        copy(part, training=True)
+    for layer, momentum in zip(layers, momenta):
+        layer.momentum = momentum
+    return copy
