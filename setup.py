@@ -48,6 +48,8 @@ setup(
         "prepare": ["apache-beam>=2.69", "simplejpeg>=1.7"],
         # tgan_tf.evaluation.extractors.i3d: by its TF-Hub handle. Later ones need TensorFlow 2.16.
         "i3d": ["tensorflow-hub==0.16.1", "tf-keras==2.15.1"],
+        # experiments/import_chainer.py and import_pytorch.py; only the latter needs PyTorch.
+        "import": ["pyyaml>=6", "torch>=2"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "test": [
             "hypothesis>=6",

@@ -1,0 +1,195 @@
+"""Makes a run directory of a training of the authors' Chainer code (pfnet-research/tgan).
+
+    python experiments/import_chainer.py --config=results/ucf101.yml --snapshot=results \
+        --run_dir=runs/imported
+
+--config is the YAML file that their train.py was given, of which it leaves a copy in its results
+directory. generate.py, evaluate.py and export.py take the run; train.py --flagfile=RUN/flags.cfg
+trains it on. A whole snapshot (snapshot_iter_N.npz) has RMSprop's state with it, the files of the
+networks alone (gen_iter_N.npz, vgen_iter_N.npz, vdis_iter_N.npz) have none. Flags of train.py that
+the configuration does not set may be given too; so may --data_path, where the data lies now.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import command_line
+import imported_run
+import train
+from absl import flags
+
+from tgan_tf import reference_weights
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("config", None, "The training's YAML file.", required=True)
+flags.DEFINE_string(
+    "snapshot",
+    None,
+    "Its results directory, or a snapshot_iter_N.npz in it.",
+    required=True,
+)
+flags.DEFINE_integer("iteration", None, "Which N of the directory; default the last.")
+flags.adopt_module_key_flags(train)
+
+INITIALIZERS = {"Uniform": "uniform", "Default": "lecun_normal"}
+
+_SINGULAR_VALUE_CLIPPING = {"lipschitz": "singular_value_clipping"}
+
+UPDATERS = {
+    "TGANUpdaterWGANSVC": _SINGULAR_VALUE_CLIPPING,
+    "TGANUpdaterWGANParallelSVC": _SINGULAR_VALUE_CLIPPING,
+    "TGANUpdaterWGANVideoFrameDis": _SINGULAR_VALUE_CLIPPING,
+    "TGANUpdaterWGANClip": {"lipschitz": "weight_clipping"},
+    "TGANUpdaterLSGAN": {"objective": "least_squares", "lipschitz": "none"},
+    "TGANUpdaterVanilla": {"objective": "normal", "lipschitz": "none"},
+}
+
+# What says where the data lies, and how clips are cut out of it.
+DATASETS = {
+    "MovingMNISTDataset": ("dataset_path", {}),
+    "UCFDataset": ("h5path", {}),
+    "UCFDatasetAugmented": ("h5path", {"crop": "random", "mirror": True}),
+    "GolfDataset": ("root_path", {}),
+    "GolfDatasetAugmented": ("root_path", {"mirror": True}),
+}
+
+
+def main(_) -> None:
+    imported_run.check_new_run_dir()
+    config = imported_run.Config(FLAGS.config)
+    path, iteration = find_snapshot(Path(FLAGS.snapshot), FLAGS.iteration)
+    imported_run.set_flags(flags_of(config))
+    # Theirs labels generated clips 1.
+    negated = FLAGS.objective == "normal"
+
+    def load(tgan):
+        if path.is_dir():
+            return reference_weights.load_chainer_networks(path, iteration, tgan, negated)
+        return reference_weights.load_chainer(path, tgan, negated)
+
+    imported_run.write(config.get("models.video_generator.args.out_channels", int), load)
+
+
+def find_snapshot(path: Path, iteration: int | None) -> tuple[Path, int | None]:
+    """The whole snapshot to read, or else the directory and iteration of the networks' files.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.is_dir():
+        if iteration is not None:
+            raise InputError(f"--iteration={iteration} has no use with a file as --snapshot")
+        return path, None
+    names = (re.fullmatch(r"(?:snapshot|gen)_iter_(\d+)\.npz", p.name) for p in path.iterdir())
+    found = sorted({int(name[1]) for name in names if name})
+    if not found:
+        raise InputError(
+            f"--snapshot={path}: no snapshot_iter_N.npz or gen_iter_N.npz in it: give the results "
+            "directory of the reference's train.py"
+        )
+    if iteration is None:
+        iteration = found[-1]
+    if iteration not in found:
+        raise InputError(f"--iteration={iteration}: {path} has {', '.join(map(str, found))}")
+    whole = path / f"snapshot_iter_{iteration}.npz"
+    return (whole, None) if whole.exists() else (path, iteration)
+
+
+def flags_of(config: imported_run.Config) -> dict[str, Any]:
+    """train.py's flags that make the training which a configuration describes.
+
+    Raises:
+        InputError: it has not what their train.py needs, or names what is not in their code.
+    """
+    temporal = of_class(
+        config, "frame_seed_generator", "FrameSeedGenerator(NoBeta)?Init(Uniform|Default)"
+    )
+    image = of_class(config, "video_generator", "VideoGeneratorInit(Uniform|Default)")
+    critic = of_class(
+        config,
+        "video_discriminator",
+        "VideoDiscriminator(NoBeta)?Init(Uniform|Default)(WithNoise)?|VideoAndFrameDiscriminator",
+    )
+    updater = one_of(UPDATERS, config, "updater.name")
+    values = {
+        "frames": 16,
+        "size": 64,
+        "generator": "tgan",
+        "gru_layers": 0,
+        "conditional": False,
+        "latent_distribution": "uniform",
+        "z0_dim": config.get("models.frame_seed_generator.args.z_slow_dim", int, 256),
+        "z1_dim": config.get("models.frame_seed_generator.args.z_fast_dim", int, 256),
+        "temporal_filters": 512,
+        "temporal_offset": temporal[1] is None,
+        "temporal_initializer": INITIALIZERS[temporal[2]],
+        "image_filters": config.get("models.video_generator.args.conv_ch", int, 512),
+        "image_initializer": INITIALIZERS[image[1]],
+        "critic": "tgan" if critic[2] else "video_and_frame",
+        "critic_filters": config.get("models.video_discriminator.args.mid_ch", int),
+        "critic_offset": critic[1] is None,
+        # Those of the two together are Chainer's own.
+        "critic_initializer": INITIALIZERS[critic[2] or "Default"],
+        "critic_noise": (
+            config.get("models.video_discriminator.args.sigma", float) if critic[3] else 0.0
+        ),
+        "critic_slope": 0.2,
+        "critic_head": "convolution",
+        "batch_norm_epsilon": 2e-5,
+        "objective": "wasserstein",
+        **UPDATERS[updater],
+        "gradient_penalty": 0.0,
+        "n_critic": 1,
+        "optimizer": "rmsprop",
+        "learning_rate": 5e-5,
+        # Theirs is the probability of no shuffle.
+        "shuffle_frames": 1.0 - config.get("updater.args.shuffle_time_order", float, 1.0),
+        "batch_size": config.get("batchsize", int),
+        "checkpoint_interval": config.get("snapshot_interval", int),
+        "summary_interval": config.get("display_interval", int),
+        "seed": config.get("seed", int),
+    }
+    if values["lipschitz"] == "singular_value_clipping":
+        values["clipping_interval"] = config.get("updater.args.freq", int, 1)
+    path_key, own = DATASETS[one_of(DATASETS, config, "dataset.dataset_name")]
+    return {**values, **own, "data_path": config.get(f"dataset.args.{path_key}", str)}
+
+
+def of_class(config: imported_run.Config, network: str, pattern: str) -> re.Match:
+    """The class of a network, and what its name says.
+
+    Raises:
+        InputError: there is no such class in their code.
+    """
+    keys = f"models.{network}.name"
+    name = config.get(keys, str)
+    match = re.fullmatch(pattern, name)
+    if match is None:
+        raise InputError(
+            f"--config={config.path}: {keys} is {name}, no class of pfnet-research/tgan that can "
+            "be imported: give the name of the class that the weights are of"
+        )
+    return match
+
+
+def one_of(known: dict, config: imported_run.Config, keys: str) -> str:
+    """A name in a configuration.
+
+    Raises:
+        InputError: it is not a known one.
+    """
+    name = config.get(keys, str)
+    if name not in known:
+        raise InputError(
+            f"--config={config.path}: {keys} is {name}: give one of {', '.join(known)}"
+        )
+    return name
+
+
+if __name__ == "__main__":
+    command_line.run(main)

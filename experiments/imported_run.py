@@ -1,0 +1,123 @@
+"""What the programs that import weights share: a configuration read, and a run directory written.
+
+They build the very network that train.py does, by its flags, which the configuration sets.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Callable
+
+import keras
+import train
+from absl import flags
+
+from tgan_tf import checkpoints, runs
+from tgan_tf.errors import InputError
+from tgan_tf.tgan import TGAN
+
+FLAGS = flags.FLAGS
+
+_REQUIRED = object()
+
+
+class Config:
+    """A YAML file of nested mappings.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: it cannot be read, or PyYAML is not installed.
+    """
+
+    def __init__(self, path: str):
+        try:
+            import yaml
+        except ImportError as error:
+            raise InputError(f"{path}: reading it needs PyYAML: pip install pyyaml") from error
+        self.path = path
+        try:
+            self._values = yaml.safe_load(Path(path).read_text())
+        except OSError as error:
+            raise InputError(
+                f"--config={path}: {error.strerror}: give the .yml of the training"
+            ) from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            line = " ".join(str(error).split())
+            raise InputError(
+                f"--config={path}: no YAML ({line}): give the .yml of the training"
+            ) from error
+
+    def get(self, keys: str, kind: type, default: Any = _REQUIRED) -> Any:
+        """The value of "a.b.c".
+
+        Args:
+            keys: names from the outermost mapping on.
+            kind: what it must be; float takes whole numbers too.
+            default: if it is not there or null.
+
+        Raises:
+            InputError: it is not there and there is no default, or it is of another kind.
+        """
+        value = self._values
+        for key in keys.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None and default is not _REQUIRED:
+            return default
+        if kind is float and isinstance(value, int):
+            value = float(value)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            found = f"no {keys}" if value is None else f"{keys} is {value!r}, no {kind.__name__}"
+            raise InputError(f"--config={self.path}: {found}: give the .yml of the training")
+        return value
+
+
+def check_new_run_dir() -> None:
+    """Raises an `InputError` if --run_dir exists."""
+    if Path(FLAGS.run_dir).exists():
+        raise InputError(f"--run_dir={FLAGS.run_dir}: exists, give another name")
+
+
+def set_flags(values: dict[str, Any]) -> None:
+    """Gives train.py's flags the values of a configuration.
+
+    Args:
+        values: by the flags' names. Of these only --data_path may be on the command line too, where
+            it has the say: the data may be elsewhere now, or prepared.
+
+    Raises:
+        InputError: another one is on the command line, or no run can have these values.
+    """
+    for name, value in values.items():
+        if not FLAGS[name].present:
+            setattr(FLAGS, name, value)
+        elif name != "data_path":
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: --config says it is {value}: leave the flag out"
+            )
+    train.check_flags()
+
+
+def write(channels: int, load: Callable[[TGAN], int]) -> None:
+    """Makes the TGAN of the flags, and its run directory, whole or not at all.
+
+    Args:
+        channels: of a frame.
+        load: gives the TGAN its weights; its result is the training step they are of.
+
+    Raises:
+        InputError: as `load`, or the directory cannot be written.
+    """
+    run_dir = Path(FLAGS.run_dir)
+    keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
+    tgan = train.make_tgan(channels)
+    step = load(tgan)
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{run_dir.name}.", dir=run_dir.parent) as directory:
+        partial = Path(directory) / run_dir.name
+        runs.write(partial, train.run_flags_text(), tgan)
+        checkpoints.save(tgan, partial / "checkpoints", step)
+        partial.rename(run_dir)
+    print(f"{run_dir}: step {step}; train.py --flagfile={run_dir / 'flags.cfg'} goes on there")
