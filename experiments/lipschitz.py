@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 
 from tgan_tf import runs
-from tgan_tf.convolutions import of_layer
+from tgan_tf.convolutions import of_layer, wrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import GeneratedClips
@@ -61,8 +61,7 @@ def main(_) -> None:
     measured = stages(critic)
     rows = [["layer", "matrix", "operator", "at most", "γ / √(variance + ε)", "together"]]
     for stage, (layer, _) in zip(measured, critic.stages):
-        layer = getattr(layer, "layer", layer)
-        most = of_layer(layer).norm_bound(layer.kernel.numpy())
+        most = of_layer(layer).norm_bound(wrapped(layer).kernel.numpy())
         values = (stage.matrix_norm, stage.operator_norm, most, stage.gamma, stage.norm)
         rows.append([stage.name, *(f"{value:.4g}" for value in values)])
     print(f"{run_dir}, step {step}\n")

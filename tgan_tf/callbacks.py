@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from tgan_tf import checkpoints, rendering
 from tgan_tf.constraints import BatchNormScaleClipping
+from tgan_tf.convolutions import wrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records, spectral_report
 from tgan_tf.evaluation.clip_sets import GeneratedClips
@@ -310,10 +311,9 @@ class TrainingSummary(keras.callbacks.Callback):
         measured = spectral_report.stages(critic, tolerance=1e-3)
         for stage, (layer, normalization) in zip(measured, critic.stages):
             name = f"critic/{stage.name}"
-            kernel = getattr(layer, "layer", layer).kernel
             tf.summary.scalar(f"{name}/largest_singular_value", stage.matrix_norm)
             tf.summary.scalar(f"{name}/operator_norm", stage.operator_norm)
-            tf.summary.histogram(f"{name}/singular_values", singular_values(kernel))
+            tf.summary.histogram(f"{name}/singular_values", singular_values(wrapped(layer).kernel))
             if normalization is None:
                 continue
             # Beside its layer, of one of two critics after the critic's name.

@@ -52,14 +52,17 @@ def of_layer(layer: keras.layers.Layer) -> Convolution:
     """The convolution of a built layer.
 
     Args:
-        layer: a dense layer, a convolution or a transposed convolution, of fixed sizes.
+        layer: a dense layer, a convolution or a transposed convolution, of fixed sizes; or a
+            wrapper of one, such as TensorFlow Addons' `SpectralNormalization`.
 
     Raises:
         InputError: it is of another kind, dilated, or has an input of no fixed size.
     """
+    # A wrapped layer does not know its input's shape, the wrapper does.
+    shape = (layer.get_build_config() or {}).get("input_shape")
+    layer = wrapped(layer)
     if isinstance(layer, keras.layers.Dense):
         return Convolution((), (), "VALID")
-    shape = (layer.get_build_config() or {}).get("input_shape")
     if not hasattr(layer, "strides") or shape is None or set(layer.dilation_rate) != {1}:
         raise InputError(
             f"{layer.name}: no convolution that was built without dilation, so that its operator's "
@@ -73,3 +76,8 @@ def of_layer(layer: keras.layers.Layer) -> Convolution:
             f"{layer.name}: its input has no fixed size, {tuple(shape)}: build it with one"
         )
     return Convolution(sizes, tuple(layer.strides), layer.padding.upper())
+
+
+def wrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer that a wrapper holds, or the layer itself."""
+    return getattr(layer, "layer", layer)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf.convolutions import of_layer
+from tgan_tf.convolutions import of_layer, wrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.models.batch_normalization import BatchNormalization
@@ -57,7 +57,7 @@ def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
     return [
         _stage(f"{part.name}_{layer.name}" if several else layer.name, layer, norm, tolerance)
         for part in _critics(critic)
-        for layer, norm in _layers(part)
+        for layer, norm in part.stages
     ]
 
 
@@ -80,7 +80,7 @@ def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) 
         for _ in part.stages:
             product *= next(norms).norm * max(1.0, part.slope)
         if getattr(part, "head", None) == "mean":
-            layer, _ = _layers(part)[-1]
+            layer, _ = part.stages[-1]
             shape = layer.compute_output_shape(layer.get_build_config()["input_shape"])
             product /= float(np.sqrt(np.prod(shape[1:])))
         total += product
@@ -125,12 +125,13 @@ def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
     """
     measured = stages(critic)
     report = {}
-    for stage, (layer, _) in zip(measured, _layers(critic)):
-        values = singular_values(layer.kernel).numpy()
+    for stage, (layer, _) in zip(measured, critic.stages):
+        kernel = wrapped(layer).kernel
+        values = singular_values(kernel).numpy()
         report[stage.name] = Estimate(
             stage.matrix_norm,
             details={
-                "shape": kernel_matrix(layer.kernel).shape.as_list(),
+                "shape": kernel_matrix(kernel).shape.as_list(),
                 "above_half": float(np.mean(values > values[0] / 2)),
                 "operator_norm": stage.operator_norm,
                 "gamma": stage.gamma,
@@ -148,7 +149,7 @@ def _stage(
     normalization: BatchNormalization | None,
     tolerance: float,
 ) -> Stage:
-    kernel = layer.kernel.numpy()
+    kernel = wrapped(layer).kernel.numpy()
     # Checked first: a decomposition of what is not finite need not end.
     if not np.isfinite(kernel).all():
         raise InputError(
@@ -169,12 +170,3 @@ def _stage(
 
 def _critics(critic):
     return getattr(critic, "critics", [critic])
-
-
-def _layers(critic):
-    return [(_inner(layer), normalization) for layer, normalization in critic.stages]
-
-
-def _inner(layer):
-    """The layer itself, which TensorFlow Addons' `SpectralNormalization` wraps."""
-    return getattr(layer, "layer", layer)
