@@ -39,8 +39,20 @@ def export_dir(generators, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(export_dir):
-    models = model_servers.Models(tiny=export_dir)
+def conditional():
+    return make_generator(3, num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def conditional_dir(conditional, tmp_path_factory):
+    export_dir = tmp_path_factory.mktemp("saved_models") / "conditional"
+    export_generator(conditional, export_dir)
+    return export_dir
+
+
+@pytest.fixture(scope="module")
+def models(export_dir, conditional_dir):
+    models = model_servers.Models(tiny=export_dir, conditional=conditional_dir)
     yield models
     models.close()
 
@@ -52,11 +64,12 @@ def ours(models):
 
 
 @pytest.fixture(scope="module")
-def theirs(export_dir, tmp_path_factory):
+def theirs(export_dir, conditional_dir, tmp_path_factory):
     if not model_servers.binary():
         pytest.skip("no tensorflow_model_server on the PATH nor in TF_SERVING_BINARY")
     scratch = tmp_path_factory.mktemp("server")
-    with model_servers.binary_server(scratch, tiny=export_dir) as (grpc, rest):
+    served = {"tiny": export_dir, "conditional": conditional_dir}
+    with model_servers.binary_server(scratch, **served) as (grpc, rest):
         for _ in range(60):
             try:
                 with Client(grpc, "tiny", 1) as client, Client(grpc, "tiny", 2) as newest:
@@ -199,6 +212,24 @@ class TestInput:
         monkeypatch.setattr(Client, "_check_frames", lambda *_: None)
         with pytest.raises(InputError, match="factor must be from 1 to 16.*give inputs as"):
             client.interpolate(random_latents(1), 17)
+
+
+class TestLabels:
+    def test_are_the_classes_of_the_videos(self, address, conditional):
+        z0, labels = random_latents(2), [2, 0]
+        one_hot = np.eye(3, dtype=np.float32)[labels]
+        with Client(address, "conditional") as client:
+            videos = client.render(z0, labels).videos
+        expected = conditional(np.concatenate([z0, one_hot], axis=1))
+        np.testing.assert_allclose(videos, expected, rtol=0, atol=1e-6)
+
+    def test_are_needed_by_a_conditional_generator_and_by_no_other(self, address, client):
+        with Client(address, "conditional") as other, pytest.raises(InputError) as error:
+            other.generate([1])
+        assert "generate takes label, seed, not seed" in one_line(error)
+        with pytest.raises(InputError) as error:
+            client.generate([1], labels=[0])
+        assert "generate takes seed, not label, seed" in one_line(error)
 
 
 class TestMistakes:

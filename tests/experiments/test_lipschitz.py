@@ -1,0 +1,60 @@
+"""The report of how Lipschitz a run's critic is, run as a user runs it."""
+
+import re
+
+import numpy as np
+import pytest
+from programs import run_all
+from tiny_tgan import save_run
+
+DATA = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=8\n"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs")
+    tgan = save_run(directory / "run")
+    save_run(directory / "conditional", num_classes=3)
+    for name in ("run", "conditional"):
+        (directory / name / "flags.cfg").write_text(DATA)
+    commands = {
+        "report": ["--run_dir=run", "--num_clips=3"],
+        "conditional": ["--run_dir=conditional"],
+        "no clips": ["--run_dir=run", "--num_clips=0"],
+        "no run": ["--run_dir=missing"],
+    }
+    return run_all("lipschitz.py", commands, directory), tgan.critic
+
+
+def test_a_row_a_layer_has_the_norms_from_below_to_above(results):
+    result, critic = results[0]["report"], results[1]
+    assert result.code == 0, result.stderr
+    rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith("| ")]
+    rows = {row[0].strip(): [float(cell) for cell in row[1:]] for row in rows[2:]}
+    assert list(rows) == ["conv0", "conv1", "score"]
+    for (matrix, operator, most, gamma, together), (layer, _) in zip(rows.values(), critic.stages):
+        kernel = layer.kernel.numpy()
+        expected = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
+        assert matrix == pytest.approx(expected, rel=1e-3)
+        assert operator <= most * 1.001
+        assert together <= operator * gamma * 1.001
+    bound = float(re.search(r"Lipschitz bound.*: (\S+)", result.stdout)[1])
+    assert bound == pytest.approx(np.prod([row[-1] for row in rows.values()]), rel=1e-2)
+    largest = [
+        float(found) for found in re.findall(r"clips: mean .*, largest (\S+)", result.stdout)
+    ]
+    assert len(largest) == 2 and 0 < max(largest) <= bound
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("conditional", "--run_dir=conditional: its critic is conditional"),
+        ("no clips", "--num_clips=0"),
+        ("no run", "missing: no such directory"),
+    ],
+)
+def test_a_users_mistake_is_one_clear_line(results, name, words):
+    result = results[0][name]
+    assert result.code == 1
+    assert words in result.stderr and len(result.stderr.splitlines()) == 1
