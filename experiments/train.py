@@ -574,7 +574,8 @@ def refuse_another_run(path: Path) -> None:
         forms = (f"--{flag.name}", f"--no{flag.name}")
         before = [line for line in earlier if line.split("=")[0] in forms]
         now = [flag.serialize()] if flag.value is not None else []
-        if before != now:
+        # A flag that came later was at its default.
+        if before != now and (before or flag.value != flag.default):
             raise InputError(
                 f"{path.parent} holds a run with {' '.join(before) or f'no --{flag.name}'}, not "
                 f"{' '.join(now) or f'without --{flag.name}'}: give that or another --run_dir"

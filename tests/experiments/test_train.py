@@ -157,6 +157,20 @@ def test_another_model_in_the_run_directory_is_refused_by_its_flag(unbroken, dat
     assert (run_dir / "flags.cfg").read_text() == before
 
 
+def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
+    run_dir = shutil.copytree(unbroken[0], tmp_path / "run")
+    lines = (run_dir / "flags.cfg").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(("--critic_slope", "--lipschitz"))]
+    assert len(kept) == len(lines) - 2
+    (run_dir / "flags.cfg").write_text("\n".join(kept))
+    arguments = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={run_dir}"]
+    commands = {"other": [*arguments, "--critic_slope=0.1"], "same": arguments}
+    results = run_all("train.py", commands, tmp_path)
+    assert results["same"].code == 0, results["same"].stderr
+    assert "all 12 steps are made" in results["same"].stdout
+    assert_refused(results["other"], "no --critic_slope", "--critic_slope=0.1")
+
+
 def test_two_logical_cpus_train_mirrored(data, tmp_path):
     mirrored = {"distribution_strategy": "mirrored", "logical_cpus": 2, "train_steps": 2}
     result = train(tmp_path / "run", data, **mirrored)
