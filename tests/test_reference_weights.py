@@ -21,7 +21,6 @@ from tgan_tf import reference_weights
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.errors import InputError
 from tgan_tf.models import Critic, VideoAndFrameCritic, VideoGenerator
-from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.tgan import TGAN, rmsprop
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -83,29 +82,6 @@ def in_their_layout(place, value_of):
 def distance(a, b):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return np.linalg.norm(a - b) / np.linalg.norm(b)
-
-
-@pytest.fixture
-def sums_in_stages(monkeypatch):
-    """Moments by sums over one axis after the other, in place of TensorFlow's fused operation.
-
-    On a CPU that one adds up all values of a channel in turn, 262,144 of the last layer here, in
-    float32: the videos are up to 4e-5 off by it, whatever the weights.
-    """
-
-    def mean(values):
-        while values.shape.rank > 1:
-            values = tf.reduce_mean(values, axis=-2)
-        return values
-
-    def fused(self, inputs, gamma, beta):
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        batch_mean = mean(inputs)
-        variance = mean(tf.math.squared_difference(inputs, batch_mean))
-        outputs = self._normalize(inputs, gamma, beta, batch_mean, variance)
-        return outputs, batch_mean, variance * count / (count - 1.0)
-
-    monkeypatch.setattr(BatchNormalization, "_fused", fused)
 
 
 @pytest.fixture(scope="module")
@@ -193,25 +169,16 @@ def test_frame_latents_videos_and_scores_are_the_authors_in_inference(imported):
         )
 
 
-def test_frame_latents_videos_and_scores_are_the_authors_with_batch_statistics(
-    imported, sums_in_stages
-):
+def test_frame_latents_videos_and_scores_are_the_authors_with_batch_statistics(imported):
     for name, values in compute(imported, "training").items():
         np.testing.assert_allclose(
             values, imported.fixture[f"training/{name}"], rtol=0, atol=1e-5, err_msg=name
         )
 
 
-def test_the_fused_batch_normalization_adds_no_more_than_rounding(imported):
-    for name, values in compute(imported, "training").items():
-        np.testing.assert_allclose(
-            values, imported.fixture[f"training/{name}"], rtol=0, atol=1e-4, err_msg=name
-        )
-
-
 # Not of the video and frame critics, which are many times as large.
 @pytest.mark.parametrize("variant", ["svc", "vanilla"])
-def test_a_training_step_is_the_authors(imports, variant, sums_in_stages, monkeypatch):
+def test_a_training_step_is_the_authors(imports, variant, monkeypatch):
     imported = imports(variant)
     fixture, tgan = imported.fixture, imported.tgan
     reference_weights.load_chainer(imported.path, tgan, imported.negated)
@@ -255,7 +222,7 @@ def test_a_training_step_is_the_authors(imports, variant, sums_in_stages, monkey
                 assert distance(values, fixture[f"after/{key}"]) < 1e-4, key
     for network, pairs in changes.items():
         ours, theirs = (np.concatenate(part) for part in zip(*pairs))
-        assert distance(ours, theirs) < 1e-2, network
+        assert distance(ours, theirs) < 1e-3, network
 
 
 def test_the_files_of_the_networks_are_the_networks_of_the_snapshot(tmp_path, svc):
@@ -386,7 +353,7 @@ def make_pytorch_tgan(sizes):
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_the_pytorch_tgan_s_outputs_are_its_own(pytorch, mode, sums_in_stages):
+def test_the_pytorch_tgan_s_outputs_are_its_own(pytorch, mode):
     for name, values in compute(pytorch, mode).items():
         np.testing.assert_allclose(
             values, pytorch.fixture[f"{mode}/{name}"], rtol=0, atol=1e-5, err_msg=name
