@@ -7,7 +7,7 @@ clips; the norm of its convolution, by power iteration, and what that is at most
 transform; the most that the batch normalisation after it stretches a channel; what both do
 together. Then the product of the matrices' values, the bound of the critic's Lipschitz constant
 that the layers together give, and from below the largest gradient of its score at real and
-generated clips.
+generated clips, given to a conditional critic with its classes in turn.
 All in inference, with the running averages. docs/lipschitz.md says more.
 """
 
@@ -46,11 +46,6 @@ def main(_) -> None:
         raise InputError(f"--num_clips={FLAGS.num_clips}: give a whole number of at least 1")
     run_dir = Path(FLAGS.run_dir)
     generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
-    if critic.num_classes:
-        raise InputError(
-            f"--run_dir={run_dir}: its critic is conditional, and the clips' gradients are of one "
-            "that is not: give another run"
-        )
     data_flags.take_from_run(run_dir, "real_data")
     corpus = data_flags.open_data("real_data")
     clip_sets = {
@@ -70,11 +65,16 @@ def main(_) -> None:
     print(f"\nproduct of the matrices' largest singular values: {product:.4g}")
     print(f"Lipschitz bound of the critic, by its layers: {lipschitz_bound(critic, measured):.4g}")
     for kind, clips in clip_sets.items():
-        norms = [gradient_norms(critic, batch) for batch in clips.batches(FLAGS.num_clips, 0)]
-        norms = np.concatenate(norms)
+        norms = []
+        for batch in clips.batches(FLAGS.num_clips, 0):
+            labels = None
+            if critic.num_classes:
+                classes = np.arange(len(norms), len(norms) + len(batch)) % critic.num_classes
+                labels = np.eye(critic.num_classes, dtype=np.float32)[classes]
+            norms.extend(gradient_norms(critic, batch, labels))
         print(
-            f"gradient at {len(norms)} {kind} clips: mean {norms.mean():.4g}, "
-            f"largest {norms.max():.4g}"
+            f"gradient at {len(norms)} {kind} clips: mean {np.mean(norms):.4g}, "
+            f"largest {np.max(norms):.4g}"
         )
 
 

@@ -4,8 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from programs import run_all
 from tiny_tgan import save_run
+
+from tgan_tf.latents import latents
 
 DATA = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=8\n"
 
@@ -13,21 +16,23 @@ DATA = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=8\n"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs")
-    tgan = save_run(directory / "run")
-    save_run(directory / "conditional", num_classes=3)
+    tgans = {
+        "report": save_run(directory / "run"),
+        "conditional": save_run(directory / "conditional", num_classes=3),
+    }
     for name in ("run", "conditional"):
         (directory / name / "flags.cfg").write_text(DATA)
     commands = {
         "report": ["--run_dir=run", "--num_clips=3"],
-        "conditional": ["--run_dir=conditional"],
+        "conditional": ["--run_dir=conditional", "--num_clips=5"],
         "no clips": ["--run_dir=run", "--num_clips=0"],
         "no run": ["--run_dir=missing"],
     }
-    return run_all("lipschitz.py", commands, directory), tgan.critic
+    return run_all("lipschitz.py", commands, directory), tgans
 
 
 def test_a_row_a_layer_has_the_norms_from_below_to_above(results):
-    result, critic = results[0]["report"], results[1]
+    result, critic = results[0]["report"], results[1]["report"].critic
     assert result.code == 0, result.stderr
     rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith("| ")]
     rows = {row[0].strip(): [float(cell) for cell in row[1:]] for row in rows[2:]}
@@ -46,10 +51,23 @@ def test_a_row_a_layer_has_the_norms_from_below_to_above(results):
     assert len(largest) == 2 and 0 < max(largest) <= bound
 
 
+def test_generated_clips_go_through_a_conditional_critic_with_their_classes(results):
+    result, tgan = results[0]["conditional"], results[1]["conditional"]
+    assert result.code == 0, result.stderr
+    labels = tf.one_hot([0, 1, 2, 0, 1], 3)
+    z0 = np.concatenate([latents(0, 5, tgan.generator.z0_dim), labels], axis=1)
+    clips = tf.constant(tgan.generator(z0))
+    with tf.GradientTape() as tape:
+        tape.watch(clips)
+        scores = tgan.critic([clips, labels])
+    gradients = tape.gradient(scores, clips).numpy().reshape(5, -1)
+    largest = float(re.search(r"5 generated clips: .*, largest (\S+)", result.stdout)[1])
+    assert largest == pytest.approx(np.linalg.norm(gradients, axis=1).max(), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("conditional", "--run_dir=conditional: its critic is conditional"),
         ("no clips", "--num_clips=0"),
         ("no run", "missing: no such directory"),
     ],
