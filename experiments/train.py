@@ -68,7 +68,7 @@ flags.DEFINE_enum(
     "video_and_frame: 3-D ones and 2-D ones, their losses added (reference).",
 )
 flags.DEFINE_bool(
-    "conditional", False, "Give both the class of a clip: a digit, or what the data set has."
+    "conditional", False, "Give generator and critic the class of a clip: digit, or data set's."
 )
 flags.DEFINE_integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).")
 flags.DEFINE_integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).")
@@ -116,7 +116,7 @@ flags.DEFINE_float(
 )
 
 flags.DEFINE_enum(
-    "objective", "wasserstein", sorted(objectives.OBJECTIVES), "What the two minimise."
+    "objective", "wasserstein", sorted(objectives.OBJECTIVES), "What generator and critic minimise."
 )
 flags.DEFINE_integer("batch_size", 32, "Clips in an update, of all replicas together (paper: 32).")
 flags.DEFINE_integer("n_critic", 1, "Critic's updates for one of the generator (reference: 1).")
@@ -124,9 +124,9 @@ flags.DEFINE_enum(
     "optimizer",
     "rmsprop",
     ["rmsprop", "adam"],
-    "Of both: RMSprop (paper), or Adam with 0.5 and 0.9 (Wasserstein with gradient penalty).",
+    "Of generator and critic: RMSprop (paper), or Adam with 0.5 and 0.9 (gradient penalty).",
 )
-flags.DEFINE_float("learning_rate", 5e-5, "Learning rate of both (paper: 5e-5).")
+flags.DEFINE_float("learning_rate", 5e-5, "Of both optimizers (paper: 5e-5).")
 flags.DEFINE_integer(
     "learning_rate_decay_steps",
     None,
