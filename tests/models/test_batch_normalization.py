@@ -11,13 +11,20 @@ from tgan_tf.models.batch_normalization import BatchNormalization
 X = np.random.default_rng(0).normal(3.0, 2.0, (6, 5, 4)).astype(np.float32)
 
 
-def test_training_normalises_with_the_moments_of_the_batch():
+@pytest.fixture(params=["CPU", "GPU"])
+def device(request, monkeypatch):
+    """What the layer is told that there is; the path of a GPU runs on this CPU too."""
+    devices = [tf.config.LogicalDevice(f"/device:{request.param}:0", request.param)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: devices)
+
+
+def test_training_normalises_with_the_moments_of_the_batch(device):
     y = BatchNormalization()(X, training=True)
     expected = (X - X.mean((0, 1))) / np.sqrt(X.var((0, 1)) + 2e-5)
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-def test_running_averages_keep_nine_tenths_and_the_variance_is_unbiased():
+def test_running_averages_keep_nine_tenths_and_the_variance_is_unbiased(device):
     layer = BatchNormalization()
     layer(X, training=True)
     rows = X.reshape(-1, 4)
@@ -32,7 +39,7 @@ def test_inference_normalises_with_the_running_averages():
     np.testing.assert_allclose(layer(X), expected, atol=1e-5)
 
 
-def test_gradients_equal_finite_differences():
+def test_gradients_equal_finite_differences(device):
     layer = BatchNormalization()
     x = tf.constant(X[:2, :2, :2])
     layer(x)
