@@ -387,9 +387,9 @@ class Measurements:
         return [seconds(lambda: self.generate(seeds), calls) for _ in range(3)]
 
     def first_and_tenth_request(self) -> list[float]:
-        """The first request after a load and the tenth, of five loads."""
+        """The first request after a load and the tenth, of three loads."""
         found = []
-        for _ in range(5):
+        for _ in range(3):
             request = functools.partial(self._load(), np.array([0]))
             times = [seconds(request) for _ in range(10)]
             found += [times[0], times[9]]

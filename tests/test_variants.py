@@ -50,12 +50,22 @@ VARIANTS = {
         "lipschitz": "operator",
         "generator_optimizer": {"use_ema": True, "ema_momentum": 0.9},
     },
-    "PyTorch TGAN, shuffled frames": {
-        "generator": {"center": True, "epsilon": 1e-5, "latent_distribution": "normal"},
-        "critic": {"center": True, "epsilon": 1e-5, "slope": 0.01, "head": "mean"},
+    "PyTorch TGAN, shuffled frames, conditional": {
+        "generator": {
+            "center": True,
+            "epsilon": 1e-5,
+            "latent_distribution": "normal",
+            "num_classes": NUM_CLASSES,
+        },
+        "critic": {
+            "center": True,
+            "epsilon": 1e-5,
+            "slope": 0.01,
+            "head": "mean",
+            "num_classes": NUM_CLASSES,
+        },
         "compile": {"shuffle_frames": 0.5},
     },
-    "conditional": CLASSES,
 }
 FRAMES, SIZE, STEPS, BATCH = 4, 8, 3, 4
 
