@@ -5,6 +5,7 @@ Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads w
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|ten
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
+from tgan_tf import file_locks  # noqa: E402
 from tgan_tf.errors import InputError  # noqa: E402
 
 
@@ -78,6 +80,24 @@ def run(
         os._exit(end.code or 0)
 
 
+def is_given(flag: str) -> bool:
+    """Whether a flag is on the command line itself, not only in a file that a --flagfile names.
+
+    What runs code that others may have written, or says where is written, is asked of the user, and
+    a file is not the user: it may have come with the data.
+    """
+    names = (argument.lstrip("-").split("=")[0] for argument in sys.argv[1:] if argument[:1] == "-")
+    return not {flag, f"no{flag}"}.isdisjoint(names)
+
+
+def flagfiles() -> list[Path]:
+    """The files that --flagfile names on the command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--flagfile", "-flagfile", action="append", default=[])
+    known, _ = parser.parse_known_args(sys.argv[1:])
+    return [Path(name) for name in known.flagfile]
+
+
 def check_new_file(flag: str) -> None:
     """Raises an `InputError` if the file that a flag names is there, or could not be written."""
     path = Path(flags.FLAGS[flag].value)
@@ -89,10 +109,8 @@ def check_new_file(flag: str) -> None:
 
 def write_new_file(flag: str, text: str) -> None:
     """Writes the file that a flag names, whole or not at all."""
-    path = Path(flags.FLAGS[flag].value)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with file_locks.replacing(flags.FLAGS[flag].value) as temporary:
+        temporary.write_text(text)
 
 
 def _fail(program: str, message: str):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import command_line
 from absl import flags
 
 from tgan_tf import runs
@@ -27,8 +28,9 @@ FLAGS = flags.FLAGS
 _VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
 _SHARDS = ("damaged_shards", "verify_shards")
 
-# Mirror images are for training, and the rest is how, not what, is read.
-_NOT_OF_A_RUN = {"mirror", "damaged_shards", "verify_shards"}
+# Mirror images are for training. To unpickling only the command line can consent. The rest is how,
+# not what, is read.
+_NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"}
 
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
@@ -77,7 +79,7 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "allow_unpickling",
         None,
         "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
-        "trust.",
+        "trust. It counts on the command line only, not in a flagfile.",
     )
 
 
@@ -115,6 +117,8 @@ def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
         InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
     """
     options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
+    if not command_line.is_given("allow_unpickling"):
+        options["allow_unpickling"] = None
     options.update(more)
     path = FLAGS[path_flag].value
     if path is not None:

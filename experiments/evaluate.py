@@ -18,6 +18,7 @@ RUN_DIR/evaluation if it is not given:
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -130,6 +131,9 @@ def judge_run(run_dir: Path) -> None:
     records.append(output_dir / records.FILE, found)
     for wanted in steps:
         if wanted != step:
+            if wanted not in checkpoints.steps(run_dir / "checkpoints"):
+                warnings.warn(f"step {wanted}: deleted by its training, left out", stacklevel=2)
+                continue
             generator, critic, step = runs.load_networks(run_dir, wanted)
         fake = GeneratedClips(generator, FLAGS.seed)
         results = evaluation(requests, fake, critic, FLAGS.draws, f"step {step}")
@@ -137,10 +141,10 @@ def judge_run(run_dir: Path) -> None:
             results += spectrum(critic)
         more = {"run_dir": FLAGS.run_dir, "step": step, "seed": FLAGS.seed, "command": command()}
         new = records.of_results(results, "checkpoint", evaluation, fake.description, **more)
+        records.write_scalars(output_dir, new)
         records.append(output_dir / records.FILE, new)
         save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
         found += new
-    records.write_scalars(output_dir, [one for one in found if one["of"] == "checkpoint"])
     show(found, steps)
     print(f"plot: {records.plot_run(output_dir)}")
     print(f"records: {output_dir / records.FILE}")
