@@ -283,6 +283,7 @@ class TestMistakes:
         [
             *("", "localhost", "localhost:", "localhost:x", "localhost:99999", ":8500", "a b:8500"),
             *("localhost:8500/v1", "ftp://localhost:8501", "http://", "http://:8501", "http://a:x"),
+            *("http://a..b:8501", f"{'a' * 64}:8500", "http://%zz:8501", "a\x1b:8500"),
         ],
     )
     def test_in_the_address_are_one_line(self, address):
@@ -292,7 +293,10 @@ class TestMistakes:
 
     @pytest.mark.parametrize(
         "arguments",
-        [{"timeout": 0}, {"timeout": float("nan")}, {"version": -1}, {"model": ""}],
+        [
+            *({"timeout": 0}, {"timeout": float("nan")}, {"model": ""}, {"model": "\udcff"}),
+            *({"version": -1}, {"version": 2**63}, {"version": 1.5}),
+        ],
     )
     def test_in_other_arguments_are_one_line(self, arguments):
         with pytest.raises(InputError, match="localhost:1: .*give"):
@@ -631,6 +635,23 @@ class TestBrokenRest:
         assert b"Authorization" not in requests[0]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "variable", "value"),
+    [
+        ("http", "http_proxy", "http://[bad"),
+        ("http", "http_proxy", "socks9://127.0.0.1:1"),
+        ("https", "REQUESTS_CA_BUNDLE", "missing.pem"),
+    ],
+)
+def test_an_environment_that_nothing_can_be_sent_with_is_one_line(
+    monkeypatch, scheme, variable, value
+):
+    monkeypatch.setenv(variable, value)
+    with Client(f"{scheme}://nowhere.invalid:1") as client, pytest.raises(InputError) as error:
+        client.metadata()
+    assert "the request cannot be sent: " in one_line(error)
+
+
 def test_no_proxy_is_used_for_this_machine_over_grpc(ours, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with Client(ours["grpc"].replace("127.0.0.1", "localhost"), "tiny") as client:
@@ -665,7 +686,7 @@ def test_a_drip_is_left_at_the_deadline(scheme, pieces):
             start = time.monotonic()
             with pytest.raises(InputError) as error:
                 client.metadata()
-            assert time.monotonic() - start < 0.6
+            assert time.monotonic() - start < 2
         assert "give a longer timeout" in one_line(error)
         if scheme:  # No thread goes on with it; those left are the server's two.
             for _ in range(50):
@@ -682,7 +703,7 @@ def test_a_name_that_is_slow_to_resolve_is_left_at_the_deadline(monkeypatch):
     with Client("http://slow.invalid:1", timeout=0.1) as client:
         with pytest.raises(InputError, match="no answer within 0.1 s: give a longer timeout"):
             client.metadata()
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 2
     answered.set()
 
 

@@ -58,6 +58,7 @@ _REMEDIES = {
     "UNIMPLEMENTED": "give the address of TensorFlow Serving",
     "RESOURCE_EXHAUSTED": "ask for less at once, or see what runs there",
     "BROKEN": "see what runs there",
+    "UNSENT": "see the proxies and REQUESTS_CA_BUNDLE in the environment",
     "TLS": "give http:// of a server without TLS, or its certificate by REQUESTS_CA_BUNDLE",
 }
 _HTTP_CODES = {
@@ -693,7 +694,8 @@ class _Rest:
             ) as response:
                 has_begun = True
                 content = _content(response, most_bytes)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # What requests raises is an OSError, but for what it forgets to wrap.
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             raise self._failure(error, has_begun) from error
         if response.status_code == 200:
             return content
@@ -726,10 +728,11 @@ class _Rest:
             if isinstance(cause, http.client.HTTPException)
             and not isinstance(cause, http.client.RemoteDisconnected)
         ]
-        if has_begun or no_http or not isinstance(error, requests.ConnectionError):
+        if has_begun or no_http or isinstance(error, requests.exceptions.InvalidHeader):
             cause = (no_http or causes)[-1]
-            words = f"the answer cannot be read: {type(cause).__name__}: {cause}"
-            return _Failure("BROKEN", words)
+            return _broken(f"the answer cannot be read: {type(cause).__name__}: {cause}")
+        if not isinstance(error, requests.ConnectionError):
+            return _Failure("UNSENT", f"the request cannot be sent: {causes[-1]}")
         words = [cause.strerror for cause in causes if getattr(cause, "strerror", None)]
         return _Failure("UNAVAILABLE", words[-1] if words else str(causes[-1]))
 
@@ -802,8 +805,7 @@ def _content(response: requests.Response, most_bytes: int) -> bytes:
             return bytes(content)
         content += chunk
         size = len(content)
-    words = f"the answer is larger than {most_bytes} bytes, the most that it could have"
-    raise _Failure("BROKEN", words)
+    raise _broken(f"the answer is larger than {most_bytes} bytes, the most that it could have")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -860,14 +862,16 @@ def _is_here(address: str) -> bool:
 
 def _check_address(address: str) -> None:
     try:
-        url = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
-        # A name that has no such form could not be looked up.
-        valid = url.hostname.encode("idna") and not re.search(r"[\s?#@]", address)
+        text = address if "://" in address else f"//{address}"
+        url = urllib.parse.urlsplit(text)
+        valid = url.hostname and address.isprintable() and not re.search(r"[\s?#@]", address)
         if url.scheme:
             valid = valid and url.scheme in ("http", "https") and url.port != 0
         else:
             valid = valid and url.port and not url.path
-    except (AttributeError, ValueError):
+        # Raise a ValueError of a name that cannot be looked up.
+        urllib3.util.parse_url(text), (url.hostname or "").encode("idna")
+    except ValueError:
         valid = False
     if not valid:
         raise InputError(
@@ -877,6 +881,10 @@ def _check_address(address: str) -> None:
 
 
 def _specs(infos: dict) -> dict[str, tf.TensorSpec]:
+    for info in infos.values():
+        # TensorFlow itself notices it late.
+        if any(dim.size < -1 for dim in info.tensor_shape.dim):
+            raise ValueError("negative sizes")
     return {
         name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.dtypes.as_dtype(info.dtype), name)
         for name, info in infos.items()
