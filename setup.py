@@ -39,7 +39,7 @@ setup(
         # tgan_tf.serving, and the warm-up requests of an export.
         "tensorflow-serving-api==2.15.1",
         "grpcio>=1.60",
-        "requests>=2.31",
+        "requests>=2.32",
         # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
         "setuptools<81",
     ],

@@ -18,6 +18,8 @@ from typing import Callable
 # Without these the first pages a user sees are TensorFlow's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
+# It warns of a server's malformed headers with a traceback.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
 from absl import app, flags  # noqa: E402
