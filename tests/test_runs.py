@@ -102,6 +102,14 @@ class TestLoadGenerator:
         path.write_text(json.dumps(model))
         self._refused(damaged_run, "model.json: damaged", key)
 
+    def test_imports_nothing_that_a_model_json_names(self, damaged_run, tmp_path, monkeypatch):
+        (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+        monkeypatch.syspath_prepend(tmp_path)
+        trap = {"module": "trap", "class_name": "Trap", "config": {}, "registered_name": None}
+        (damaged_run / "model.json").write_text(json.dumps({"generator": trap}))
+        self._refused(damaged_run, "model.json: damaged", "of the module 'trap'")
+        assert not (tmp_path / "sprung").exists()
+
     def test_refuses_another_network(self, damaged_run):
         critic = keras.saving.serialize_keras_object(make_tgan().critic)
         (damaged_run / "model.json").write_text(json.dumps({"generator": critic}))

@@ -52,33 +52,18 @@ _KNOWN = {
         if callable(part) and name not in ("get", "serialize", "deserialize")
     ),
     "LossScaleOptimizer",
+    "LossScaleOptimizerV3",
     "Policy",
 }
-_MODULES = {
-    None,
-    "keras",
-    "keras.layers",
-    "keras.models",
-    "keras.engine.functional",
-    "keras.src.engine.functional",
-    "keras.engine.sequential",
-    "keras.src.engine.sequential",
-    "keras.activations",
-    "keras.constraints",
-    "keras.initializers",
-    "keras.mixed_precision",
-    "keras.optimizers",
-    "keras.optimizers.schedules",
-    "keras.regularizers",
-}
+_MODULES = re.compile(
+    r"keras|keras\.(layers|models|activations|constraints|initializers|regularizers|"
+    r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
+    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)"
+)
 
 # What calls of TensorFlow's functions on the tensors of a functional model are saved as.
 _OPERATIONS = {"TFOpLambda", "SlicingOpLambda"}
-_OPERATIONS_MODULES = {
-    None,
-    "keras.layers.core.tf_op_layer",
-    "keras.src.layers.core.tf_op_layer",
-}
+_OPERATIONS_MODULE = re.compile(r"keras(\.src)?\.layers\.core\.tf_op_layer")
 _FUNCTION_OF_TENSORS = re.compile(
     r"(math|nn|linalg)\.[a-z0-9_]+|__operators__\.[a-z]+|"
     "broadcast_to|cast|clip_by_value|concat|expand_dims|gather|identity|ones_like|pad|repeat|"
@@ -165,13 +150,13 @@ def _check_object(found: dict) -> None:
         safe = (
             isinstance(function, str)
             and _FUNCTION_OF_TENSORS.fullmatch(function)
-            and module in _OPERATIONS_MODULES
+            and _is_of(_OPERATIONS_MODULE, module)
             and registered_name in (None, name)
         )
         name = f"{name} of {function}"
     elif name in _KNOWN:
         # Of a class of one's own of such a name Keras takes the one that is registered.
-        safe = (module in _MODULES and registered_name in (None, name)) or (
+        safe = (_is_of(_MODULES, module) and registered_name in (None, name)) or (
             module is not None and _is_registered(registered_name, name)
         )
     else:
@@ -180,6 +165,10 @@ def _check_object(found: dict) -> None:
     if not safe:
         of_module = f" of the module {module!r}" if module else ""
         raise ValueError(f"it holds {name!r}{of_module}, which may be code")
+
+
+def _is_of(modules: re.Pattern, module: str | None) -> bool:
+    return module is None or modules.fullmatch(module) is not None
 
 
 def _is_known(name: str) -> bool:

@@ -21,7 +21,14 @@ import numpy as np
 import tensorflow as tf
 
 # What a configuration names is registered by being imported: networks and constraints.
-from tgan_tf import __version__, checkpoints, constraints, models, moving_average  # noqa: F401
+from tgan_tf import (  # noqa: F401
+    __version__,
+    checkpoints,
+    constraints,
+    keras_config,
+    models,
+    moving_average,
+)
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate
 from tgan_tf.models.network import CriticNetwork, Generator
@@ -208,7 +215,7 @@ def _load(
 def _part(path: Path, name: str, kind: type) -> keras.Model | keras.optimizers.Optimizer:
     """A network or an optimiser of a run's model.json, untrained."""
     try:
-        part = keras.saving.deserialize_keras_object(json.loads(path.read_text())[name])
+        part = keras.saving.deserialize_keras_object(keras_config.checked(path.read_text())[name])
         if not isinstance(part, kind):
             raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
     except OSError as error:
