@@ -20,7 +20,6 @@ the image generator's dense layers make are [maps, 4, 4] there and [4, 4, maps] 
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -29,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import numpy_files
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.critic import Critic
@@ -158,12 +158,10 @@ def read_npz(path: str | Path, names: str = "") -> dict[str, np.ndarray]:
         InputError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as npz:
-            return {name: npz[name] for name in npz.files if re.match(names, name)}
+        return numpy_files.read_npz(path, names)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file: give a snapshot of the reference") from error
-    # AttributeError: of an .npy file, which is an array at once.
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive or header may raise anything
         raise InputError(
             f"{path}: not readable as an .npz file ({error}): give a snapshot of the reference"
         ) from error
