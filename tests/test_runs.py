@@ -13,6 +13,7 @@ from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, save_run
 
 from tgan_tf import checkpoints, runs
 from tgan_tf.errors import InputError
+from tgan_tf.interpolation import interpolate
 from tgan_tf.latents import latents
 
 
@@ -184,6 +185,18 @@ class TestGenerate:
         for count in (1, 4, 9, 16):
             clips = np.concatenate(list(runs.generate(generator, z0[:count])))
             np.testing.assert_array_equal(clips, all_clips[:count])
+
+    def test_makes_many_frames_between_as_all_at_once(self, generator):
+        z0 = latents(0, 2, Z0_DIM)
+        path = interpolate(generator.frame_latents(z0), np.array([40, 40]))
+        expected = generator.render(z0, path)
+        clips = np.concatenate(list(runs.generate(generator, z0, 40)))
+        assert clips.shape == (2, 3 * 40 + 1, *CLIP_SHAPE[1:])
+        np.testing.assert_allclose(clips, expected, rtol=0, atol=1e-5)
+
+    def test_refuses_a_clip_that_is_larger_than_the_memory(self, generator):
+        with pytest.raises(InputError, match=r"factor=1000.*a clip of 3,000,.* would take .* PB"):
+            runs.generate(generator, latents(0, 1, Z0_DIM), 10**12)
 
     def test_leaves_the_running_averages_alone(self, generator):
         before = generator.get_weights()
