@@ -37,9 +37,9 @@ from absl import flags
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tgan_tf import __version__, export
+from tgan_tf.capacity import check_memory
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.data import MovingMNIST, batches
-from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 from tgan_tf.models import Critic, VideoGenerator
 from tgan_tf.models.sizes import BASE_SIZE

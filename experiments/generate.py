@@ -57,7 +57,10 @@ flags.DEFINE_integer(
     "checkpoint_step", None, "With --run_dir: step of the checkpoint; default the newest sound one."
 )
 flags.DEFINE_string(
-    "saved_model", None, "Directory of an exported generator, or of one of its versions."
+    "saved_model",
+    None,
+    "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
+    "a source you trust.",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
@@ -116,7 +119,7 @@ def main(_) -> None:
         suffix += f"_factor-{FLAGS.factor}"
     output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
     if os.path.lexists(output_dir):
-        raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
+        raise InputError(f"{output_dir} exists: give another --output_dir")
     check_room(maker, output_dir)
     try:
         # If it is a file, "not a directory" is clearer, which comes next.

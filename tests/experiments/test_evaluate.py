@@ -33,6 +33,14 @@ MISTAKES = {
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
         "flags: is no file of measurements",
     ),
+    "real statistics in a folder": (
+        ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
+        "run: cannot be read as measurements of real clips (Is a directory): give another file",
+    ),
+    "more clips than the disk holds": (
+        ["--run_dir=run", "--metrics=motion10000000000000000"],
+        "10,000,000,000,000,000 step 6, measured: would take",
+    ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
         "--output_dir=flags: is a file: give a directory",

@@ -227,7 +227,7 @@ class TestMistakes:
         self._one_line(results[name], "could not be written (File too large): free some disk space")
 
     def test_do_not_overwrite_what_is_there(self, results, generated):
-        self._one_line(results["again"], f"{generated} exists: give another --output_dir, or")
+        self._one_line(results["again"], f"{generated} exists: give another --output_dir")
         assert len(np.load(generated / "clips.npz")["clips"]) == 4
 
     def test_leave_nothing_behind(self, run_dir, results):

@@ -18,9 +18,7 @@ MISTAKES = {
     "no clips": (["--num_clips=0"], ["--num_clips=0"]),
     "more clips than the memory holds": (
         ["--num_clips=100000000", "--size=32", "--digit_size=16"],
-        [
-            "--num_clips=100000000 --scale=1: a sheet of clips of 16 x 32 x 32 x 1: would take 19.7 TB"
-        ],
+        ["--num_clips=100000000 --scale=1: a sheet of clips of 16 x 32 x 32", "would take 19.7 TB"],
     ),
     "a larger sheet than the memory holds": (
         ["--scale=16384", "--size=32", "--digit_size=16"],
