@@ -37,6 +37,7 @@ from absl import flags
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tgan_tf import __version__, export
+from tgan_tf.capacity import check_memory
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.data import MovingMNIST, batches
 from tgan_tf.errors import InputError
@@ -140,6 +141,7 @@ BESIDE = (
 
 def main(_) -> None:
     check_flags()
+    check_memory(8 * FLAGS.product_size**2, f"--product_size={FLAGS.product_size}", "give less")
     network = {name: FLAGS[name].value for name in PAPER}
     tgan = make_tgan(TGAN, network)
     results = {

@@ -39,7 +39,7 @@ flags.DEFINE_integer("seed", 0, "Of the clips and the distortions.")
 def main(_) -> None:
     output = Path(FLAGS.output)
     if output.exists():
-        raise InputError(f"{output} exists: give another --output, or delete it first")
+        raise InputError(f"{output} exists: give another --output")
     requests = parse(FLAGS.metrics, FLAGS.frames)
     for request in requests:
         if METRICS[request.metric].column == "scores":

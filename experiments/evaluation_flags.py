@@ -45,13 +45,14 @@ def define_extractor() -> None:
         "moving_mnist",
         "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
         "the one of FVD. Or the path of a .keras or .h5 file or a SavedModel, from clips in "
-        "[-1, 1] to probabilities or features.",
+        "[-1, 1] to probabilities or features. A SavedModel runs its own code: only of a source "
+        "you trust.",
     )
     flags.DEFINE_string(
         "extractor_weights",
         None,
         "c3d: path or URL of conv3d_deepnetA_ucf.npz. i3d: SavedModel directory or TF-Hub handle, "
-        "default that of Kinetics-400.",
+        "default that of Kinetics-400; it runs its own code, only of a source you trust.",
     )
     flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
 

@@ -65,7 +65,7 @@ def checked_keras_file(path: Path) -> Path:
     if path.suffix != ".keras":
         raise InputError(f"--keras_file={path}: give a name that ends in .keras")
     if os.path.lexists(path):
-        raise InputError(f"--keras_file={path} exists: give another name, or delete it first")
+        raise InputError(f"--keras_file={path} exists: give another name")
     if not path.parent.is_dir():
         raise InputError(f"--keras_file={path}: there is no directory {path.parent}: make it first")
     return path

@@ -25,7 +25,6 @@ class a row, or all of --label.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
 import os
@@ -40,9 +39,10 @@ import tensorflow as tf
 from absl import flags
 
 from tgan_tf import export, file_locks, rendering, runs
+from tgan_tf.capacity import check_disk, check_memory
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import num_frames
-from tgan_tf.latents import latents, of_generator
+from tgan_tf.latents import LatentRows, latents, of_generator
 
 FLAGS = flags.FLAGS
 
@@ -56,7 +56,10 @@ flags.DEFINE_integer(
     "checkpoint_step", None, "With --run_dir: step of the checkpoint; default the newest sound one."
 )
 flags.DEFINE_string(
-    "saved_model", None, "Directory of an exported generator, or of one of its versions."
+    "saved_model",
+    None,
+    "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
+    "a source you trust.",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
@@ -86,18 +89,18 @@ class VideoMaker(NamedTuple):
     """What makes videos.
 
     Attributes:
-        generate: z0 to arrays of some float32 clips each.
-        z0: float32 [n, z0_dim], of all videos.
-        labels: int64 [n], each video's class; None if not conditional.
+        clips: arrays of some float32 clips each, all videos in their order.
+        latents: float32 [n, z0_dim or more], of all videos, z0 first.
+        z0_dim: how many columns z0 has.
         clip_shape: frames, rows, columns and channels.
         num_classes: of the generator, 0 if it is not conditional.
         name: for the user, such as "runs/mine, step 3".
         output_dir: where its videos go by default, but for the seed.
     """
 
-    generate: Callable[[np.ndarray], Iterator[np.ndarray]]
-    z0: np.ndarray
-    labels: np.ndarray | None
+    clips: Iterator[np.ndarray]
+    latents: LatentRows
+    z0_dim: int
     clip_shape: tuple[int, int, int, int]
     num_classes: int
     name: str
@@ -115,7 +118,8 @@ def main(_) -> None:
         suffix += f"_factor-{FLAGS.factor}"
     output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
     if os.path.lexists(output_dir):
-        raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
+        raise InputError(f"{output_dir} exists: give another --output_dir")
+    check_room(maker, output_dir)
     try:
         # If it is a file, "not a directory" is clearer, which comes next.
         with contextlib.suppress(FileExistsError):
@@ -140,13 +144,18 @@ def video_maker() -> VideoMaker:
     """What the flags name; opened, so that its sizes are known."""
     if FLAGS.run_dir:
         generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
-        labels = chosen_labels(generator.num_classes)
-        z0 = of_generator(generator, FLAGS.seed, FLAGS.num_videos, labels)
+        check_label(generator.num_classes)
+        rows = LatentRows(
+            FLAGS.num_videos,
+            lambda first, count: of_generator(
+                generator, FLAGS.seed, count, labels(first, count, generator.num_classes), first
+            ),
+        )
         _, *frame_shape = generator.clip_shape
         return VideoMaker(
-            lambda _: runs.generate(generator, z0, FLAGS.factor),
-            z0[:, : generator.z0_dim],
-            labels,
+            runs.generate(generator, rows, FLAGS.factor),
+            rows,
+            generator.z0_dim,
             (num_frames(generator.frames, FLAGS.factor), *frame_shape),
             generator.num_classes,
             f"{FLAGS.run_dir}, step {step}",
@@ -196,41 +205,52 @@ def exported_maker(
 ) -> VideoMaker:
     """What makes videos by a signature with the inputs z0 and, if conditional, label."""
     z0_dim = inputs["z0"].shape[1]
-    z0 = latents(FLAGS.seed, FLAGS.num_videos, z0_dim, latent_distribution)
+
+    def drawn(first, count):
+        return latents(FLAGS.seed, count, z0_dim, latent_distribution, first)
+
     if "label" not in inputs:
-        chosen_labels(0)
-        make = functools.partial(runs.in_batches, lambda z0: serve(z0=tf.constant(z0)))
-        return VideoMaker(make, z0, None, clip_shape, 0, name, output_dir)
+        check_label(0)
+        rows = LatentRows(FLAGS.num_videos, drawn)
+        clips = runs.in_batches(lambda z0: serve(z0=tf.constant(z0)), rows)
+        return VideoMaker(clips, rows, z0_dim, clip_shape, 0, name, output_dir)
     if FLAGS.label is None and not num_classes:
         raise InputError(f"{name} is conditional, and does not tell its classes: give --label")
-    labels = chosen_labels(num_classes or FLAGS.label + 1)
+    num_classes = num_classes or FLAGS.label + 1
+    check_label(num_classes)
 
-    def make(z0):
+    def drawn_with_labels(first, count):
         # The labels as one more column, so that batches have their own.
-        rows = np.concatenate([z0, labels[:, np.newaxis].astype(np.float32)], axis=1)
-        return runs.in_batches(
-            lambda part: serve(
-                z0=tf.constant(part[:, :-1]), label=tf.constant(part[:, -1].astype(np.int64))
-            ),
-            rows,
-        )
+        column = labels(first, count, num_classes)[:, np.newaxis]
+        return np.concatenate([drawn(first, count), column.astype(np.float32)], axis=1)
 
-    return VideoMaker(make, z0, labels, clip_shape, num_classes, name, output_dir)
+    rows = LatentRows(FLAGS.num_videos, drawn_with_labels)
+    clips = runs.in_batches(
+        lambda part: serve(
+            z0=tf.constant(part[:, :-1]), label=tf.constant(part[:, -1].astype(np.int64))
+        ),
+        rows,
+    )
+    return VideoMaker(clips, rows, z0_dim, clip_shape, num_classes, name, output_dir)
 
 
-def chosen_labels(num_classes: int) -> np.ndarray | None:
-    """Each video's class: --label, or all in turn; None if there are no classes.
-
-    Raises:
-        InputError: --label is no class, or there are none.
-    """
+def check_label(num_classes: int) -> None:
+    """Raises an `InputError` if --label is no class, or there are none."""
     if FLAGS.label is None:
-        return np.arange(FLAGS.num_videos) % num_classes if num_classes else None
+        return
     if not num_classes:
         raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
     if not 0 <= FLAGS.label < num_classes:
         raise InputError(f"--label={FLAGS.label}: give a class from 0 to {num_classes - 1}")
-    return np.full(FLAGS.num_videos, FLAGS.label)
+
+
+def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
+    """Some videos' classes, int64: --label, or all in turn; None if there are no classes."""
+    if not num_classes:
+        return None
+    if FLAGS.label is None:
+        return np.arange(first, first + count) % num_classes
+    return np.full(count, FLAGS.label)
 
 
 def check_flags() -> None:
@@ -276,12 +296,46 @@ def check_picture_sizes(frames: int, size: int) -> None:
             )
 
 
+def check_room(maker: VideoMaker, output_dir: Path) -> None:
+    """Raises an `InputError` if the files are more than the disk, or pictures than the memory."""
+    count, scale = FLAGS.num_videos, FLAGS.scale
+    formats = set(FLAGS.formats)
+    videos = len(formats & {"gif", "mp4"})
+    frames, *frame_shape = maker.clip_shape
+    clip = frames * math.prod(frame_shape)
+    # The clips, which are kept until all are made; clips.npz; at least a block of the disk a file.
+    each = clip + ("npz" in formats) * (clip + 8 * maker.z0_dim) + 4096 * videos
+    check_disk(
+        count * each,
+        output_dir,
+        f"--num_videos={count}: videos of {frames:,} frames",
+        "give fewer, a lower --factor or another --output_dir",
+    )
+    # Pixels of the clips shown together: as they are, enlarged, and as what encodes them has them.
+    most = max(GRID_CLIPS if videos else 1, SHEET_CLIPS if "png" in formats else 1)
+    check_memory(
+        min(count, most) * clip * (2 + (2 * scale**2 if videos or "png" in formats else 0)),
+        f"--factor={FLAGS.factor} --scale={scale}: pictures of {min(count, most)} videos of "
+        f"{frames:,} frames",
+        "give lower ones, fewer --num_videos, or --formats=npz",
+    )
+
+
 def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
     """Generates into a file, which the array reads from: any number of clips fits the memory."""
     with path.open("wb") as file:
-        for clips in maker.generate(maker.z0):
+        for clips in maker.clips:
             file.write(rendering.to_uint8(clips).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(len(maker.z0), *maker.clip_shape))
+    return np.memmap(path, np.uint8, "r", shape=(FLAGS.num_videos, *maker.clip_shape))
+
+
+def stored_latents(path: Path, maker: VideoMaker) -> np.ndarray:
+    """The latents z0 of all videos in a file, as `stored_clips`."""
+    with path.open("wb") as file:
+        for first in range(0, FLAGS.num_videos, runs.BATCH_SIZE):
+            rows = maker.latents[first : first + runs.BATCH_SIZE]
+            file.write(np.ascontiguousarray(rows[:, : maker.z0_dim]).tobytes())
+    return np.memmap(path, np.float32, "r", shape=(FLAGS.num_videos, maker.z0_dim))
 
 
 def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
@@ -300,8 +354,13 @@ def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
         sheet = rendering.contact_sheet(clips[:SHEET_CLIPS])
         rendering.save_png(directory / "contact_sheet.png", sheet, scale)
     if "npz" in formats:
-        labels = {} if maker.labels is None else {"labels": maker.labels}
-        np.savez(directory / "clips.npz", clips=clips, latents=maker.z0, **labels)
+        classes = labels(0, FLAGS.num_videos, maker.num_classes)
+        np.savez(
+            directory / "clips.npz",
+            clips=clips,
+            latents=stored_latents(directory.with_name("latents"), maker),
+            **({} if classes is None else {"labels": classes}),
+        )
 
 
 def contents(count: int) -> list[str]:

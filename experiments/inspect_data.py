@@ -8,6 +8,7 @@ with the same flags, each frame as the networks see it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from absl import flags
 
 from tgan_tf import rendering
+from tgan_tf.capacity import check_memory
 from tgan_tf.data.pipeline import batches
 from tgan_tf.data.windows import Windows
 from tgan_tf.errors import InputError
@@ -46,6 +48,13 @@ def main(_) -> None:
             raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
     corpus = data_flags.open_data()
     source = data_flags.make_source(corpus, FLAGS.subset)
+    check_memory(
+        # As read, as values, as those of the sheet, and enlarged.
+        FLAGS.num_clips * math.prod(source.clip_shape) * (10 + 2 * FLAGS.scale**2),
+        f"--num_clips={FLAGS.num_clips} --scale={FLAGS.scale}: a sheet of clips of "
+        + " x ".join(map(str, source.clip_shape)),
+        "give lower ones",
+    )
     if corpus is None:
         print("Moving MNIST: clips of bouncing digits without end")
     else:

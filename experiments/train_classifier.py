@@ -57,7 +57,7 @@ def main(_) -> None:
     card = output.with_suffix(".md")
     for path in (output, card):
         if path.exists():
-            raise InputError(f"{path} exists: give another --output, or delete it first")
+            raise InputError(f"{path} exists: give another --output")
     for name in ("train_steps", "batch_size", "test_clips"):
         if FLAGS[name].value < 1:
             raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")

@@ -1,8 +1,17 @@
 """What is left of the errors of others."""
 
+import re
+from pathlib import Path
+
 import tensorflow as tf
 
 from tgan_tf.errors import reason
+
+
+def test_no_message_advises_to_delete_what_a_user_has():
+    top = Path(__file__).parents[1]
+    for path in [*top.glob("tgan_tf/**/*.py"), *top.glob("experiments/**/*.py")]:
+        assert not re.search(r"[Dd]elete (it|them)\b", path.read_text()), path
 
 
 def test_of_a_tensorflow_error_the_cause_is_left():

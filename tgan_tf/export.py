@@ -160,6 +160,8 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
 def load_exported(path: str | Path) -> tuple[Callable, Path]:
     """Opens an exported generator as TensorFlow Serving does, without this package's models.
 
+    A SavedModel is a program, which runs when it is called: only of a source you trust.
+
     Args:
         path: a version's directory, or an export_dir, of which the highest version is taken.
 

@@ -26,6 +26,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from tgan_tf import file_locks
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
 _CLIPS = "clips, frames, height, width, channels"
@@ -300,6 +301,11 @@ def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
 def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
     """Repeats the pixels of [T, H, W, ...] in both directions."""
     scale = _checked_count("scale", scale)
+    check_memory(
+        2 * frames.size * scale**2,
+        f"scale={scale}: {len(frames)} of {frames.shape[1]} x {frames.shape[2]}, enlarged",
+        "give a lower one",
+    )
     return frames.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
@@ -340,7 +346,7 @@ def _checked_rate(frames_per_second: float, highest: int) -> float:
 def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
     if os.path.lexists(path):
-        raise InputError(f"{path} exists: give another --output_dir, or delete it first")
+        raise InputError(f"{path} exists: give another --output_dir")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no directory {path.parent}; create it first")
     return path

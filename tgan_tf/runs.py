@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,14 @@ from tgan_tf import (  # noqa: F401
     checkpoints,
     constraints,
     file_locks,
+    keras_config,
     models,
     moving_average,
 )
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
-from tgan_tf.interpolation import interpolate
+from tgan_tf.interpolation import interpolate, num_frames
+from tgan_tf.latents import LatentRows
 from tgan_tf.models.network import CriticNetwork, Generator
 from tgan_tf.tgan import TGAN
 
@@ -176,12 +180,15 @@ def trained_flag_lines(run_dir: str | Path) -> list[str] | None:
     return flag_lines(run_dir) if (run_dir / FLAGS_FILE).exists() else None
 
 
-def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[np.ndarray]:
+def generate(
+    generator: Generator, z0: np.ndarray | LatentRows, factor: int = 1
+) -> Iterator[np.ndarray]:
     """Makes clips, a batch at a time, with the running averages of batch normalisation.
 
     Args:
         generator: a trained generator.
-        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`.
+        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`, or such
+            rows that are drawn as they are used.
         factor: above 1, frame interpolation: `factor` - 1 frames more between each two, whose
             latents lie on the line between theirs. See `tgan_tf.interpolation`.
 
@@ -190,7 +197,8 @@ def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[
         the last one of what is left.
 
     Raises:
-        InputError: `factor` is below 1, or the generator has no frame latents to interpolate.
+        InputError: `factor` is below 1, the generator has no frame latents to interpolate, or a
+            clip is larger than the memory that is free.
     """
     if factor < 1:
         raise InputError(f"factor={factor}: give a whole number of at least 1")
@@ -200,21 +208,41 @@ def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[
             "give factor 1"
         )
 
-    def clips(z0):
-        if factor == 1:
-            return generator(z0, training=False)
-        factors = tf.fill([z0.shape[0]], tf.constant(factor, tf.int64))
-        return generator.render(z0, interpolate(generator.frame_latents(z0), factors))
-
     # No more frames at once than without interpolation.
     batch_size = max(BATCH_SIZE // factor, 1)
     signature = [tf.TensorSpec([batch_size, generator.latent_dim], tf.float32)]
-    make = tf.function(clips, input_signature=signature)
-    return in_batches(lambda z0: make(z0).numpy(), z0, batch_size)
+    if factor == 1:
+        whole = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
+        return in_batches(lambda z0: whole(z0).numpy(), z0, batch_size)
+
+    frames = num_frames(generator.frames, factor)
+    _, *frame_shape = generator.clip_shape
+    check_memory(
+        # What is rendered of a clip, and once more as a whole; where its frames are on the path.
+        4 * frames * (2 * math.prod(frame_shape) + 4 * generator.z1_dim),
+        f"factor={factor}: a clip of {frames:,} frames",
+        "give a lower factor",
+    )
+    at_once = BATCH_SIZE * generator.frames // batch_size
+    factors = tf.fill([batch_size], tf.constant(factor, tf.int64))
+    path_of = tf.function(
+        lambda z0: interpolate(generator.frame_latents(z0), factors), input_signature=signature
+    )
+    render = tf.function(generator.render)
+
+    def make(z0):
+        z0 = tf.constant(z0)
+        path = path_of(z0)
+        pieces = range(0, frames, at_once)
+        return np.concatenate([render(z0, path[:, i : i + at_once]).numpy() for i in pieces], 1)
+
+    return in_batches(make, z0, batch_size)
 
 
 def in_batches(
-    make: Callable[[np.ndarray], np.ndarray], z0: np.ndarray, batch_size: int = BATCH_SIZE
+    make: Callable[[np.ndarray], np.ndarray],
+    z0: np.ndarray | LatentRows,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[np.ndarray]:
     """What `make` makes of latents, a batch at a time.
 
@@ -264,14 +292,11 @@ def _load(
 def _model(path: Path) -> dict:
     """What a model.json holds."""
     try:
-        model = json.loads(path.read_text())
-        if not isinstance(model, dict):
-            raise TypeError(f"a {type(model).__name__} instead of an object")
-        return model
+        return keras_config.checked(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _damaged(path, "is no JSON", error) from error
+    except Exception as error:  # No JSON, or one that names what is not known.
+        raise _damaged(path, "describes no networks", error) from error
 
 
 def _part(

@@ -34,6 +34,14 @@ MISTAKES = {
         "flags: is no file of measurements",
     ),
     "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
+    "real statistics in a folder": (
+        ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
+        "run: cannot be read as measurements of real clips (Is a directory): give another file",
+    ),
+    "more clips than the disk holds": (
+        ["--run_dir=run", "--metrics=motion10000000000000000"],
+        "10,000,000,000,000,000 step 6, measured: would take",
+    ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
         "--output_dir=flags: is a file: give a directory",

@@ -214,8 +214,8 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                 path = os.path.join(output_dir, shard["file"])
                 if shard["file"] not in files or tf.io.gfile.stat(path).length != shard["bytes"]:
                     raise InputError(
-                        f"{path}: is missing or cut short: remove {output_dir} and prepare it "
-                        "again, or give another output_dir"
+                        f"{path}: is missing or cut short: restore it from a copy, or give "
+                        "another output_dir to prepare the videos in"
                     )
             _remove(progress)
             return info

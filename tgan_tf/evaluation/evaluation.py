@@ -67,7 +67,7 @@ class Evaluation:
         real_statistics: a file that those of `real` are read from, or kept in, instead.
 
     Raises:
-        InputError: the extractor does not take such clips.
+        InputError: the extractor does not take such clips, or `real_statistics` is another file.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Evaluation:
         self.extractor = extractor
         self.directory = Path(directory)
         self.real_statistics = real_statistics
+        if real_statistics is not None and os.path.exists(real_statistics):
+            Measurements(real_statistics)  # says now, not after all clips are measured, what it is
         # Traced anew for another number of frames, not for the last batch, which is smaller.
         self._columns = tf.function(self._measure_clips, reduce_retracing=True)
 

@@ -121,7 +121,9 @@ def read(path: Path) -> list[dict]:
             found["metric"], found["value"], found["of"]  # What everything that reads them needs.
             records.append(found)
         except (ValueError, KeyError, TypeError):
-            warnings.warn(f"{path}, line {number}: no record, passed over: delete it", stacklevel=2)
+            warnings.warn(
+                f"{path}, line {number}: no record of this program, passed over", stacklevel=2
+            )
     return records
 
 
