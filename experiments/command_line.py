@@ -19,10 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
+import flagfiles  # noqa: E402
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
-from tgan_tf.errors import InputError  # noqa: E402
+from tgan_tf.errors import InputError, one_line  # noqa: E402
 
 
 def run(
@@ -40,7 +41,13 @@ def run(
     program = Path(sys.argv[0]).name
 
     def show_warning(message, category, *_, **__):
-        print(f"{program}: warning: {message}", file=sys.stderr)
+        print(f"{program}: warning: {one_line(str(message))}", file=sys.stderr)
+
+    def parsed(argv):
+        try:
+            return app.parse_flags_with_usage([argv[0], *flagfiles.read(argv[1:])])
+        except InputError as error:
+            _fail(program, str(error))
 
     def guarded(arguments):
         warnings.showwarning = show_warning
@@ -66,10 +73,12 @@ def run(
                 raise
             _fail(program, inside[1].rstrip("]'\""))
 
+    # Names of files may hold what the terminal has no characters for.
+    sys.stdout.reconfigure(errors="backslashreplace")
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
-        app.run(guarded)
+        app.run(guarded, flags_parser=parsed)
     except SystemExit as end:
         # Python's own way to end would wait for ever where a clip is being read by Python, and
         # abort where tensorflow-io has used s3:// (its issue 1912).
@@ -96,5 +105,5 @@ def write_new_file(flag: str, text: str) -> None:
 
 
 def _fail(program: str, message: str):
-    print(f"{program}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
     sys.exit(1)

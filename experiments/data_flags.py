@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import flagfiles
 from absl import flags
 
 from tgan_tf import runs
@@ -168,7 +169,7 @@ def take_from_run(run_dir: Path, path_flag: str) -> None:
         InputError: the run's flags cannot be read.
     """
     taken = [line.replace("--data_path", f"--{path_flag}", 1) for line in lines_of_run(run_dir)]
-    FLAGS([sys.argv[0], *taken, *sys.argv[1:]])
+    FLAGS([sys.argv[0], *taken, *flagfiles.read(sys.argv[1:])])
 
 
 def lines_of_run(run_dir: Path) -> list[str]:

@@ -567,7 +567,7 @@ def run_flags() -> list[flags.Flag]:
 
 def refuse_another_run(path: Path) -> None:
     """Raises an `InputError` if the flags of the run at `path` are those of another run."""
-    earlier = path.read_text().splitlines()
+    earlier = runs.flag_lines(path.parent)
     for flag in run_flags():
         if flag.name in RESUMABLE:
             continue

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 # What a configuration names is registered by being imported: networks and constraints.
 from tgan_tf import __version__, checkpoints, constraints, models, moving_average  # noqa: F401
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate
 from tgan_tf.models.network import CriticNetwork, Generator
@@ -109,16 +110,10 @@ def flag_lines(run_dir: str | Path) -> list[str]:
     """The flagfile that a run keeps, which makes the run again, as its lines.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no text.
     """
-    path = Path(run_dir) / "flags.cfg"
-    try:
-        return path.read_text().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
-            "run was trained on"
-        ) from error
+    remedy = "restore it from a copy, it says what the run was trained on"
+    return storage.read_text(Path(run_dir) / "flags.cfg", remedy).splitlines()
 
 
 def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[np.ndarray]:

@@ -479,6 +479,22 @@ class TestVideoFiles:
         for number, clip in enumerate(numbers.map(source.clip, num_parallel_calls=4)):
             np.testing.assert_array_equal(clip, source.clip(number))
 
+    @pytest.mark.filterwarnings("error")
+    def test_may_have_names_that_are_not_utf_8_or_of_several_lines(self, clips, tmp_path):
+        names = ["cl\udce9/1.avi", "cl\udce9/caf\udce9\n2.avi"]
+        (tmp_path / "cl\udce9").mkdir()
+        for name in names:
+            (tmp_path / name).symlink_to(clips / "clip.avi")
+        videos = VideoFiles(tmp_path, recordings(tmp_path), UCF101, ("cl\udce9",))
+        assert videos.names == names
+        clip = videos.read(tf.constant(1, tf.int64), tf.constant(3, tf.int64), 2, 1)
+        np.testing.assert_array_equal(clip, _frames(clips / "clip.avi")[3:5])
+
+    def test_with_such_a_name_that_is_empty_is_named_in_one_line(self, tmp_path):
+        (tmp_path / "caf\udce9\n.avi").touch()
+        with pytest.raises(InputError, match=r"caf\\xe9\\n\.avi: left out: empty file$"):
+            VideoFiles(tmp_path, recordings(tmp_path), UCF101)
+
     def test_numbers_the_classes_in_the_order_given(self, clips, tmp_path):
         for name in ("walk/1.avi", "run/2.avi", "walk/3.avi"):
             (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from films import write_ucf101
+from films import cut, write_ucf101
 from PIL import Image
 from programs import run_all
 
@@ -19,6 +19,8 @@ MISTAKES = {
     "nowhere": (["--output=nothing/here/clips.png"], ["there is no directory nothing/here"]),
     "no subset": (["--data_path=UCF-101", "--subset=test"], ["subset=test", "has train"]),
     "existing picture": (["--output=mine.png"], ["mine.png"]),
+    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is no text in UTF-8 (byte 15"]),
+    "name of two lines": (["--data_path=two\nlines"], ["two\\nlines"]),
 }
 
 
@@ -28,6 +30,11 @@ def directory(tmp_path_factory):
     write_ucf101(directory / "UCF-101", groups=1, clips=2, frames=10)
     (directory / "UCF-101" / "v_Biking_g01_c02.avi").unlink()
     (directory / "mine.png").write_bytes(b"mine")
+    (directory / "latin.cfg").write_bytes("--data_path=caf\u00e9".encode("latin-1"))
+    (directory / "odd" / "c\nl\udce9").mkdir(parents=True)
+    cut("bikes", directory / "odd" / "good.mp4", 0, 20, codec="libx264")
+    (directory / "odd" / "good.mp4").rename(directory / "odd" / "c\nl\udce9" / "1\udce9.mp4")
+    (directory / "odd" / "c\nl\udce9" / "2\n\udce9.mp4").touch()
     return directory
 
 
@@ -41,6 +48,7 @@ def results(directory):
             **{name: ["--output=mistaken.png", *flags] for name, (flags, _) in MISTAKES.items()},
             "counts": ["--data_path=UCF-101", "--frames=12", "--output=counts.png"],
             "drawn": ["--data_path=UCF-101", *drawn, "--output=drawn.png"],
+            "odd names": ["--data_path=odd", "--size=16", "--output=odd.png"],
             "digits": ["--size=32", "--digit_size=16", "--output=digits.png"],
         },
         directory,
@@ -67,6 +75,15 @@ def test_draws_the_clips_that_a_training_sees(directory, results):
         for frame in range(4):
             cell = sheet[18 * row : 18 * row + 16, 18 * frame : 18 * frame + 16]
             np.testing.assert_array_equal(cell, clips[row, frame])
+
+
+def test_names_that_are_not_utf_8_or_of_several_lines_are_escaped(results):
+    result = results["odd names"]
+    assert result.code == 0, result.stderr
+    assert "     1  c\\nl\\xe9\n" in result.stdout
+    assert result.stderr.splitlines() == [
+        "inspect_data.py: warning: odd/c\\nl\\xe9/2\\n\\xe9.mp4: left out: empty file"
+    ]
 
 
 def test_shows_moving_mnist_without_a_path(directory, results):

@@ -201,7 +201,7 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
     try:
         if tf.io.gfile.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
             raise InputError(f"{output_dir}: is no directory: give one")
-        files = _list(output_dir)
+        files = storage.names(output_dir)
         if "info.json" in files:
             info = tfrecords.read_info(output_dir)
             _refuse_another(output_dir, info, plan)
@@ -214,9 +214,9 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                     )
             _remove(progress)
             return info
-        if "plan.json" in _list(progress):
+        if "plan.json" in storage.names(progress):
             # Until a shard is finished the plan may still change.
-            if len(_list(progress)) > 1:
+            if len(storage.names(progress)) > 1:
                 with tf.io.gfile.GFile(plan_file, "rb") as file:
                     _refuse_another(output_dir, json.loads(file.read()), plan)
         elif files - {".progress"}:
@@ -226,7 +226,13 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
         tf.io.gfile.makedirs(progress)
         storage.write(plan_file, _json(plan))
         _remove_unfinished(output_dir)
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:
         raise InputError(
             f"{output_dir}: what it says of its preparation is damaged: give another output_dir"
         ) from error
@@ -473,7 +479,7 @@ def _progress(shards: list[_Shard]) -> Iterator[Callable[[], None]]:
     told = time.monotonic()
 
     def count() -> int:
-        there = _list(os.path.dirname(shards[0].sidecar))
+        there = storage.names(os.path.dirname(shards[0].sidecar))
         return sum(len(s.recordings) for s in shards if os.path.basename(s.sidecar) in there)
 
     with (
@@ -548,18 +554,9 @@ def _remove(directory: str) -> None:
 def _remove_unfinished(output_dir: str) -> None:
     """Removes what a killed process was writing."""
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
-        for file in _list(directory):
+        for file in storage.names(directory):
             if storage.is_unfinished(file):
                 tf.io.gfile.remove(os.path.join(directory, file))
-
-
-def _list(directory: str) -> set[str]:
-    """Names of the files and directories in a directory; none if it is not there."""
-    try:
-        # Object stores mark directories.
-        return {name.rstrip("/") for name in tf.io.gfile.listdir(directory)}
-    except tf.errors.NotFoundError:
-        return set()
 
 
 def _json(value: Any) -> bytes:

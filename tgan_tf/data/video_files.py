@@ -151,7 +151,8 @@ def _open(path: str):
     except (FileNotFoundError, PermissionError) as error:
         raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
     except av.FFmpegError as error:
-        empty = not tf.io.gfile.stat(path).length
+        remote = storage.is_remote(path)  # else the name may be one that TensorFlow cannot take
+        empty = not (tf.io.gfile.stat(path).length if remote else os.path.getsize(path))
         raise UnreadableRecording(
             "empty file" if empty else "not a video, or cut short where it says what it holds"
         ) from error
