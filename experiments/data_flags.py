@@ -25,7 +25,7 @@ from tgan_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 # Flags that are options of `open_corpus`, by the same names.
-_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
+_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling", "array_axes")
 _SHARDS = ("damaged_shards", "verify_shards")
 
 # Mirror images are for training, and the rest is how, not what, is read.
@@ -80,6 +80,13 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
         "trust.",
     )
+    flags.DEFINE_string(
+        "array_axes",
+        None,
+        ".npy, .npz: what the array's axes are, a letter each: n clips, t frames, h rows, w "
+        "columns, c channels. Default: tnhw of .npy, as mnist_test_seq.npy is, nthw or nthwc of "
+        ".npz; an array that may be meant otherwise is refused.",
+    )
 
 
 def define_clips() -> None:
@@ -119,11 +126,19 @@ def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
     options.update(more)
     path = FLAGS[path_flag].value
     if path is not None:
-        return open_corpus(path, FLAGS.size, **options)
+        return open_path(path, **options)
     for name in (*options, "stride", "crop", "mirror"):
         if FLAGS[name].value != FLAGS[name].default:
             raise InputError(f"--{name}={FLAGS[name].value} has no use without --{path_flag}")
     return None
+
+
+def open_path(path: str, **options) -> Corpus:
+    """What lies at a path; arguments and errors are those of `open_corpus`. Says how it is read."""
+    corpus = open_corpus(path, FLAGS.size, **options)
+    if corpus.reading is not None:
+        print(f"{path}: read as {corpus.reading}", flush=True)
+    return corpus
 
 
 def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> Source:
