@@ -5,7 +5,6 @@ Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads w
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import re
@@ -22,11 +21,12 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
+import flagfiles  # noqa: E402
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf import file_locks  # noqa: E402
-from tgan_tf.errors import InputError  # noqa: E402
+from tgan_tf.errors import InputError, one_line  # noqa: E402
 
 
 def run(
@@ -44,7 +44,13 @@ def run(
     program = Path(sys.argv[0]).name
 
     def show_warning(message, category, *_, **__):
-        print(f"{program}: warning: {message}", file=sys.stderr)
+        print(f"{program}: warning: {one_line(str(message))}", file=sys.stderr)
+
+    def parsed(argv):
+        try:
+            return app.parse_flags_with_usage([argv[0], *flagfiles.read(argv[1:])])
+        except InputError as error:
+            _fail(program, str(error))
 
     def guarded(arguments):
         warnings.showwarning = show_warning
@@ -70,10 +76,12 @@ def run(
                 raise
             _fail(program, inside[1].rstrip("]'\""))
 
+    # Names of files may hold what the terminal has no characters for.
+    sys.stdout.reconfigure(errors="backslashreplace")
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
-        app.run(guarded)
+        app.run(guarded, flags_parser=parsed)
     except SystemExit as end:
         # Python's own way to end would wait for ever where a clip is being read by Python, and
         # abort where tensorflow-io has used s3:// (its issue 1912).
@@ -92,14 +100,6 @@ def is_given(flag: str) -> bool:
     return not {flag, f"no{flag}"}.isdisjoint(names)
 
 
-def flagfiles() -> list[Path]:
-    """The files that --flagfile names on the command line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--flagfile", "-flagfile", action="append", default=[])
-    known, _ = parser.parse_known_args(sys.argv[1:])
-    return [Path(name) for name in known.flagfile]
-
-
 def check_new_file(flag: str) -> None:
     """Raises an `InputError` if the file that a flag names is there, or could not be written."""
     path = Path(flags.FLAGS[flag].value)
@@ -116,5 +116,5 @@ def write_new_file(flag: str, text: str) -> None:
 
 
 def _fail(program: str, message: str):
-    print(f"{program}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
     sys.exit(1)

@@ -30,7 +30,7 @@ import numpy as np
 from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs
-from tgan_tf.data import open_corpus, storage
+from tgan_tf.data import storage
 from tgan_tf.data.windows import WINDOWS
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
@@ -163,7 +163,7 @@ def judge_clips() -> None:
     output_dir = Path(FLAGS.output_dir or "evaluation")
     if SPECTRUM in FLAGS.metrics:
         raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
-    judged = open_corpus(FLAGS.fake_data, FLAGS.size)
+    judged = data_flags.open_path(FLAGS.fake_data)
     fake = evaluation_flags.clips_of(judged, judged.subsets[0], FLAGS.window, FLAGS.seed)
     requests = parse(FLAGS.metrics, FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")

@@ -13,6 +13,7 @@ import train
 from absl import flags
 
 from tgan_tf import checkpoints, file_locks, runs
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
 
@@ -38,12 +39,8 @@ class Config:
             raise InputError(f"{path}: reading it needs PyYAML: pip install pyyaml") from error
         self.path = path
         try:
-            self._values = yaml.safe_load(Path(path).read_text())
-        except OSError as error:
-            raise InputError(
-                f"--config={path}: {error.strerror}: give the .yml of the training"
-            ) from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            self._values = yaml.safe_load(storage.read_text(path, "give the .yml of the training"))
+        except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise InputError(
                 f"--config={path}: no YAML ({line}): give the .yml of the training"

@@ -17,6 +17,7 @@ from pathlib import Path
 import command_line
 import data_flags
 import evaluation_flags
+import flagfiles
 import keras
 import numpy as np
 import tensorflow as tf
@@ -356,7 +357,7 @@ def run_directory() -> Path:
     """
     if not command_line.is_given("run_dir"):
         # Flagfiles of the first version said where the run lay when they were written.
-        for path in reversed(command_line.flagfiles()):
+        for path in reversed(flagfiles.named(sys.argv[1:])):
             is_of_run = FLAGS.run_dir is None or (path.parent / runs.MODEL).exists()
             if path.name == runs.FLAGS_FILE and is_of_run:
                 return path.parent

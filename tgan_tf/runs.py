@@ -33,6 +33,7 @@ from tgan_tf import (  # noqa: F401
     moving_average,
 )
 from tgan_tf.capacity import check_memory
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate, num_frames
 from tgan_tf.latents import LatentRows
@@ -150,16 +151,10 @@ def flag_lines(run_dir: str | Path) -> list[str]:
     """The flagfile that a run keeps, which makes the run again, as its lines.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no text.
     """
-    path = Path(run_dir) / FLAGS_FILE
-    try:
-        return path.read_text().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
-            "run was trained on"
-        ) from error
+    remedy = "restore it from a copy, it says what the run was trained on"
+    return storage.read_text(Path(run_dir) / FLAGS_FILE, remedy).splitlines()
 
 
 def trained_flag_lines(run_dir: str | Path) -> list[str] | None:

@@ -46,10 +46,10 @@ def test_writes_no_numbers_that_json_does_not_know(tmp_path):
 
 def test_passes_over_a_damaged_line(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(1, 1.0)])
-    with (tmp_path / "m.jsonl").open("a") as file:
-        file.write('{"metric": "fv\n[]\n')
+    with (tmp_path / "m.jsonl").open("ab") as file:
+        file.write(b'{"metric": "fv\n[]\n{"metric": "caf\xe9"}\n\0\0\n')
     records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
-    with pytest.warns(UserWarning, match="line [23]: no record"):
+    with pytest.warns(UserWarning, match="line [2-5]: no record"):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
 
 

@@ -206,7 +206,7 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
         if tf.io.gfile.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
             raise InputError(f"{output_dir}: is no directory: give one")
         _sweep(output_dir)
-        files = _list(output_dir) - {file_locks.LOCK}
+        files = storage.names(output_dir) - {file_locks.LOCK}
         if "info.json" in files:
             info = tfrecords.read_info(output_dir)
             _refuse_another(output_dir, info, plan)
@@ -219,9 +219,9 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                     )
             _remove(progress)
             return info
-        if "plan.json" in _list(progress):
+        if "plan.json" in storage.names(progress):
             # Until a shard is finished the plan may still change.
-            if len(_list(progress)) > 1:
+            if len(storage.names(progress)) > 1:
                 with tf.io.gfile.GFile(plan_file, "rb") as file:
                     _refuse_another(output_dir, json.loads(file.read()), plan)
         elif files - {".progress"}:
@@ -230,7 +230,13 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
             )
         tf.io.gfile.makedirs(progress)
         storage.write(plan_file, _json(plan))
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:
         raise InputError(
             f"{output_dir}: what it says of its preparation is damaged: give another output_dir"
         ) from error
@@ -477,7 +483,7 @@ def _progress(shards: list[_Shard]) -> Iterator[Callable[[], None]]:
     told = time.monotonic()
 
     def count() -> int:
-        there = _list(os.path.dirname(shards[0].sidecar))
+        there = storage.names(os.path.dirname(shards[0].sidecar))
         return sum(len(s.recordings) for s in shards if os.path.basename(s.sidecar) in there)
 
     with (
@@ -554,15 +560,6 @@ def _sweep(output_dir: str) -> None:
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
         if tf.io.gfile.isdir(directory):
             storage.sweep(directory)
-
-
-def _list(directory: str) -> set[str]:
-    """Names of the files and directories in a directory; none if it is not there."""
-    try:
-        # Object stores mark directories.
-        return {name.rstrip("/") for name in tf.io.gfile.listdir(directory)}
-    except tf.errors.NotFoundError:
-        return set()
 
 
 def _json(value: Any) -> bytes:

@@ -109,7 +109,7 @@ def read(path: Path) -> list[dict]:
         InputError: there is no such file, or it cannot be read.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}): make it by evaluate.py"
