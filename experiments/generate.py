@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import os
 import tempfile
@@ -42,7 +41,7 @@ import tensorflow as tf
 from absl import flags
 
 from tgan_tf import export, rendering, runs
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import num_frames
 from tgan_tf.latents import latents, of_generator
 
@@ -156,8 +155,8 @@ def main(_) -> None:
             complete.rename(output_dir)
     except OSError as error:
         raise InputError(
-            f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
-            "disk space, or give an --output_dir that can be written to"
+            f"{output_dir}: the videos could not be written ({error.strerror or error}): "
+            f"{remedy(error)}"
         ) from error
     print(f"{maker.name}: {FLAGS.num_videos} videos of seed {FLAGS.seed}, in {output_dir}:")
     for line in contents(FLAGS.num_videos):
@@ -188,14 +187,11 @@ def video_maker() -> VideoMaker:
     if FLAGS.saved_model:
         serve, version = export.load_exported(FLAGS.saved_model)
         name = version.resolve().parent.name
-        # Models of before there were classes do not tell.
-        trained = json.loads((version / export.MODEL_CARD).read_text())["generator"]
         return exported_maker(
             lambda **inputs: serve(**inputs)["videos"].numpy(),
             serve.structured_input_signature[1],
             tuple(serve.structured_outputs["videos"].shape[1:]),
-            trained.get("num_classes", 0),
-            trained.get("latent_distribution", "uniform"),
+            *export.read_latents(version),
             str(version),
             Path("generated", name, f"version-{version.resolve().name}"),
         )

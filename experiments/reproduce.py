@@ -44,7 +44,7 @@ from absl import flags
 
 from tgan_tf import rendering, runs
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.metrics import METRICS, parse
 from tgan_tf.latents import of_generator
@@ -286,7 +286,16 @@ def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
         if output_dir.exists() and any(output_dir.iterdir()):
             raise InputError(f"--output_dir={output_dir}: holds other files: give a new directory")
         return
-    earlier = json.loads(path.read_text())
+    try:
+        earlier = json.loads(path.read_text())
+        if not isinstance(earlier, list) or not all(isinstance(line, str) for line in earlier):
+            raise TypeError("it is no list of flags")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): {remedy(error)}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged ({reason(error)}): restore it from a copy, or give a new --output_dir"
+        ) from error
     if earlier != settings:
         before = " ".join(line for line in earlier if line not in settings)
         now = " ".join(line for line in settings if line not in earlier)

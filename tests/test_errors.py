@@ -1,8 +1,12 @@
 """What is left of the errors of others."""
 
+import errno
+import os
+
+import pytest
 import tensorflow as tf
 
-from tgan_tf.errors import reason
+from tgan_tf.errors import reason, remedy
 
 
 def test_of_a_tensorflow_error_the_cause_is_left():
@@ -17,3 +21,28 @@ def test_of_an_operating_systems_error_the_cause_is_left():
 
 def test_an_error_without_words_is_named():
     assert reason(IndexError()) == "IndexError"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "disk space"),
+        (errno.EDQUOT, "disk space"),
+        (errno.EFBIG, "disk space"),
+        (errno.EMFILE, "open files"),
+        (errno.EACCES, "you may use"),
+        (errno.EROFS, "you may use"),
+        (errno.ENOENT, "that exists"),
+        (errno.EISDIR, "can be used"),
+    ],
+)
+def test_the_remedy_of_an_operating_systems_error_is_of_its_own_kind(number, words):
+    said = remedy(OSError(number, os.strerror(number), "a"))
+    assert words in said
+    assert ("disk" in said) == (words == "disk space")
+
+
+def test_the_remedy_of_tensorflows_full_disk_is_disk_space():
+    error = tf.errors.ResourceExhaustedError(None, None, "/runs/x; No space left on device")
+    assert remedy(error) == "free some disk space"
+    assert "disk" not in remedy(tf.errors.NotFoundError(None, None, "/runs/x; No such file"))
