@@ -33,7 +33,7 @@ def test_an_error_without_words_is_named():
         (errno.EACCES, "you may use"),
         (errno.EROFS, "you may use"),
         (errno.ENOENT, "that exists"),
-        (errno.EISDIR, "can be used"),
+        (errno.EISDIR, "another path"),
     ],
 )
 def test_the_remedy_of_an_operating_systems_error_is_of_its_own_kind(number, words):

@@ -42,4 +42,4 @@ def remedy(error: Exception) -> str:
         return "give a path that you may use, or change who may"
     if number == errno.ENOENT:
         return "give a path that exists, or restore what is missing"
-    return "give a path that can be used"
+    return "give another path"

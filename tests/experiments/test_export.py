@@ -26,7 +26,7 @@ MISTAKES = {
     "export_dir in use": (["--export_dir=run"], "run holds model.json, which is no version"),
     "keras_file without its ending": (
         ["--keras_file=g.h5"],
-        "--keras_file=g.h5: must end in .keras",
+        "g.h5: must end in .keras",
     ),
     "keras_file exists": (["--keras_file=old.keras"], "--keras_file=old.keras: exists, give ano"),
     "keras_file nowhere": (["--keras_file=no/g.keras"], "there is no directory no: make it first"),

@@ -18,7 +18,7 @@ MISTAKES = {
     "no number": (["--concurrencies=a"], "--concurrencies=a: 'a' must be an integer ≥ 1"),
     "no directory": (
         ["--output=missing/a.json"],
-        "--output=missing/a.json: there is no directory missing",
+        "a.json: there is no directory missing",
     ),
     "there already": (["--output=there.json"], "--output=there.json: exists"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),

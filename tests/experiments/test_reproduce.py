@@ -61,7 +61,7 @@ PAPER = ["--paper", "--data_path=videos", "--extractor_weights=https://host/c3d.
 MISTAKES = {
     "variant": (
         ["--variants=svc,clipping"],
-        "--variants=svc,clipping: 'clipping' must be one of svc,",
+        "clipping: 'clipping' must be one of svc,",
     ),
     "twice": (["--seeds=1,01"], "--seeds=1,01: must have each only once"),
     "seed": (["--seeds=-1"], "--seeds=-1: '-1' must be an integer ≥ 0"),

@@ -192,10 +192,7 @@ MISTAKES = {
     "size": ({"size": 16}, ["size=16", "8 rows", "give 8"]),
     "frames": ({"frames": 8}, ["frames=8", "6 frames"]),
     "filters": ({"image_filters": 9}, ["image_filters=9"]),
-    "no GPUs": (
-        {"distribution_strategy": "mirrored", "num_gpus": 0},
-        ["--num_gpus=0: must be an integer ≥ 1"],
-    ),
+    "no GPUs": ({"num_gpus": 0}, ["--num_gpus=0: must be an integer ≥ 1"]),
     "no directory": ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
     "no steps": ({"train_steps": 0}, ["--train_steps=0"]),
     "seed": ({"seed": -1}, ["--seed=-1"]),
