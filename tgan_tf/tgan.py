@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf import moving_average, objectives
+from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.constraints import follow_optimizer
 from tgan_tf.errors import InputError
 from tgan_tf.models.network import CriticNetwork, Generator
@@ -112,18 +113,15 @@ class TGAN(keras.Model):
             **kwargs: as of `keras.Model.compile`, but no optimizer, loss or metrics.
 
         Raises:
-            InputError: the objective is unknown, n_critic is not a whole number of at least 1,
+            InputError: the objective is unknown, n_critic is not an integer ≥ 1,
                 gradient_penalty or shuffle_frames is out of range, or the two optimisers are one
                 object.
         """
         self.objective_name = objective
         self.objective = objectives.get(objective)
-        if isinstance(n_critic, bool) or not isinstance(n_critic, int) or n_critic < 1:
-            raise InputError(f"n_critic={n_critic!r}: give a whole number of at least 1")
-        if not 0.0 <= gradient_penalty < float("inf"):
-            raise InputError(f"gradient_penalty={gradient_penalty}: give a number of 0 or more")
-        if not 0.0 <= shuffle_frames <= 1.0:
-            raise InputError(f"shuffle_frames={shuffle_frames}: give a probability from 0 to 1")
+        check(Integer(1), n_critic=n_critic)
+        check(Number(at_least=0), gradient_penalty=gradient_penalty)
+        check(Number(at_least=0, at_most=1), shuffle_frames=shuffle_frames)
         if generator_optimizer is critic_optimizer:
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
