@@ -17,12 +17,16 @@ from typing import Callable
 # Without these the first pages a user sees are TensorFlow's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
+# It warns of a server's malformed headers with a traceback.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
+import flagfiles  # noqa: E402
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
-from tgan_tf.errors import InputError  # noqa: E402
+from tgan_tf import file_locks  # noqa: E402
+from tgan_tf.errors import InputError, one_line  # noqa: E402
 
 
 def run(
@@ -40,7 +44,13 @@ def run(
     program = Path(sys.argv[0]).name
 
     def show_warning(message, category, *_, **__):
-        print(f"{program}: warning: {message}", file=sys.stderr)
+        print(f"{program}: warning: {one_line(str(message))}", file=sys.stderr)
+
+    def parsed(argv):
+        try:
+            return app.parse_flags_with_usage([argv[0], *flagfiles.read(argv[1:])])
+        except InputError as error:
+            _fail(program, str(error))
 
     def guarded(arguments):
         warnings.showwarning = show_warning
@@ -66,16 +76,28 @@ def run(
                 raise
             _fail(program, inside[1].rstrip("]'\""))
 
+    # Names of files may hold what the terminal has no characters for.
+    sys.stdout.reconfigure(errors="backslashreplace")
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
-        app.run(guarded)
+        app.run(guarded, flags_parser=parsed)
     except SystemExit as end:
         # Python's own way to end would wait for ever where a clip is being read by Python, and
         # abort where tensorflow-io has used s3:// (its issue 1912).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code or 0)
+
+
+def is_given(flag: str) -> bool:
+    """Whether a flag is on the command line itself, not only in a file that a --flagfile names.
+
+    What runs code that others may have written, or says where is written, is asked of the user, and
+    a file is not the user: it may have come with the data.
+    """
+    names = (argument.lstrip("-").split("=")[0] for argument in sys.argv[1:] if argument[:1] == "-")
+    return not {flag, f"no{flag}"}.isdisjoint(names)
 
 
 def check_new_file(flag: str) -> None:
@@ -89,12 +111,10 @@ def check_new_file(flag: str) -> None:
 
 def write_new_file(flag: str, text: str) -> None:
     """Writes the file that a flag names, whole or not at all."""
-    path = Path(flags.FLAGS[flag].value)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with file_locks.replacing(flags.FLAGS[flag].value) as temporary:
+        temporary.write_text(text)
 
 
 def _fail(program: str, message: str):
-    print(f"{program}: error: {message}", file=sys.stderr)
+    print(f"{program}: error: {one_line(message)}", file=sys.stderr)
     sys.exit(1)

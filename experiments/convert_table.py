@@ -23,7 +23,9 @@ flags.DEFINE_bool("allow_unpickling", False, "Read a pickle, which runs the code
 
 
 def main(_) -> None:
-    table = hdf5.read_table(FLAGS.input, FLAGS.allow_unpickling)
+    table = hdf5.read_table(
+        FLAGS.input, FLAGS.allow_unpickling and command_line.is_given("allow_unpickling")
+    )
     hdf5.write_table(FLAGS.output, table)
     print(f"{FLAGS.output}: {len(table.start)} rows written")
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import command_line
+import flagfiles
 from absl import flags
 
 from tgan_tf import runs
@@ -24,11 +26,12 @@ from tgan_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 # Flags that are options of `open_corpus`, by the same names.
-_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
+_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling", "array_axes")
 _SHARDS = ("damaged_shards", "verify_shards")
 
-# Mirror images are for training, and the rest is how, not what, is read.
-_NOT_OF_A_RUN = {"mirror", "damaged_shards", "verify_shards"}
+# Mirror images are for training. To unpickling only the command line can consent. The rest is how,
+# not what, is read.
+_NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"}
 
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
@@ -77,7 +80,14 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "allow_unpickling",
         None,
         "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
-        "trust.",
+        "trust. It counts on the command line only, not in a flagfile.",
+    )
+    flags.DEFINE_string(
+        "array_axes",
+        None,
+        ".npy, .npz: what the array's axes are, a letter each: n clips, t frames, h rows, w "
+        "columns, c channels. Default: tnhw of .npy, as mnist_test_seq.npy is, nthw or nthwc of "
+        ".npz; an array that may be meant otherwise is refused.",
     )
 
 
@@ -115,14 +125,24 @@ def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
         InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
     """
     options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
+    if not command_line.is_given("allow_unpickling"):
+        options["allow_unpickling"] = None
     options.update(more)
     path = FLAGS[path_flag].value
     if path is not None:
-        return open_corpus(path, FLAGS.size, **options)
+        return open_path(path, **options)
     for name in (*options, "stride", "crop", "mirror"):
         if FLAGS[name].value != FLAGS[name].default:
             raise InputError(f"--{name}={FLAGS[name].value} has no use without --{path_flag}")
     return None
+
+
+def open_path(path: str, **options) -> Corpus:
+    """What lies at a path; arguments and errors are those of `open_corpus`. Says how it is read."""
+    corpus = open_corpus(path, FLAGS.size, **options)
+    if corpus.reading is not None:
+        print(f"{path}: read as {corpus.reading}", flush=True)
+    return corpus
 
 
 def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> Source:
@@ -168,7 +188,7 @@ def take_from_run(run_dir: Path, path_flag: str) -> None:
         InputError: the run's flags cannot be read.
     """
     taken = [line.replace("--data_path", f"--{path_flag}", 1) for line in lines_of_run(run_dir)]
-    FLAGS([sys.argv[0], *taken, *sys.argv[1:]])
+    FLAGS([sys.argv[0], *taken, *flagfiles.read(sys.argv[1:])])
 
 
 def lines_of_run(run_dir: Path) -> list[str]:

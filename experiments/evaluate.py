@@ -18,6 +18,7 @@ RUN_DIR/evaluation if it is not given:
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ import numpy as np
 from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs
-from tgan_tf.data import open_corpus, storage
+from tgan_tf.data import storage
 from tgan_tf.data.windows import WINDOWS
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
@@ -130,6 +131,9 @@ def judge_run(run_dir: Path) -> None:
     records.append(output_dir / records.FILE, found)
     for wanted in steps:
         if wanted != step:
+            if wanted not in checkpoints.steps(run_dir / "checkpoints"):
+                warnings.warn(f"step {wanted}: deleted by its training, left out", stacklevel=2)
+                continue
             generator, critic, step = runs.load_networks(run_dir, wanted)
         fake = GeneratedClips(generator, FLAGS.seed)
         results = evaluation(requests, fake, critic, FLAGS.draws, f"step {step}")
@@ -137,10 +141,10 @@ def judge_run(run_dir: Path) -> None:
             results += spectrum(critic)
         more = {"run_dir": FLAGS.run_dir, "step": step, "seed": FLAGS.seed, "command": command()}
         new = records.of_results(results, "checkpoint", evaluation, fake.description, **more)
+        records.write_scalars(output_dir, new)
         records.append(output_dir / records.FILE, new)
         save_nearest(output_dir / f"nearest-step-{step}.png", results, evaluation, fake)
         found += new
-    records.write_scalars(output_dir, [one for one in found if one["of"] == "checkpoint"])
     show(found, steps)
     print(f"plot: {records.plot_run(output_dir)}")
     print(f"records: {output_dir / records.FILE}")
@@ -159,7 +163,7 @@ def judge_clips() -> None:
     output_dir = Path(FLAGS.output_dir or "evaluation")
     if SPECTRUM in FLAGS.metrics:
         raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
-    judged = open_corpus(FLAGS.fake_data, FLAGS.size)
+    judged = data_flags.open_path(FLAGS.fake_data)
     fake = evaluation_flags.clips_of(judged, judged.subsets[0], FLAGS.window, FLAGS.seed)
     requests = parse(FLAGS.metrics, FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")

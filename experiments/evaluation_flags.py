@@ -6,14 +6,17 @@ flags.adopt_module_key_flags(evaluation_flags)
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
+import command_line
 import data_flags
 from absl import flags
 
 from tgan_tf.data import tfrecords
 from tgan_tf.data.corpus import Corpus
+from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
 from tgan_tf.evaluation.evaluation import Evaluation
 from tgan_tf.evaluation.extractors import open_extractor
@@ -52,6 +55,19 @@ def define_extractor() -> None:
         "default that of Kinetics-400; it runs its own code, only of a source you trust.",
     )
     flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+
+
+def check_extractor() -> None:
+    """Raises an `InputError` for an extractor that runs code and was named by a file alone."""
+    # Other files are read, not run.
+    flag = {"moving_mnist": None, "c3d": None, "i3d": "extractor_weights"}.get(
+        FLAGS.extractor, "extractor" if os.path.isdir(FLAGS.extractor) else None
+    )
+    if flag is not None and FLAGS[flag].value is not None and not command_line.is_given(flag):
+        raise InputError(
+            f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel runs code when it is "
+            "called: if you trust it give the flag on the command line as well"
+        )
 
 
 def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
@@ -109,6 +125,7 @@ def make_evaluation(
     Raises:
         InputError: as the data and the extractor.
     """
+    check_extractor()
     real = clips_of(corpus, subset, window, FLAGS.seed)
     other = "train" if subset == "test" else "test"
     other_real = real

@@ -28,7 +28,6 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -39,7 +38,7 @@ import server_flags
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import export, rendering, runs
+from tgan_tf import export, file_locks, rendering, runs
 from tgan_tf.capacity import check_disk, check_memory
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import num_frames
@@ -125,11 +124,9 @@ def main(_) -> None:
         # If it is a file, "not a directory" is clearer, which comes next.
         with contextlib.suppress(FileExistsError):
             output_dir.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{output_dir.name}.", dir=output_dir.parent
-        ) as temporary:
-            clips = stored_clips(Path(temporary, "clips"), maker)
-            complete = Path(temporary, "complete")
+        with file_locks.unfinished(output_dir) as temporary:
+            clips = stored_clips(temporary / "clips", maker)
+            complete = temporary / "complete"
             complete.mkdir()
             save(complete, clips, maker)
             complete.rename(output_dir)

@@ -21,7 +21,7 @@ from tgan_tf import rendering
 from tgan_tf.capacity import check_memory
 from tgan_tf.data.pipeline import batches
 from tgan_tf.data.windows import Windows
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, one_line
 
 FLAGS = flags.FLAGS
 
@@ -86,7 +86,9 @@ def described(source: Windows) -> list[str]:
     counts.update(videos.classes[label] for label in videos.labels)
     fewest, most = min(counts.values()), max(counts.values())
     lines.append(f"Classes: {len(counts)}, of {fewest} to {most} videos")
-    lines += [f"    {count:6d}  {name}" for name, count in counts.most_common(SHOWN_CLASSES)]
+    lines += [
+        f"    {count:6d}  {one_line(name)}" for name, count in counts.most_common(SHOWN_CLASSES)
+    ]
     if len(counts) > SHOWN_CLASSES:
         lines.append(f"    and {len(counts) - SHOWN_CLASSES} more")
     return lines

@@ -9,12 +9,15 @@ where the run has stopped; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
 import command_line
 import data_flags
 import evaluation_flags
+import flagfiles
 import keras
 import numpy as np
 import tensorflow as tf
@@ -46,7 +49,10 @@ INITIALIZERS = {
 }
 
 flags.DEFINE_string(
-    "run_dir", None, "Directory of the run, made if missing. Required.", required=True
+    "run_dir",
+    None,
+    "Directory of the run, made if missing. Required, but with --flagfile=RUN_DIR/flags.cfg: a run "
+    "is where its flagfile lies.",
 )
 
 data_flags.define_videos()
@@ -232,9 +238,12 @@ RESUMABLE = {
     "distribution_strategy",
     "num_gpus",
     "logical_cpus",
-    "run_dir",
     "verify_shards",
 }
+
+
+# Where a run lies its flagfile says by lying there, and only the command line can consent.
+NOT_KEPT = {"run_dir", "allow_unpickling"}
 
 
 def main(_) -> int:
@@ -245,28 +254,58 @@ def main(_) -> int:
             f"--batch_size={FLAGS.batch_size} does not divide by the "
             f"{strategy.num_replicas_in_sync} replicas: give a multiple of them"
         )
-    corpus = data_flags.open_data()
-    source = data_flags.make_source(corpus, "train")
-    run_dir = Path(FLAGS.run_dir)
-    evaluation = make_evaluation(corpus, run_dir)
-    flags_text = run_flags_text()
-    if (run_dir / "flags.cfg").exists():
-        refuse_another_run(run_dir / "flags.cfg")
+    run_dir = run_directory()
+    with runs.exclusive(run_dir):
+        refuse_another_run(run_dir)
+        corpus = data_flags.open_data()
+        source = data_flags.make_source(corpus, "train")
+        evaluation = make_evaluation(corpus, run_dir)
+        keras.utils.set_random_seed(FLAGS.seed)
+        if FLAGS.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
+        with strategy.scope():
+            tgan = make_tgan(source.clip_shape[-1], num_classes(source))
+        if evaluation is not None:
+            evaluation.set_model(tgan)
+            evaluation.check()
+        # All that may be refused comes before the run's own files are written.
+        if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
+            print(f"{run_dir}: going on at step {tgan.step}", flush=True)
+            checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
+        runs.write(run_dir, run_flags_text(), tgan)
+        return train(tgan, run_dir, corpus, source, evaluation)
 
-    keras.utils.set_random_seed(FLAGS.seed)
-    if FLAGS.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
-    with strategy.scope():
-        tgan = make_tgan(source.clip_shape[-1], num_classes(source))
-    if evaluation is not None:
-        evaluation.set_model(tgan)
-        evaluation.check()
-    runs.write(run_dir, flags_text, tgan)
-    if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
-        print(f"{run_dir}: going on at step {tgan.step}", flush=True)
+
+def train(
+    tgan: TGAN,
+    run_dir: Path,
+    corpus: Corpus | None,
+    source: Source,
+    evaluation: callbacks.Evaluate | None,
+) -> int:
+    """Trains from the model's step on, and gives the exit code."""
     start = tgan.step
+    summary = callbacks.TrainingSummary(
+        run_dir,
+        run_dir / "samples",
+        real_clips=held_out_clips(corpus, 16),
+        latents=of_generator(
+            tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
+        ),
+        sample_interval=FLAGS.sample_interval,
+        train_steps=FLAGS.train_steps,
+        batch_size=FLAGS.batch_size,
+        text="".join(f"    {line}\n" for line in run_flags_text().splitlines()),
+    )
     if start >= FLAGS.train_steps:
+        # It may have been killed between its last checkpoint and what comes after that.
+        summary.set_model(tgan)
+        if summary.lacks_samples():
+            summary.on_train_begin()
+            summary.on_train_end()
+        if evaluation is not None:
+            evaluation.make_up()
         print(f"{run_dir}: all {FLAGS.train_steps} steps are made; more with --train_steps")
         return 0
 
@@ -281,30 +320,19 @@ def main(_) -> int:
     saver = callbacks.CheckpointSaver(
         run_dir / "checkpoints", FLAGS.checkpoint_interval, FLAGS.keep_checkpoints
     )
+    reporters = [summary, progress(start)]
+    if FLAGS.max_minutes is not None:
+        reporters.append(callbacks.time_limit(FLAGS.max_minutes))
     tgan.fit(
         dataset,
-        steps_per_epoch=FLAGS.summary_interval,
-        initial_epoch=start // FLAGS.summary_interval,
-        epochs=-(-FLAGS.train_steps // FLAGS.summary_interval),
+        steps_per_epoch=FLAGS.train_steps - start,
         verbose=0,
         callbacks=[
             callbacks.StopWhenNotFinite(),
             callbacks.StopAtStep(FLAGS.train_steps),
+            callbacks.AlignedEpochs(reporters, FLAGS.summary_interval, FLAGS.train_steps),
             saver,
-            callbacks.TrainingSummary(
-                run_dir,
-                run_dir / "samples",
-                real_clips=held_out_clips(corpus, 16),
-                latents=of_generator(
-                    tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
-                ),
-                sample_interval=FLAGS.sample_interval,
-                batch_size=FLAGS.batch_size,
-                text="".join(f"    {line}\n" for line in flags_text.splitlines()),
-            ),
-            progress(start),
             *([] if evaluation is None else [evaluation]),
-            *([] if FLAGS.max_minutes is None else [callbacks.time_limit(FLAGS.max_minutes)]),
         ],
     )
     if saver.stopped_by is not None:
@@ -319,6 +347,23 @@ def main(_) -> int:
     else:
         print(f"{run_dir}: step {tgan.step}, all are made")
     return 0
+
+
+def run_directory() -> Path:
+    """--run_dir, or where the run lies whose flagfile was given.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if not command_line.is_given("run_dir"):
+        # Flagfiles of the first version said where the run lay when they were written.
+        for path in reversed(flagfiles.named(sys.argv[1:])):
+            is_of_run = FLAGS.run_dir is None or (path.parent / runs.MODEL).exists()
+            if path.name == runs.FLAGS_FILE and is_of_run:
+                return path.parent
+    if not FLAGS.run_dir:
+        raise InputError("--run_dir: say which directory the run is to be kept in")
+    return Path(FLAGS.run_dir)
 
 
 def check_flags() -> None:
@@ -388,6 +433,7 @@ def check_variant() -> None:
 
 def make_strategy() -> tf.distribute.Strategy:
     """The strategy of the flags; call it before anything touches a device."""
+    check_cluster()
     gpus = tf.config.list_physical_devices("GPU")
     if FLAGS.distribution_strategy == "one_device":
         for name in ("num_gpus", "logical_cpus"):
@@ -414,6 +460,25 @@ def make_strategy() -> tf.distribute.Strategy:
             "give --distribution_strategy=one_device, or --logical_cpus=2 to try it on the CPU"
         )
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])
+
+
+def check_cluster() -> None:
+    """Raises an `InputError` where TF_CONFIG says that this is one of several tasks."""
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        cluster = json.loads(text or "{}").get("cluster") or {}
+        # An evaluator trains nothing, and a job with no list of tasks is none.
+        tasks = sum(len(tasks) for job, tasks in cluster.items() if job != "evaluator")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"TF_CONFIG={text}: describes no cluster ({error}): unset it, training is on one "
+            "machine"
+        ) from error
+    if tasks > 1:
+        raise InputError(
+            f"TF_CONFIG has a cluster of {tasks} tasks, each of which would train a run of its own "
+            "in the same directory: unset it, training on several machines does not exist yet"
+        )
 
 
 def held_out_clips(corpus: Corpus | None, count: int) -> np.ndarray:
@@ -557,7 +622,11 @@ def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate 
 
 def run_flags_text() -> str:
     """All flags of this program that have a value, as a flagfile."""
-    return "".join(f"{flag.serialize()}\n" for flag in run_flags() if flag.value is not None)
+    return "".join(
+        f"{flag.serialize()}\n"
+        for flag in run_flags()
+        if flag.value is not None and flag.name not in NOT_KEPT
+    )
 
 
 def run_flags() -> list[flags.Flag]:
@@ -565,11 +634,13 @@ def run_flags() -> list[flags.Flag]:
     return sorted(FLAGS.get_key_flags_for_module(sys.modules[__name__]), key=lambda flag: flag.name)
 
 
-def refuse_another_run(path: Path) -> None:
-    """Raises an `InputError` if the flags of the run at `path` are those of another run."""
-    earlier = path.read_text().splitlines()
+def refuse_another_run(run_dir: Path) -> None:
+    """Raises an `InputError` if the flags are not those that the run there was trained by."""
+    earlier = runs.trained_flag_lines(run_dir)
+    if earlier is None:
+        return
     for flag in run_flags():
-        if flag.name in RESUMABLE:
+        if flag.name in RESUMABLE | NOT_KEPT:
             continue
         forms = (f"--{flag.name}", f"--no{flag.name}")
         before = [line for line in earlier if line.split("=")[0] in forms]
@@ -577,7 +648,7 @@ def refuse_another_run(path: Path) -> None:
         # A flag that came later was at its default.
         if before != now and (before or flag.value != flag.default):
             raise InputError(
-                f"{path.parent} holds a run with {' '.join(before) or f'no --{flag.name}'}, not "
+                f"{run_dir} holds a run with {' '.join(before) or f'no --{flag.name}'}, not "
                 f"{' '.join(now) or f'without --{flag.name}'}: give that or another --run_dir"
             )
 

@@ -22,6 +22,7 @@ import scipy.special
 import tensorflow as tf
 from absl import flags
 
+from tgan_tf import file_locks
 from tgan_tf.data import MovingMNIST
 from tgan_tf.data.pipeline import normalise
 from tgan_tf.errors import InputError
@@ -69,11 +70,12 @@ def main(_) -> None:
     minutes = (time.monotonic() - start) / 60
     accuracies = {scene: test(network, *scene) for scene in TESTED}
     arrays = {name: variable.numpy() for name, variable in named_weights(network).items()}
-    temporary = output.with_name(f".{output.name}.tmp.npz")
-    np.savez(temporary, **arrays)
-    temporary.replace(output)
-    card.write_text(card_text(arrays, accuracies, minutes))
-    print(card.read_text())
+    text = card_text(arrays, accuracies, minutes)
+    with file_locks.replacing(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    with file_locks.replacing(card) as temporary:
+        temporary.write_text(text)
+    print(text)
 
 
 def train() -> MovingMNISTClassifier:

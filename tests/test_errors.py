@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tgan_tf.errors import reason
+from tgan_tf.errors import InputError, reason
 
 
 def test_no_message_advises_to_delete_what_a_user_has():
@@ -26,3 +26,9 @@ def test_of_an_operating_systems_error_the_cause_is_left():
 
 def test_an_error_without_words_is_named():
     assert reason(IndexError()) == "IndexError"
+
+
+def test_an_input_error_is_one_line_whatever_names_are_in_it():
+    error = InputError("a\nb\r\x1b[31m\u2028\udce9é 漢.mp4: give another")
+    assert str(error) == "a\\nb\\r\\x1b[31m\\u2028\\xe9é 漢.mp4: give another"
+    assert InputError("a").args == ("a",)

@@ -120,7 +120,7 @@ class TestLoadGenerator:
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
         path = damaged_run / "model.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
-        self._refused(damaged_run, "none of its checkpoints can be read")
+        self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
 
     def test_refuses_a_run_without_checkpoints(self, damaged_run):
         shutil.rmtree(damaged_run / "checkpoints")
@@ -135,6 +135,23 @@ class TestLoadGenerator:
         for part in parts:
             assert part in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestExclusive:
+    def test_sweeps_what_was_left_by_the_killed(self, damaged_run):
+        before = sorted(damaged_run.rglob("*"))
+        for name in (
+            "checkpoints/.step-15.unfinished-abcdefgh/step-15",
+            "checkpoints/.step-15-abcdefgh",
+            ".flags.cfg.unfinished-abcdefgh",
+            "samples/.step-5.gif.unfinished-abcdefgh",
+            "evaluation/real/.real.npy.unfinished-abcdefgh",
+        ):
+            (damaged_run / name).mkdir(parents=True)
+        with runs.exclusive(damaged_run):
+            assert (damaged_run / ".lock").exists()
+        assert not list(damaged_run.rglob(".*"))
+        assert set(before) <= set(damaged_run.rglob("*"))
 
 
 class TestLoadNetworks:

@@ -1,6 +1,7 @@
 """The error a user's mistake raises, and what others' errors say to a user."""
 
 import re
+import unicodedata
 
 
 class InputError(ValueError):
@@ -12,6 +13,26 @@ class InputError(ValueError):
 
     # AutoGraph raises an error of a traced function anew, of this class only if it knows how.
     __init__ = Exception.__init__
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    r"""Text in a form that any terminal and log shows in one line.
+
+    Names of files may hold anything: line ends, control characters and bytes that are no UTF-8,
+    which Python reads as surrogates, are escaped; "caf\xe9\n.mp4" is such a name.
+    """
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp"):
+        return character
+    if "\udc80" <= character <= "\udcff":  # of a byte, by the handler "surrogateescape"
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def reason(error: Exception) -> str:

@@ -21,7 +21,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Callable
@@ -31,7 +30,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tgan_tf import __version__, runs
+from tgan_tf import __version__, file_locks, runs
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation import records
 from tgan_tf.models.network import Generator
@@ -85,8 +85,8 @@ def export_generator(
         # If it is a file, "not a directory" is clearer, which comes next.
         with contextlib.suppress(FileExistsError):
             place.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as temporary:
-            saved = Path(temporary) / "model"
+        with file_locks.unfinished(place) as temporary:
+            saved = temporary / "model"
             _save(_computing_in(compute_dtype, generator), saved, place.name, training)
             return export_dir / _publish(saved, place).name
     except (OSError, tf.errors.OpError) as error:
@@ -108,10 +108,8 @@ def save_keras(generator: Generator, path: str | Path) -> None:
     """
     path = Path(path)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as temporary:
-            saved = Path(temporary) / path.name
-            generator.save(saved)
-            saved.rename(path)
+        with file_locks.replacing(path) as temporary:
+            generator.save(temporary)
     except OSError as error:
         raise InputError(
             f"{path}: the model could not be written ({reason(error)}): free some disk space or "
@@ -183,7 +181,8 @@ def load_exported(path: str | Path) -> tuple[Callable, Path]:
             )
         version = path / str(max(numbers))
     try:
-        serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+        with storage.literal(version) as literal:
+            serve = tf.saved_model.load(literal).signatures["serving_default"]
         serve.structured_input_signature[1]["z0"], serve.structured_outputs["videos"]
     except KeyError as error:
         raise InputError(

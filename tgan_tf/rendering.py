@@ -19,13 +19,13 @@ import io
 import math
 import numbers
 import os
-import uuid
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import GifImagePlugin, Image
 
+from tgan_tf import file_locks
 from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
@@ -353,13 +353,9 @@ def _checked_path(path: str | os.PathLike) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    # In the same directory, since a rename is only atomic within one file system.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with file_locks.replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         # A full disk is reported without saying where.
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,9 +10,10 @@ Clip i of a seed is the same, to the bit on one machine, however many are made w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -26,19 +27,49 @@ from tgan_tf import (  # noqa: F401
     __version__,
     checkpoints,
     constraints,
+    file_locks,
     keras_config,
     models,
     moving_average,
 )
 from tgan_tf.capacity import check_memory
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate, num_frames
 from tgan_tf.latents import LatentRows
 from tgan_tf.models.network import CriticNetwork, Generator
 from tgan_tf.tgan import TGAN
 
+FLAGS_FILE = "flags.cfg"
+"""A run's flags, as a flagfile of train.py."""
+
+MODEL = "model.json"
+"""The configurations of a run's networks and of the generator's optimiser."""
+
 BATCH_SIZE = 8
 """Clips that are made at once. On a CPU larger batches are no faster, only larger."""
+
+
+@contextlib.contextmanager
+def exclusive(run_dir: str | Path) -> Iterator[None]:
+    """Holds a run directory for the training that writes in it, for as long as the context.
+
+    What killed trainings have left unfinished there is removed.
+
+    Args:
+        run_dir: made if missing, and removed again if nothing was written.
+
+    Raises:
+        InputError: another process holds it, which the message names, or it cannot be written to.
+    """
+    run_dir = Path(run_dir)
+    with file_locks.exclusive(run_dir, "is being trained"):
+        for directory in ("", "checkpoints", "samples", "evaluation", "evaluation/real"):
+            file_locks.sweep(run_dir / directory)
+        # The first version wrote checkpoints under such names.
+        for path in (run_dir / "checkpoints").glob(".step-*-????????"):
+            shutil.rmtree(path, ignore_errors=True)
+        yield
 
 
 def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
@@ -56,16 +87,17 @@ def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
     run_dir = Path(run_dir)
     model = {
         "tgan_tf": __version__,
+        # What its checkpoints were made by, whatever becomes of the flagfile.
+        "flags": flags_text.splitlines(),
         "generator": keras.saving.serialize_keras_object(tgan.generator),
         "critic": keras.saving.serialize_keras_object(tgan.critic),
         "generator_optimizer": keras.saving.serialize_keras_object(tgan.generator_optimizer),
     }
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        for name, text in (("flags.cfg", flags_text), ("model.json", json.dumps(model, indent=2))):
-            temporary = run_dir / f".{name}.{os.getpid()}"
-            temporary.write_text(text)
-            temporary.replace(run_dir / name)
+        for name, text in ((FLAGS_FILE, flags_text), (MODEL, json.dumps(model, indent=2))):
+            with file_locks.replacing(run_dir / name) as temporary:
+                temporary.write_text(text)
     except OSError as error:
         raise InputError(
             f"--run_dir={run_dir}: cannot be written ({error.strerror}): give a directory that can"
@@ -119,16 +151,28 @@ def flag_lines(run_dir: str | Path) -> list[str]:
     """The flagfile that a run keeps, which makes the run again, as its lines.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no text.
     """
-    path = Path(run_dir) / "flags.cfg"
-    try:
-        return path.read_text().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): restore it from a copy, it says what the "
-            "run was trained on"
-        ) from error
+    remedy = "restore it from a copy, it says what the run was trained on"
+    return storage.read_text(Path(run_dir) / FLAGS_FILE, remedy).splitlines()
+
+
+def trained_flag_lines(run_dir: str | Path) -> list[str] | None:
+    """The flagfile that a run was trained by, though its flags.cfg may have been edited since.
+
+    Returns:
+        Its lines; None if there is no run yet.
+
+    Raises:
+        InputError: a file of the run cannot be read or is damaged.
+    """
+    run_dir = Path(run_dir)
+    if (run_dir / MODEL).exists():
+        lines = _model(run_dir / MODEL).get("flags")
+        if lines is not None:
+            return lines
+    # A run of an earlier version, or one that was stopped before it had begun.
+    return flag_lines(run_dir) if (run_dir / FLAGS_FILE).exists() else None
 
 
 def generate(
@@ -221,16 +265,17 @@ def _load(
     if not run_dir.is_dir():
         reason = "not a directory" if run_dir.exists() else "no such directory"
         raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
-    path = run_dir / "model.json"
+    path = run_dir / MODEL
     if not path.exists():
         raise InputError(
-            f"{run_dir}: no run directory, it has no model.json: give the --run_dir of a training"
+            f"{run_dir}: no run directory, it has no {MODEL}: give the --run_dir of a training"
         )
-    networks = {name: _part(path, name, kind) for name, kind in classes.items()}
+    model = _model(path)
+    networks = {name: _part(path, model, name, kind) for name, kind in classes.items()}
     parts, generator = dict(networks), networks["generator"]
     # A run of an earlier version has none.
-    if "generator_optimizer" in path.read_text():
-        optimizer = _part(path, "generator_optimizer", keras.optimizers.Optimizer)
+    if "generator_optimizer" in model:
+        optimizer = _part(path, model, "generator_optimizer", keras.optimizers.Optimizer)
         optimizer.build(generator.trainable_variables)
         parts["generator_optimizer"] = optimizer
     step = checkpoints.restore_networks(run_dir / "checkpoints", step, **parts)
@@ -239,19 +284,33 @@ def _load(
     return networks, step
 
 
-def _part(path: Path, name: str, kind: type) -> keras.Model | keras.optimizers.Optimizer:
-    """A network or an optimiser of a run's model.json, untrained."""
+def _model(path: Path) -> dict:
+    """What a model.json holds."""
     try:
-        part = keras.saving.deserialize_keras_object(keras_config.checked(path.read_text())[name])
-        if not isinstance(part, kind):
-            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
+        return keras_config.checked(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    except Exception as error:  # No JSON, or one that names what is not known.
+        raise _damaged(path, "describes no networks", error) from error
+
+
+def _part(
+    path: Path, model: dict, name: str, kind: type
+) -> keras.Model | keras.optimizers.Optimizer:
+    """A network or an optimiser of a run's model.json, untrained."""
+    try:
+        part = keras.saving.deserialize_keras_object(model[name])
+        if not isinstance(part, kind):
+            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
     except Exception as error:  # Whatever Keras raises for a configuration that makes no sense.
-        # The last line, since Keras begins with the whole configuration and ends with the cause.
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-        raise InputError(
-            f"{path}: damaged, it describes no {name} ({reason}): restore it from a copy, or "
-            f"write it anew by train.py --flagfile={path.parent / 'flags.cfg'}"
-        ) from error
+        raise _damaged(path, f"describes no {name}", error) from error
     return part
+
+
+def _damaged(path: Path, what: str, error: Exception) -> InputError:
+    # The last line, since Keras begins with the whole configuration and ends with the cause.
+    why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+    return InputError(
+        f"{path}: damaged, it {what} ({why}): restore it from a copy, or move it away and write it "
+        f"anew by train.py --flagfile={path.parent / FLAGS_FILE}"
+    )

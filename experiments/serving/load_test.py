@@ -4,8 +4,10 @@
 
 prints a Markdown table: for each number of clients, which send their next request as soon as the
 last one is answered, the requests and videos a second, the median and the 99th percentile of the
-seconds a request takes, and the requests that failed. The clients are threads of one process: over
-REST, whose replies are long texts, they take a share of the machine themselves.
+seconds a request takes, and the requests that failed. If any did, the exit code is 1; three in a
+row of one client end the test, and the table has what was measured before. The clients are threads
+of one process: over REST, whose replies are long texts, they take a share of the machine
+themselves.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ FLAGS = flags.FLAGS
 
 FACTOR = 2
 WARM_UP_REQUESTS = 3
+MOST_FAILURES = 3  # in a row
 
 server_flags.define_server(required=True)
 flags.adopt_module_key_flags(server_flags)
@@ -61,11 +64,22 @@ def main(_) -> None:
     }
     with server_flags.open_client() as client:
         results["model_version"] = client.metadata().version
-    for concurrency in concurrencies:
-        results["concurrencies"].append(measure(concurrency))
-    print(table(results))
-    if FLAGS.output:
-        command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    failure = None
+    try:
+        for concurrency in concurrencies:
+            results["concurrencies"].append(measure(concurrency))
+    except InputError as error:
+        failure = error
+    if results["concurrencies"]:
+        print(table(results))
+        if FLAGS.output:
+            command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    if failure:
+        raise failure
+    for row in results["concurrencies"]:
+        if row["errors"]:
+            total = row["requests"] + row["errors"]
+            raise InputError(f"{row['errors']} of {total} requests failed: {row['first_error']}")
 
 
 def check_flags() -> list[int]:
@@ -102,9 +116,13 @@ def ask(client: serving.Client, rng: np.random.Generator) -> int:
 
 
 def measure(concurrency: int) -> dict:
-    """What so many clients at once get, after a few requests that are not counted."""
+    """What so many clients at once get, after a few requests that are not counted.
+
+    Raises:
+        InputError: the first requests fail, or later some in a row.
+    """
     seconds, errors, videos = [], [], []
-    warm = threading.Barrier(concurrency)
+    warm, ended = threading.Barrier(concurrency), threading.Event()
 
     def run(number: int) -> tuple[float, float]:
         rng = np.random.default_rng([concurrency, number])
@@ -116,16 +134,22 @@ def measure(concurrency: int) -> dict:
                 warm.abort()
                 raise
             warm.wait()
+            failures = 0
             start = now = time.perf_counter()
-            while now - start < FLAGS.seconds:
+            while now - start < FLAGS.seconds and not ended.is_set():
                 sent = now
                 try:
                     videos.append(ask(client, rng))
                     now = time.perf_counter()
                     seconds.append(now - sent)
+                    failures = 0
                 except InputError as error:
                     errors.append(str(error))
                     now = time.perf_counter()
+                    failures += 1
+                    if failures == MOST_FAILURES:
+                        ended.set()
+                        raise
             return start, now
 
     with futures.ThreadPoolExecutor(concurrency) as pool:

@@ -63,6 +63,33 @@ class TestRead:
         np.testing.assert_array_equal(clips, CLIPS[:, :, :, 1:9])
 
 
+class TestAxes:
+    def test_are_those_given(self, tmp_path):
+        np.savez(tmp_path / "clips.npz", clips=CLIPS.transpose(1, 0, 4, 2, 3))
+        file = ClipsFile(tmp_path / "clips.npz", "tnchw")
+        np.testing.assert_array_equal(file.read(3, 2, 4, 1), CLIPS[3, 2:6])
+
+    @pytest.mark.parametrize("order", [(0, 1, 4, 2, 3), (0, 4, 1, 2, 3)])
+    def test_are_asked_for_where_channels_are_not_last(self, tmp_path, order):
+        np.savez(tmp_path / "clips.npz", clips=CLIPS.transpose(order))
+        with pytest.raises(InputError, match="or give what its axes are: array_axes="):
+            ClipsFile(tmp_path / "clips.npz")
+
+    def test_are_asked_for_where_images_have_channels_but_no_frames(self, tmp_path):
+        np.savez(tmp_path / "images.npz", CLIPS[0])
+        with pytest.raises(InputError, match=r"\[9, 8, 10, 3\]: give .* array_axes="):
+            ClipsFile(tmp_path / "images.npz")
+
+    def test_are_asked_for_where_frames_come_first_and_nobody_named_the_array(self, tmp_path):
+        ramp = np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1, 1)  # changes along frames alone
+        still = np.random.default_rng(0).integers(0, 200, (1, 6, 8, 8, 1), np.uint8)
+        np.savez(tmp_path / "bare.npz", ramp + still)
+        with pytest.raises(InputError, match="alike along its first axis .* array_axes="):
+            ClipsFile(tmp_path / "bare.npz")
+        np.savez(tmp_path / "clips.npz", clips=ramp + still)
+        assert ClipsFile(tmp_path / "clips.npz").lengths.tolist() == [6] * 8
+
+
 class TestFile:
     @pytest.mark.parametrize("clips", ["clips", "arr_0"])
     def test_is_not_read_as_a_whole(self, clips, tmp_path):

@@ -28,6 +28,16 @@ def test_appends_a_line_of_json_a_record(tmp_path):
     assert values == [2.0, 1.5, 1.0]
 
 
+def test_a_line_that_a_kill_cut_short_costs_no_later_record(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"metric": "fv')
+    records.append(path, [entry(1, 2.0)])
+    records.append(path, [entry(2, 3.0)])
+    cut, *lines = path.read_text().splitlines()
+    assert cut == '{"metric": "fv'
+    assert [json.loads(line)["value"] for line in lines] == [2.0, 3.0]
+
+
 def test_writes_no_numbers_that_json_does_not_know(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(1, 1.0, details={"ratio": [float("nan")]})])
     assert "NaN" not in (tmp_path / "m.jsonl").read_text()
@@ -36,10 +46,10 @@ def test_writes_no_numbers_that_json_does_not_know(tmp_path):
 
 def test_passes_over_a_damaged_line(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(1, 1.0)])
-    with (tmp_path / "m.jsonl").open("a") as file:
-        file.write('{"metric": "fv\n[]\n')
+    with (tmp_path / "m.jsonl").open("ab") as file:
+        file.write(b'{"metric": "fv\n[]\n{"metric": "caf\xe9"}\n\0\0\n')
     records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
-    with pytest.warns(UserWarning, match="line [23]: no record"):
+    with pytest.warns(UserWarning, match="line [2-5]: no record"):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
 
 

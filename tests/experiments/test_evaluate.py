@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from programs import run_all
-from tiny_tgan import make_tgan, save_run
+from tiny_tgan import make_tgan, plant_pickle, save_run
 
 from tgan_tf import checkpoints
 
@@ -33,6 +33,7 @@ MISTAKES = {
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
         "flags: is no file of measurements",
     ),
+    "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
     "real statistics in a folder": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
         "run: cannot be read as measurements of real clips (Is a directory): give another file",
@@ -72,6 +73,8 @@ def directory(tmp_path_factory):
         clips = base + rng.integers(0, 50, (count, 4, 16, 16, 1))
         np.savez(directory / f"{name}.npz", clips=clips.astype(np.uint8))
     (directory / "flags").write_text("")
+    save_run(directory / "hostile")
+    plant_pickle(directory / "hostile")
     return directory
 
 
@@ -81,7 +84,7 @@ def results(directory):
     return run_all(
         "evaluate.py",
         {
-            **{name: flags for name, (flags, _) in MISTAKES.items()},
+            **{name: flags for name, (flags, *_) in MISTAKES.items()},
             "help": ["--help"],
             "run": [*run, f"{METRICS},wasserstein200,spectrum", "--checkpoint_step=3"],
             "all": [*run, "--all_checkpoints", "--metrics=fvd200", "--draws=2"],
@@ -108,7 +111,12 @@ def test_a_mistake_is_one_clear_line(results, name):
     assert results[name].code == 1, results[name].stderr
     (line,) = [line for line in results[name].stderr.splitlines() if "warning" not in line]
     assert line.startswith("evaluate.py: error: ")
-    assert MISTAKES[name][1] in line
+    for words in MISTAKES[name][1:]:
+        assert words in line
+
+
+def test_a_run_directory_cannot_consent_to_unpickling(results, directory):
+    assert not (directory / "hostile/made by the pickle").exists()
 
 
 def test_mistakes_leave_nothing_behind(results, directory):

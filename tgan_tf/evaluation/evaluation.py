@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import file_locks
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import ClipSet
 from tgan_tf.evaluation.estimate import Estimate
@@ -205,14 +205,15 @@ class Evaluation:
             return {"scores": tf.reduce_sum(critic(clips, training=False), axis=1)}
 
         held_out = {}
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary, "clips.npy")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with file_locks.unfinished(self.directory / "judged") as temporary:
+            path = temporary / "clips.npy"
             batches = fake.batches(count, draw)
             judged = measure(path, batches, count, requests[0].frames, columns, {}, what)
             if "scores" in needed:
                 count = min(count, self.other_real.num_clips or count)
                 held_out = measure(
-                    Path(temporary, "held_out.npy"),
+                    temporary / "held_out.npy",
                     self.other_real.batches(count, 0),
                     count,
                     requests[0].frames,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import platform
 import time
 import warnings
@@ -83,10 +84,13 @@ def append(path: Path, records: Sequence[dict]) -> None:
     lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in map(_plain, records))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            before = file.tell()
+        with path.open("a+b") as file:
+            before = file.seek(0, os.SEEK_END)
+            file.seek(max(before - 1, 0))
+            # A line that was cut short by a kill stays a line of its own.
+            begin = b"\n" if file.read(1) not in (b"", b"\n") else b""
             try:
-                file.write(lines.encode())
+                file.write(begin + lines.encode())
                 file.flush()
             except OSError:
                 file.truncate(before)
@@ -105,7 +109,7 @@ def read(path: Path) -> list[dict]:
         InputError: there is no such file, or it cannot be read.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}): make it by evaluate.py"
