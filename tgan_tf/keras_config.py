@@ -31,7 +31,7 @@ _LAYERS = """
     RNN SimpleRNN SimpleRNNCell GRU GRUCell LSTM LSTMCell StackedRNNCells Bidirectional
     TimeDistributed ConvLSTM1D ConvLSTM2D ConvLSTM3D
     BatchNormalization GroupNormalization LayerNormalization UnitNormalization Normalization
-    SpectralNormalization
+    SpectralNormalization SyncBatchNormalization
     Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout GaussianDropout
     GaussianNoise ActivityRegularization
     Attention AdditiveAttention MultiHeadAttention
@@ -56,7 +56,7 @@ _KNOWN = {
     "Policy",
 }
 _MODULES = re.compile(
-    r"keras|keras\.(layers|models|activations|constraints|initializers|regularizers|"
+    r"keras|keras\.(layers(\.experimental)?|models|activations|constraints|initializers|regularizers|"
     r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
     r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)"
 )

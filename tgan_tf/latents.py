@@ -15,6 +15,7 @@ from typing import Callable
 import numpy as np
 from scipy import special
 
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 from tgan_tf.models.network import Generator
 
@@ -62,12 +63,15 @@ def latents(
         float32 [count, z0_dim]; uniform ones are multiples of 2^-23.
 
     Raises:
-        InputError: `seed` or `count` is out of range.
+        InputError: `seed` or `count` is out of range, or the memory does not hold them.
     """
     if not 0 <= seed < 2**64:
         raise InputError(f"seed={seed}: give a whole number from 0 to 2^64 - 1")
     if count < 1:
         raise InputError(f"num_videos={count}: give a whole number of at least 1")
+    check_memory(
+        32 * count * z0_dim, f"num_videos={count}: latents", "draw them in parts, by LatentRows"
+    )
     keys = (np.array([seed, i], np.uint64) for i in range(first, first + count))
     # The generators' raw streams are what NumPy guarantees; its distributions may change.
     words = np.stack([np.random.Philox(key=key).random_raw(z0_dim) for key in keys])

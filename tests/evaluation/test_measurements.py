@@ -188,7 +188,7 @@ def test_measures_anew_what_is_broken_of_its_own(tmp_path):
 
 def test_refuses_more_than_the_disk_holds_at_the_first_clips(tmp_path):
     with pytest.raises(InputError, match=r"1,000.* clips, measured: would take 20.* PB in .*free"):
-        measure(tmp_path / "m.npy", batches(10), 10**18, 4, columns, {}, "clips")
+        measure(tmp_path / "new" / "m.npy", batches(10), 10**18, 4, columns, {}, "clips")
     assert not list(tmp_path.iterdir())
 
 

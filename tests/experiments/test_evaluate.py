@@ -40,7 +40,7 @@ MISTAKES = {
     ),
     "more clips than the disk holds": (
         ["--run_dir=run", "--metrics=motion10000000000000000"],
-        "10,000,000,000,000,000 step 6, measured: would take",
+        "10,000,000,000,000,000 other real clips, measured: would take",
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],

@@ -12,6 +12,7 @@ clips. A file that was kept is used again for exactly what it says.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import warnings
@@ -113,39 +114,46 @@ def measure(
             be larger than what the disk has room for.
     """
     path = Path(path)
-    row, bar = 0, tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
+    measured = _measured(clips, frames, columns, what)
+    first = next(measured)
+    dtype = [(name, "<f4", value.shape[1:]) for name, value in first.items()]
+    check_disk(
+        count * np.dtype(dtype).itemsize,
+        path.parent,
+        f"{count:,} {what}, measured",
+        "ask for fewer, or give a directory with more room",
+    )
+    bar = tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with storage.replacing(str(path)) as temporary, open(temporary, "wb") as file, bar:
-            for batch in clips:
-                if not np.isfinite(batch).all():
-                    raise InputError(
-                        f"{what}: NaN or infinity in the clips from number {row} on: the generator "
-                        "has diverged, evaluate an earlier --checkpoint_step"
-                    )
-                values = columns(tf.constant(batch[:, :frames]))
-                values = {name: value.numpy() for name, value in values.items()}
-                if row == 0:
-                    dtype = [(name, "<f4", value.shape[1:]) for name, value in values.items()]
-                    check_disk(
-                        count * np.dtype(dtype).itemsize,
-                        path.parent,
-                        f"{count:,} {what}, measured",
-                        "ask for fewer, or give a directory with more room",
-                    )
-                    _write_head(file, description, dtype, count)
-                rows = np.empty(len(batch), dtype)
+            _write_head(file, description, dtype, count)
+            for values in itertools.chain([first], measured):
+                rows = np.empty(len(next(iter(values.values()))), dtype)
                 for name, value in values.items():
                     rows[name] = value
                 file.write(rows.tobytes())
-                row += len(batch)
-                bar.update(len(batch))
+                bar.update(len(rows))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): free some disk space, or give a "
             "directory that can be written to"
         ) from error
     return Measurements(path)
+
+
+def _measured(clips, frames, columns, what) -> Iterator[dict[str, np.ndarray]]:
+    """What is measured of each batch, as of `measure`."""
+    row = 0
+    for batch in clips:
+        if not np.isfinite(batch).all():
+            raise InputError(
+                f"{what}: NaN or infinity in the clips from number {row} on: the generator "
+                "has diverged, evaluate an earlier --checkpoint_step"
+            )
+        values = columns(tf.constant(batch[:, :frames]))
+        yield {name: value.numpy() for name, value in values.items()}
+        row += len(batch)
 
 
 def measure_once(
