@@ -97,9 +97,14 @@ def written(run_dir: Path) -> dict:
             if tag == _OF_TIME:
                 found[tag] = sorted({event.step for event in events.Tensors(tag)})
                 continue
-            # A step may have been made twice, and must have come out the same.
-            values = {(e.step, e.tensor_proto.SerializeToString()) for e in events.Tensors(tag)}
-            found[tag] = sorted(values)
+            # A step may have been made twice, and must have come out the same. The flags are
+            # written at each start.
+            found[tag] = sorted(
+                {
+                    (-1 if tag == "flags" else event.step, event.tensor_proto.SerializeToString())
+                    for event in events.Tensors(tag)
+                }
+            )
     lines = (run_dir / "evaluation/metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines if line.endswith("}")]
     found["evaluations"] = sorted(
