@@ -260,7 +260,10 @@ class Client:
     def generate_encoded(
         self, seeds: np.ndarray, labels: np.ndarray | None = None
     ) -> list[list[bytes]]:
-        """For each seed, as of `generate`, its frames, each the bytes of a PNG."""
+        """For each seed, as of `generate`, its frames, each the bytes of a PNG.
+
+        Its size and its end are checked. It is not decoded: it has checksums of its own.
+        """
         outputs = self._predict("generate_encoded", seed=seeds, label=labels)
         return outputs["frames_bytes"].tolist()
 
