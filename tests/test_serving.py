@@ -728,6 +728,21 @@ def test_a_drip_is_left_at_the_deadline(scheme, pieces):
             assert threading.active_count() <= threads + 2
 
 
+def test_the_deadline_is_that_of_all_requests_of_a_call():
+    ends = []
+
+    def call(kind, path, most_bytes, end, body=None):
+        ends.append(end)
+        return json.dumps(model_servers.metadata(**model_servers.SIGNATURES)).encode()
+
+    with Client("http://a:1", timeout=50) as client, pytest.raises(InputError):
+        client._protocol._call = call
+        start = time.monotonic()
+        client.generate([1])
+    assert len(ends) == 2
+    assert ends[0] == ends[1] == pytest.approx(start + 50, abs=10)
+
+
 def test_a_name_that_is_slow_to_resolve_is_left_at_the_deadline(monkeypatch):
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(5) and [])
