@@ -810,6 +810,9 @@ def _content(response: requests.Response, most_bytes: int) -> bytes:
     while size <= most_bytes:
         chunk = next(chunks, None)
         if chunk is None:
+            missing = getattr(response.raw, "length_remaining", None)
+            if missing:  # Of which urllib3 before 2 says nothing.
+                raise _broken(f"the answer cannot be read: IncompleteRead: {missing} bytes missing")
             return bytes(content)
         content += chunk
         size = len(content)
