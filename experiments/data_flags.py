@@ -11,6 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import checked_flags
+import command_line
+import flagfiles
 from absl import flags
 
 from tgan_tf import runs
@@ -24,18 +27,18 @@ from tgan_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 # Flags that are options of `open_corpus`, by the same names.
-_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling")
+_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling", "array_axes")
 _SHARDS = ("damaged_shards", "verify_shards")
 
-# Mirror images are for training, and the rest is how, not what, is read.
-_NOT_OF_A_RUN = {"mirror", "damaged_shards", "verify_shards"}
+# Mirror images are for training. To unpickling only the command line can consent. The rest is how,
+# not what, is read.
+_NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"}
 
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
     """Defines --data_path, or another flag for it, --size and how what lies there is read."""
-    flags.DEFINE_string(
+    checked_flags.existing(
         path_flag,
-        None,
         "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif; one folder a "
         "class); the reference's UCF-101 as .h5; a .txt list of Golf scenes"
         + (
@@ -45,9 +48,14 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         )
         + ". Local, gs:// or s3://."
         + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
+        kind="path",
+        remote=True,
+        remedy="give a file or a directory of videos",
         required=required,
     )
-    flags.DEFINE_integer("size", 64, "Rows and columns of a frame, a power of two (paper: 64).")
+    checked_flags.integer(
+        "size", 64, "Rows and columns of a frame, a power of two (paper: 64).", 1, 4096
+    )
     flags.DEFINE_enum(
         "recipe",
         None,
@@ -61,30 +69,40 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         ["1", "2", "3", "all"],
         "UCF-101: which official split; all, the default, trains on every video.",
     )
-    flags.DEFINE_string(
+    checked_flags.existing(
         "split_lists",
-        None,
         "UCF-101: directory of trainlist01.txt and so on; default ucfTrainTestlist in or beside "
         "the videos.",
+        kind="directory",
+        remote=True,
     )
-    flags.DEFINE_string(
+    checked_flags.existing(
         "table",
-        None,
         "HDF5: CSV file of start, end, category, group, scene of each video; default the .csv "
         "beside it.",
+        remote=True,
     )
     flags.DEFINE_bool(
         "allow_unpickling",
         None,
         "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
-        "trust.",
+        "trust. It counts on the command line only, not in a flagfile.",
+    )
+    flags.DEFINE_string(
+        "array_axes",
+        None,
+        ".npy, .npz: what the array's axes are, a letter each: n clips, t frames, h rows, w "
+        "columns, c channels. Default: tnhw of .npy, as mnist_test_seq.npy is, nthw or nthwc of "
+        ".npz; an array that may be meant otherwise is refused.",
     )
 
 
 def define_clips() -> None:
     """Defines which clips are cut out of the videos, or made of digits."""
-    flags.DEFINE_integer("frames", 16, "Frames of a clip, a power of two (paper: 16).")
-    flags.DEFINE_integer("stride", 1, "Video's frames from one frame of a clip to the next.")
+    checked_flags.integer("frames", 16, "Frames of a clip, a power of two (paper: 16).", 1, 4096)
+    checked_flags.integer(
+        "stride", 1, "Video's frames from one frame of a clip to the next.", at_least=1
+    )
     flags.DEFINE_enum(
         "crop", "center", CROPS, "Where --size x --size pixels are taken from a larger frame."
     )
@@ -100,8 +118,10 @@ def define_clips() -> None:
         None,
         "TFRecords: read all shards once before and compare their hashes; default true.",
     )
-    flags.DEFINE_integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.")
-    flags.DEFINE_integer("digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.")
+    checked_flags.integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.", 1, 2)
+    checked_flags.integer(
+        "digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.", 1, 4096
+    )
 
 
 def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
@@ -115,14 +135,24 @@ def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
         InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
     """
     options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
+    if not command_line.is_given("allow_unpickling"):
+        options["allow_unpickling"] = None
     options.update(more)
     path = FLAGS[path_flag].value
     if path is not None:
-        return open_corpus(path, FLAGS.size, **options)
+        return open_path(path, **options)
     for name in (*options, "stride", "crop", "mirror"):
         if FLAGS[name].value != FLAGS[name].default:
             raise InputError(f"--{name}={FLAGS[name].value} has no use without --{path_flag}")
     return None
+
+
+def open_path(path: str, **options) -> Corpus:
+    """What lies at a path; arguments and errors are those of `open_corpus`. Says how it is read."""
+    corpus = open_corpus(path, FLAGS.size, **options)
+    if corpus.reading is not None:
+        print(f"{path}: read as {corpus.reading}", flush=True)
+    return corpus
 
 
 def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> Source:
@@ -168,7 +198,7 @@ def take_from_run(run_dir: Path, path_flag: str) -> None:
         InputError: the run's flags cannot be read.
     """
     taken = [line.replace("--data_path", f"--{path_flag}", 1) for line in lines_of_run(run_dir)]
-    FLAGS([sys.argv[0], *taken, *sys.argv[1:]])
+    FLAGS([sys.argv[0], *taken, *flagfiles.read(sys.argv[1:])])
 
 
 def lines_of_run(run_dir: Path) -> list[str]:

@@ -84,10 +84,13 @@ class TestOtherKinds:
         assert corpus.videos("train").lengths.tolist() == [3]
 
     def test_moving_mnist(self, tmp_path):
-        np.save(tmp_path / "seq.npy", np.zeros((20, 3, 8, 8), np.uint8))
+        np.save(tmp_path / "seq.npy", np.zeros((20, 30, 8, 8), np.uint8))
         corpus = open_corpus(str(tmp_path / "seq.npy"))
         assert corpus.kind == "moving mnist"
         assert corpus.videos("train").frame_shape == (8, 8, 1)
+        assert corpus.reading == "30 clips of 20 frames of 8x8, 1 channel"
+        corpus = open_corpus(str(tmp_path / "seq.npy"), array_axes="nthw")
+        assert corpus.reading == "20 clips of 30 frames of 8x8, 1 channel"
 
     def test_clips_of_an_archive(self, tmp_path):
         np.savez(tmp_path / "clips.npz", clips=np.zeros((2, 4, 8, 10, 3), np.uint8), latents=[1.0])
@@ -132,6 +135,8 @@ class TestBadInput:
     def test_option_of_another_kind_is_refused(self, ucf101):
         with pytest.raises(InputError, match="table=a.csv: .* holds ucf101.* it is for hdf5"):
             open_corpus(str(ucf101), table="a.csv")
+        with pytest.raises(InputError, match="array_axes=nthw: .* it is for moving mnist, npz"):
+            open_corpus(str(ucf101), array_axes="nthw")
         with pytest.raises(InputError, match="damaged_shards=skip"):
             open_corpus(str(ucf101), damaged_shards="skip")
 

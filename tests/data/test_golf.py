@@ -89,7 +89,7 @@ class TestPaths:
     def test_of_no_list_are_refused(self, tmp_path, data):
         if data is not None:
             (tmp_path / "list.txt").write_bytes(data)
-        with pytest.raises(InputError, match=r"list\.txt: .*: give a text file") as error:
+        with pytest.raises(InputError, match=r"list\.txt: .* give a text file") as error:
             golf.paths(tmp_path / "list.txt")
         line_of(error)
 

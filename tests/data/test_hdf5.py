@@ -99,7 +99,7 @@ NO_TABLES = {
     "empty": ("t.csv", b"", "has no column start, end, category, group, scene"),
     "without rows": ("t.csv", HEADER, "has no rows"),
     "with a short row": ("t.csv", HEADER + b"1,2\n", "line 2: group=None"),
-    "not text": ("t.csv", b"\x89HDF\r\n\x1a\n\xff\xfe", "is no CSV file"),
+    "not text": ("t.csv", b"\x89HDF\r\n\x1a\n\xff\xfe", "is no text in UTF-8 .byte 0 is 0x89"),
     "a missing pickle": ("t.pkl", None, "cannot be unpickled"),
     "no pickle": ("t.pkl", b"start,end", "cannot be unpickled"),
     "the reference's other pickle": (

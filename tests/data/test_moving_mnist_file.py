@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tgan_tf.data.moving_mnist import MovingMNIST
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
 from tgan_tf.errors import InputError
 
-LENGTH, SEQUENCES = 20, 12
+LENGTH, SEQUENCES = 20, 24
 
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    """A file in which every pixel of frame t of sequence n is 12 t + n."""
-    values = np.arange(LENGTH * SEQUENCES, dtype=np.uint8).reshape(LENGTH, SEQUENCES, 1, 1)
+    """A file in which every pixel of frame t of sequence n is t + 20 n, modulo 251."""
+    values = np.arange(LENGTH * SEQUENCES).reshape(SEQUENCES, LENGTH, 1, 1) % 251
+    values = values.astype(np.uint8).transpose(1, 0, 2, 3)
     np.save(tmp_path / "seq.npy", np.tile(values, (1, 1, 8, 10)))
     return tmp_path / "seq.npy"
 
@@ -38,10 +40,72 @@ class TestRead:
     def test_reads_the_same_from_many_threads(self, path):
         file, whole = MovingMNISTFile(path), np.load(path)
         numbers = tf.data.Dataset.range(48)
-        windows = numbers.map(lambda n: file.read(n % 12, n % 5, 16, 1), num_parallel_calls=4)
+        windows = numbers.map(lambda n: file.read(n % 24, n % 5, 16, 1), num_parallel_calls=4)
         for number, window in enumerate(windows):
             first = number % 5
-            np.testing.assert_array_equal(window[..., 0], whole[first : first + 16, number % 12])
+            np.testing.assert_array_equal(window[..., 0], whole[first : first + 16, number % 24])
+
+
+class TestAxes:
+    CLIPS = np.random.default_rng(0).integers(0, 256, (5, 9, 8, 10, 3), np.uint8)
+
+    @pytest.mark.parametrize("axes", ["nthwc", "tnhwc", "ntchw", "cntwh"])
+    def test_of_colour_are_in_the_order_given(self, tmp_path, axes):
+        order = ["nthwc".index(letter) for letter in axes]
+        np.save(tmp_path / "a.npy", self.CLIPS.transpose(order))
+        file = MovingMNISTFile(tmp_path / "a.npy", axes)
+        assert (file.frame_shape, file.lengths.tolist()) == ((8, 10, 3), [9] * 5)
+        np.testing.assert_array_equal(file.read(3, 2, 4, 2), self.CLIPS[3, 2:10:2])
+
+    @pytest.mark.parametrize("axes", ["nthw", "tnhw", "hwtn"])
+    def test_without_colour_are_in_the_order_given(self, tmp_path, axes):
+        order = ["nthw".index(letter) for letter in axes]
+        np.save(tmp_path / "a.npy", self.CLIPS[..., 0].transpose(order))
+        file = MovingMNISTFile(tmp_path / "a.npy", axes)
+        np.testing.assert_array_equal(file.read(3, 2, 4, 2), self.CLIPS[3, 2:10:2, ..., :1])
+
+    @pytest.mark.parametrize("axes", ["thw", "nthh", "NTHW", "nthwcx", "", "n,t,h,w"])
+    def test_that_name_no_array_are_refused(self, path, axes):
+        with pytest.raises(InputError, match=f"array_axes={axes}: must name each axis once"):
+            MovingMNISTFile(path, axes)
+
+    def test_of_another_number_are_refused(self, path):
+        with pytest.raises(InputError, match=r"\[20, 24, 8, 10\], array_axes=nthwc names 5 axes"):
+            MovingMNISTFile(path, "nthwc")
+
+    def test_with_other_channels_are_refused(self, tmp_path):
+        np.save(tmp_path / "a.npy", self.CLIPS)
+        with pytest.raises(InputError, match="array_axes=nchwt of 9 channels"):
+            MovingMNISTFile(tmp_path / "a.npy", "nchwt")
+
+
+@pytest.fixture(scope="module")
+def sequences():
+    """Moving digits, sequences first."""
+    source = MovingMNIST(20, 64)
+    return np.stack([source.clip(number).numpy()[..., 0] for number in range(24)])
+
+
+class TestAxesInDoubt:
+    def test_are_frames_first_as_in_the_reference(self, sequences, tmp_path):
+        np.save(tmp_path / "a.npy", sequences.transpose(1, 0, 2, 3))
+        file = MovingMNISTFile(tmp_path / "a.npy")
+        assert file.reading == "24 clips of 20 frames of 64x64, 1 channel"
+        np.testing.assert_array_equal(file.read(3, 2, 4, 1)[..., 0], sequences[3, 2:6])
+
+    @pytest.mark.parametrize("lengths", [(24, 20), (20, 20), (12, 20)])
+    def test_are_refused_where_sequences_come_first(self, sequences, tmp_path, lengths):
+        np.save(tmp_path / "a.npy", sequences[: lengths[0], : lengths[1]])
+        with pytest.raises(InputError) as error:
+            MovingMNISTFile(tmp_path / "a.npy")
+        assert f"a.npy: holds uint8 {[*lengths, 64, 64]}" in str(error.value)
+        assert "array_axes=nthw if clips come first" in str(error.value)
+
+    @pytest.mark.parametrize("shape", [(20, 100, 64, 3), (20, 100, 1, 64), (100, 20, 8, 8, 1)])
+    def test_are_refused_where_they_may_be_channels(self, tmp_path, shape):
+        np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+        with pytest.raises(InputError, match="give what its axes are: array_axes="):
+            MovingMNISTFile(tmp_path / "a.npy")
 
 
 class TestFile:

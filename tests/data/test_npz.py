@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tgan_tf import capacity
 from tgan_tf.data.npz import ClipsFile
 from tgan_tf.data.windows import Windows
 from tgan_tf.errors import InputError
@@ -59,6 +61,33 @@ class TestRead:
         source = Windows(ClipsFile(tmp_path / "clips.npz"), frames=9, size=8)
         clips = list(tf.data.Dataset.range(5).map(source.clip, num_parallel_calls=4))
         np.testing.assert_array_equal(clips, CLIPS[:, :, :, 1:9])
+
+
+class TestAxes:
+    def test_are_those_given(self, tmp_path):
+        np.savez(tmp_path / "clips.npz", clips=CLIPS.transpose(1, 0, 4, 2, 3))
+        file = ClipsFile(tmp_path / "clips.npz", "tnchw")
+        np.testing.assert_array_equal(file.read(3, 2, 4, 1), CLIPS[3, 2:6])
+
+    @pytest.mark.parametrize("order", [(0, 1, 4, 2, 3), (0, 4, 1, 2, 3)])
+    def test_are_asked_for_where_channels_are_not_last(self, tmp_path, order):
+        np.savez(tmp_path / "clips.npz", clips=CLIPS.transpose(order))
+        with pytest.raises(InputError, match="or give what its axes are: array_axes="):
+            ClipsFile(tmp_path / "clips.npz")
+
+    def test_are_asked_for_where_images_have_channels_but_no_frames(self, tmp_path):
+        np.savez(tmp_path / "images.npz", CLIPS[0])
+        with pytest.raises(InputError, match=r"\[9, 8, 10, 3\]: give .* array_axes="):
+            ClipsFile(tmp_path / "images.npz")
+
+    def test_are_asked_for_where_frames_come_first_and_nobody_named_the_array(self, tmp_path):
+        ramp = np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1, 1)  # changes along frames alone
+        still = np.random.default_rng(0).integers(0, 200, (1, 6, 8, 8, 1), np.uint8)
+        np.savez(tmp_path / "bare.npz", ramp + still)
+        with pytest.raises(InputError, match="alike along its first axis .* array_axes="):
+            ClipsFile(tmp_path / "bare.npz")
+        np.savez(tmp_path / "clips.npz", clips=ramp + still)
+        assert ClipsFile(tmp_path / "clips.npz").lengths.tolist() == [6] * 8
 
 
 class TestFile:
@@ -127,7 +156,33 @@ BAD_FILES = {
 }
 
 
+def _declared(path: Path, shape: tuple[int, ...]) -> None:
+    """An array of zeros of a shape that need not be made in memory."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("clips.npy", "w") as member:
+            head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, head)
+            for _ in range(math.prod(shape) >> 20):
+                member.write(bytes(2**20))
+
+
 class TestBadInput:
+    def test_of_compressed_clips_is_refused_with_the_memory_they_take(self, tmp_path, monkeypatch):
+        _declared(tmp_path / "large.npz", (64, 16, 64, 64, 1))
+        monkeypatch.setattr(capacity, "free_memory", lambda: 10**6)
+        with pytest.raises(InputError, match="4.19 MB of memory, of which 1 MB are free") as error:
+            ClipsFile(tmp_path / "large.npz")
+        assert "np.savez" in str(error.value) and "whole" not in str(error.value)
+
+    def test_that_numpy_has_no_memory_for_is_said_to_be_too_large(self, tmp_path, monkeypatch):
+        def full(*_, **__):
+            raise MemoryError
+
+        _declared(tmp_path / "large.npz", (64, 16, 64, 64, 1))
+        monkeypatch.setattr(np.lib.format, "read_array", full)
+        with pytest.raises(InputError, match="takes 4.19 MB of memory"):
+            ClipsFile(tmp_path / "large.npz")
+
     @pytest.mark.parametrize("write", BAD_FILES.values(), ids=BAD_FILES)
     def test_file_is_refused_in_one_line_that_names_it(self, write, tmp_path):
         path = tmp_path / "bad.npz"

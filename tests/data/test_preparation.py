@@ -135,6 +135,33 @@ class TestPrepare:
             "videos.csv",
         }
 
+    def test_keeps_names_that_are_not_utf_8_or_of_several_lines(self, tmp_path):
+        out = tmp_path / "é\nprepared"
+        named = [
+            one._replace(name=f"caf\udce9\n,{one.name}", category="cl\udce9", subset="train")
+            for one in _recordings(2)
+        ]
+        prepare(
+            [*named, _bad("b\udce9d")._replace(category="cl\udce9")],
+            out,
+            RAW,
+            ["cl\udce9"],
+            beam_arguments=HERE,
+        )
+        (out / "caf\udce9.txt").touch()
+        summary = prepare(
+            [*named, _bad("b\udce9d")._replace(category="cl\udce9")],
+            out,
+            RAW,
+            ["cl\udce9"],
+            beam_arguments=HERE,
+        )
+        assert summary.already
+        assert [name for name, _ in summary.skipped] == ["b\udce9d"]
+        videos = TFRecordVideos(out)
+        assert sorted(videos.names) == [one.name for one in named]
+        assert videos.classes == ["cl\udce9"]
+
     def test_makes_the_same_files_whatever_the_order(self, tmp_path):
         prepare(_recordings(10), tmp_path / "one", RAW, beam_arguments=HERE)
         prepare(_recordings(10)[::-1], tmp_path / "other", RAW, beam_arguments=HERE)

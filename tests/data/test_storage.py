@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tgan_tf.data import storage
@@ -18,6 +20,46 @@ class TestRemote:
         assert not storage.is_remote(path)
 
 
+class TestRegister:
+    def test_refuses_a_path_that_is_not_utf_8(self):
+        with pytest.raises(InputError, match=r"caf\\xe9/a: .* rename"):
+            storage.register("caf\udce9/a")
+
+
+class TestReadText:
+    @pytest.mark.parametrize("scheme", ["", "file://"])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_takes_utf_8_with_or_without_a_byte_order_mark(self, tmp_path, scheme, mark):
+        (tmp_path / "a").write_bytes(mark + "é\r\n漢".encode())
+        assert storage.read_text(f"{scheme}{tmp_path}/a", "give it") == "é\r\n漢"
+
+    @pytest.mark.parametrize(
+        "data, place",
+        [
+            ("ab\ncafé".encode("latin-1"), "byte 6 is 0xe9"),
+            (b"\xef\xbb\xbfa\xff", "byte 4 is 0xff"),
+            ("ab".encode("utf-16"), "byte 0 is 0xff"),
+            ("ab".encode("utf-16-le"), "byte 1 is 0x00"),
+            (b"\x00" * 100, "byte 0 is 0x00"),
+            ("é".encode()[:1], "byte 0 is 0xc3"),
+        ],
+    )
+    def test_refuses_what_is_no_text_by_its_first_such_byte(self, tmp_path, data, place):
+        (tmp_path / "a").write_bytes(data)
+        with pytest.raises(InputError) as error:
+            storage.read_text(tmp_path / "a", "give a list")
+        assert str(error.value) == (
+            f"{tmp_path}/a: is no text in UTF-8 ({place}): save it as UTF-8, or give a list"
+        )
+
+    @pytest.mark.parametrize("name", ["none", ""])
+    @pytest.mark.parametrize("scheme", ["", "file://"])
+    def test_refuses_what_cannot_be_read(self, tmp_path, scheme, name):
+        path = f"{scheme}{tmp_path}/{name}"
+        with pytest.raises(InputError, match=r"cannot be read \(.*\): give a list$"):
+            storage.read_text(path, "give a list")
+
+
 class TestFiles:
     def test_are_all_under_a_directory_sorted(self, tmp_path):
         for name in ("b", "a/c", "a/b/d"):
@@ -26,6 +68,17 @@ class TestFiles:
             path.touch()
         assert storage.files(str(tmp_path)) == ["a/b/d", "a/c", "b"]
         assert storage.files(f"{tmp_path}/") == ["a/b/d", "a/c", "b"]
+
+    def test_may_have_names_that_are_not_utf_8(self, tmp_path):
+        with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9"), "wb"):
+            pass
+        assert storage.files(str(tmp_path)) == ["caf\udce9"]
+        assert storage.names(str(tmp_path)) == {"caf\udce9"}
+        for listed in (storage.files, storage.names):
+            with pytest.raises(InputError) as error:
+                listed(f"file://{tmp_path}")
+            assert f"file://{tmp_path}: the name caf\\xe9" in str(error.value)
+            assert "rename it" in str(error.value)
 
     def test_of_no_directory_are_refused(self, tmp_path):
         with pytest.raises(InputError, match="missing: cannot be read"):
@@ -51,10 +104,8 @@ class TestWrite:
         assert path.read_bytes() == b"old"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_that_was_killed_leaves_a_file_known_as_unfinished(self, tmp_path):
-        with storage.replacing(str(tmp_path / "a.tfrecord")) as temporary:
-            with open(temporary, "wb"):
-                pass
-            assert storage.is_unfinished(temporary)
-        assert not storage.is_unfinished(str(tmp_path / "a.tfrecord"))
-        assert not storage.is_unfinished(str(tmp_path / ".hidden.tfrecord"))
+    def test_that_was_killed_by_an_earlier_version_is_swept(self, tmp_path):
+        for name in (f".a.tfrecord.{'0' * 32}", ".hidden.tfrecord", "a.tfrecord"):
+            (tmp_path / name).touch()
+        storage.sweep(str(tmp_path))
+        assert {path.name for path in tmp_path.iterdir()} == {".hidden.tfrecord", "a.tfrecord"}

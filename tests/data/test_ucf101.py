@@ -124,6 +124,15 @@ class TestClasses:
         (tmp_path / "classInd.txt").write_text("10 Biking\n2 Archery\n")
         assert classes(tmp_path) == ("Archery", "Biking")
 
+    def test_are_read_with_a_byte_order_mark(self, tmp_path):
+        (tmp_path / "classInd.txt").write_bytes(b"\xef\xbb\xbf" + CLASSES)
+        assert classes(tmp_path) == ("Archery", "HandstandPushups", "YoYo")
+
+    def test_refuse_a_file_that_is_no_text(self, tmp_path):
+        (tmp_path / "classInd.txt").write_bytes(b"1 Caf\xe9\n")
+        with pytest.raises(InputError, match=r"classInd.txt: is no text .*byte 5 is 0xe9"):
+            classes(tmp_path)
+
     def test_are_none_without_the_file(self, tmp_path):
         assert classes(tmp_path) is None
 

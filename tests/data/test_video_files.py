@@ -101,11 +101,30 @@ def clips(tmp_path_factory) -> Path:
     for name, options in copies.items():
         _ffmpeg("-i", small, *options, directory / name)
     _ffmpeg("-ss", 0.7, "-i", small, "-c", "copy", directory / "trimmed.mp4")
+    for name, options in OTHERS.items():
+        _ffmpeg("-i", small, *options, directory / name)
     sound = ["-f", "lavfi", "-i", "sine=d=4"]
     for name in ("sound.mkv", "sound.mp4"):
         _ffmpeg(*sound, "-i", small, "-c:v", "copy", "-c:a", "aac", directory / name)
     return directory
 
+
+_MPEG = ["-c:v", "mpeg2video", "-bf", 2, "-g", 12, "-q:v", 3]
+OTHERS = {
+    "clip.m4v": ["-c", "copy"],
+    "clip.mpg": ["-c:v", "mpeg1video", "-bf", 2, "-g", 12, "-q:v", 3],
+    "clip.mpeg": _MPEG,
+    "clip.vob": ["-f", "vob", *_MPEG],
+    "clip.ts": ["-c", "copy"],
+    "clip.m2ts": ["-c", "copy"],
+    "mpeg2.ts": _MPEG,
+    "clip.wmv": ["-c:v", "wmv2", "-q:v", 3, "-g", 12],
+    "clip.asf": ["-c:v", "msmpeg4", "-q:v", 3],
+    "clip.flv": ["-c:v", "flv", "-q:v", 3, "-g", 12],
+    "h264.flv": ["-c", "copy"],
+    "clip.3gp": ["-c:v", "mpeg4", "-q:v", 3],
+    "clip.ogv": ["-c:v", "libtheora", "-q:v", 7, "-g", 12],
+}
 
 CLIPS = {
     "clip.avi": 40,
@@ -125,6 +144,7 @@ CLIPS = {
     "trimmed.mp4": 22,
     "sound.mkv": 40,
     "sound.mp4": 40,
+    **dict.fromkeys(OTHERS, 40),
 }
 
 
@@ -282,6 +302,79 @@ class TestRead:
             _frames(path), _frames_of_ffmpeg(path, 85, 64, f"scale=85:64:flags=area+{FLAGS}")
         )
 
+    @pytest.mark.parametrize(
+        "name, options, aspect",
+        [
+            ("wide.mp4", ["-c:v", "libx264"], 2),
+            ("wide.mkv", ["-c:v", "libx264"], 2),
+            ("wide.webm", ["-c:v", "libvpx", "-b:v", "2M"], 2),  # VP8 says nothing: the container
+            ("wide.avi", ["-c:v", "mpeg4", "-q:v", 2], 2),
+            ("wide.mpg", ["-c:v", "mpeg2video", "-r", 25, "-q:v", 2, "-aspect", "4/3"], 2),
+            ("wide.gif", [], 2),
+            ("high.mp4", ["-c:v", "libx264"], 0.5),
+            ("turned.mp4", ["-c:v", "libx264"], 2),
+        ],
+    )
+    def test_shows_pixels_that_are_not_square_in_their_proportions(
+        self, tmp_path, name, options, aspect
+    ):
+        # A circle of 48 in 85 x 64, squeezed to where pixels of this aspect make it round again.
+        columns, rows = (64, 96) if aspect == 2 else (128, 48)
+        sar = f"setsar={Fraction(aspect).limit_denominator(99)}"
+        path = tmp_path / name
+        _ffmpeg(
+            *("-f", "lavfi", "-i", "color=black:s=256x192:r=10:d=0.4"),
+            *(
+                "-vf",
+                f"geq=lum='255*lt(hypot(X-127.5,Y-95.5),72)':cb=128:cr=128,"
+                f"scale={columns}:{rows}:flags=area,{sar}",
+            ),
+            *options,
+            path,
+        )
+        if name == "turned.mp4":
+            path.rename(tmp_path / "upright.mp4")
+            _ffmpeg("-display_rotation", 90, "-i", tmp_path / "upright.mp4", "-c", "copy", path)
+        frame = _frames(path, Recipe("center_crop", 64))[0][..., 1] > 127
+        assert [int(frame.any(axis).sum()) for axis in (0, 1)] == pytest.approx([48, 48], abs=1)
+        # The stretching recipe takes the pixels as they are stored, as the reference does.
+        expected = _frames_of_ffmpeg(path, 85, 64, f"scale=85:64:flags=area+{FLAGS}")
+        if name != "turned.mp4":
+            assert np.abs(_frames(path).astype(int) - expected).mean() < 1.5
+
+    def test_follows_pixels_whose_proportions_change_within_a_file(self, clips, tmp_path):
+        parts, frames = [], []
+        for aspect in ("4/3", "16/9"):
+            part = tmp_path / f"{aspect[0]}.ts"
+            _ffmpeg(
+                *("-i", clips / "small.mp4", "-frames:v", 9, "-aspect", aspect),
+                *("-c:v", "mpeg2video", "-bf", 2, "-q:v", 2, part),
+            )
+            parts.append(part.read_bytes())
+            frames.append(_frames(part, Recipe("center_crop", 60)))
+        assert np.abs(frames[0].astype(int) - frames[1]).mean() > 5
+        streams = []
+        for number in range(2):
+            stream = tmp_path / f"{number}.m2v"
+            _ffmpeg("-i", tmp_path / f"{'41'[number]}.ts", "-c", "copy", "-f", "mpeg2video", stream)
+            streams.append(stream.read_bytes())
+        (tmp_path / "both.m2v").write_bytes(b"".join(streams))
+        _ffmpeg(
+            *("-fflags", "+genpts", "-f", "mpegvideo", "-i", tmp_path / "both.m2v"),
+            *("-c", "copy", tmp_path / "both.ts"),
+        )
+        both = _frames(tmp_path / "both.ts", Recipe("center_crop", 60))
+        _assert_same(both, np.concatenate(frames))
+
+    @pytest.mark.parametrize("sar", ["0/1", "1/1"])
+    def test_takes_pixels_of_no_known_proportions_as_square(self, clips, tmp_path, sar):
+        _ffmpeg(
+            "-i", clips / "small.mp4", "-vf", f"setsar={sar}", "-c:v", "ffv1", tmp_path / "a.mkv"
+        )
+        _ffmpeg("-i", clips / "small.mp4", "-c:v", "ffv1", tmp_path / "b.mkv")
+        found = [_frames(tmp_path / f"{name}.mkv", Recipe("center_crop", 60)) for name in "ab"]
+        np.testing.assert_array_equal(*found)
+
     def test_goes_on_when_the_size_changes_within_a_file(self, clips, tmp_path):
         sizes = {"large": (320, 240), "flat": (160, 60)}
         for name, (columns, rows) in sizes.items():
@@ -422,6 +515,12 @@ class TestBadFile:
         with pytest.raises(UnreadableRecording, match="^frames of 1 x 32000 cannot become 64 x"):
             _frames(path, Recipe("center_crop", 64))
 
+    def test_of_pixels_many_times_as_wide_as_high_is_unreadable(self, clips, tmp_path):
+        path = tmp_path / "a.mp4"
+        _ffmpeg("-i", clips / "small.mp4", "-frames:v", 2, "-vf", "setsar=100/1", path)
+        with pytest.raises(UnreadableRecording, match="^damaged: its pixels are of 100:1$"):
+            read(str(path), UCF101, None)
+
     def test_of_sound_alone_has_no_video_stream(self, tmp_path):
         path = tmp_path / "sound.mp4"
         _ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", path)
@@ -478,6 +577,22 @@ class TestVideoFiles:
         numbers = tf.data.Dataset.range(24)
         for number, clip in enumerate(numbers.map(source.clip, num_parallel_calls=4)):
             np.testing.assert_array_equal(clip, source.clip(number))
+
+    @pytest.mark.filterwarnings("error")
+    def test_may_have_names_that_are_not_utf_8_or_of_several_lines(self, clips, tmp_path):
+        names = ["cl\udce9/1.avi", "cl\udce9/caf\udce9\n2.avi"]
+        (tmp_path / "cl\udce9").mkdir()
+        for name in names:
+            (tmp_path / name).symlink_to(clips / "clip.avi")
+        videos = VideoFiles(tmp_path, recordings(tmp_path), UCF101, ("cl\udce9",))
+        assert videos.names == names
+        clip = videos.read(tf.constant(1, tf.int64), tf.constant(3, tf.int64), 2, 1)
+        np.testing.assert_array_equal(clip, _frames(clips / "clip.avi")[3:5])
+
+    def test_with_such_a_name_that_is_empty_is_named_in_one_line(self, tmp_path):
+        (tmp_path / "caf\udce9\n.avi").touch()
+        with pytest.raises(InputError, match=r"caf\\xe9\\n\.avi: left out: empty file$"):
+            VideoFiles(tmp_path, recordings(tmp_path), UCF101)
 
     def test_numbers_the_classes_in_the_order_given(self, clips, tmp_path):
         for name in ("walk/1.avi", "run/2.avi", "walk/3.avi"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from films import write_ucf101
+from films import cut, write_ucf101
 from PIL import Image
 from programs import run_all
 
@@ -16,9 +16,21 @@ MISTAKES = {
     "no data": (["--data_path=nothing/here"], ["nothing/here: does not exist"]),
     "stride of digits": (["--stride=2"], ["--stride=2 has no use without --data_path"]),
     "no clips": (["--num_clips=0"], ["--num_clips=0"]),
+    "more clips than the memory holds": (
+        ["--num_clips=100000000", "--size=32", "--digit_size=16"],
+        ["--num_clips=100000000 --scale=1: a sheet of clips of 16 x 32 x 32", "would take 19.7 TB"],
+    ),
+    "a larger sheet than the memory holds": (
+        ["--scale=16384", "--size=32", "--digit_size=16"],
+        ["--scale=16384: a sheet of clips", "would take 70.4 TB of memory"],
+    ),
     "nowhere": (["--output=nothing/here/clips.png"], ["there is no directory nothing/here"]),
     "no subset": (["--data_path=UCF-101", "--subset=test"], ["subset=test", "has train"]),
     "existing picture": (["--output=mine.png"], ["mine.png"]),
+    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is no text in UTF-8 (byte 15"]),
+    "axes in doubt": (["--data_path=nthw.npy"], ["holds uint8 [30, 9, 16, 16]", "array_axes=nthw"]),
+    "axes of digits": (["--array_axes=nthw"], ["--array_axes=nthw has no use without --data_path"]),
+    "name of two lines": (["--data_path=two\nlines"], ["two\\nlines"]),
 }
 
 
@@ -28,6 +40,12 @@ def directory(tmp_path_factory):
     write_ucf101(directory / "UCF-101", groups=1, clips=2, frames=10)
     (directory / "UCF-101" / "v_Biking_g01_c02.avi").unlink()
     (directory / "mine.png").write_bytes(b"mine")
+    (directory / "latin.cfg").write_bytes("--data_path=caf\u00e9".encode("latin-1"))
+    np.save(directory / "nthw.npy", np.zeros((30, 9, 16, 16), np.uint8))
+    (directory / "odd" / "c\nl\udce9").mkdir(parents=True)
+    cut("bikes", directory / "odd" / "good.mp4", 0, 20, codec="libx264")
+    (directory / "odd" / "good.mp4").rename(directory / "odd" / "c\nl\udce9" / "1\udce9.mp4")
+    (directory / "odd" / "c\nl\udce9" / "2\n\udce9.mp4").touch()
     return directory
 
 
@@ -41,6 +59,10 @@ def results(directory):
             **{name: ["--output=mistaken.png", *flags] for name, (flags, _) in MISTAKES.items()},
             "counts": ["--data_path=UCF-101", "--frames=12", "--output=counts.png"],
             "drawn": ["--data_path=UCF-101", *drawn, "--output=drawn.png"],
+            "odd names": ["--data_path=odd", "--size=16", "--output=odd.png"],
+            "axes": (
+                "--data_path=nthw.npy --array_axes=nthw --frames=9 --size=16 --output=axes.png"
+            ).split(),
             "digits": ["--size=32", "--digit_size=16", "--output=digits.png"],
         },
         directory,
@@ -67,6 +89,21 @@ def test_draws_the_clips_that_a_training_sees(directory, results):
         for frame in range(4):
             cell = sheet[18 * row : 18 * row + 16, 18 * frame : 18 * frame + 16]
             np.testing.assert_array_equal(cell, clips[row, frame])
+
+
+def test_says_how_an_array_is_read(results):
+    assert results["axes"].code == 0, results["axes"].stderr
+    line = "nthw.npy: read as 30 clips of 9 frames of 16x16, 1 channel"
+    assert results["axes"].stdout.splitlines()[0] == line
+
+
+def test_names_that_are_not_utf_8_or_of_several_lines_are_escaped(results):
+    result = results["odd names"]
+    assert result.code == 0, result.stderr
+    assert "     1  c\\nl\\xe9\n" in result.stdout
+    assert result.stderr.splitlines() == [
+        "inspect_data.py: warning: odd/c\\nl\\xe9/2\\n\\xe9.mp4: left out: empty file"
+    ]
 
 
 def test_shows_moving_mnist_without_a_path(directory, results):

@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import tensorflow as tf
 
 from tgan_tf.data import golf, hdf5, storage, tfrecords, ucf101, video_files
+from tgan_tf.data.mapped_clips import MappedClips
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
 from tgan_tf.data.npz import ClipsFile
 from tgan_tf.data.recordings import Recipe, Recording
@@ -30,6 +31,7 @@ _OPTIONS = {
     "allow_unpickling": ("hdf5",),
     "damaged_shards": ("tfrecords",),
     "verify_shards": ("tfrecords",),
+    "array_axes": ("moving mnist", "npz"),
 }
 
 
@@ -44,6 +46,7 @@ class Corpus(NamedTuple):
         videos: opens a subset, to read windows of its videos.
         recordings: lists the videos of all subsets, to be prepared.
         classes: names of the classes, or None.
+        reading: how an array is understood, whose axes do not tell what they are; else None.
     """
 
     path: str
@@ -53,6 +56,7 @@ class Corpus(NamedTuple):
     videos: Callable[[str], Videos]
     recordings: Callable[[], list[Recording]]
     classes: tuple[str, ...] | None
+    reading: str | None = None
 
 
 def open_corpus(path: str, size: int = 64, **options) -> Corpus:
@@ -69,8 +73,9 @@ def open_corpus(path: str, size: int = 64, **options) -> Corpus:
         **options: `recipe`, of `tgan_tf.data.recordings.RECIPES` (default "ucf101" for
             UCF-101, else "center_crop"); `split` and `split_lists` of `ucf101.recordings`;
             `test_share` of `video_files.recordings`; `table` and `allow_unpickling` of
-            `hdf5.HDF5File`; `damaged_shards` and `verify_shards` of `tfrecords.TFRecordVideos`.
-            One that is None counts as not given.
+            `hdf5.HDF5File`; `damaged_shards` and `verify_shards` of `tfrecords.TFRecordVideos`;
+            `array_axes`, the `axes` of `MovingMNISTFile` and `npz.ClipsFile`. One that is None
+            counts as not given.
 
     Raises:
         InputError: there is nothing at the path, nothing that is known, or an option is given that
@@ -181,13 +186,16 @@ def _open_hdf5(path: str, size: int, options: dict) -> Corpus:
 
 
 def _open_moving_mnist(path: str, size: int, options: dict) -> Corpus:
-    return Corpus(
-        path, "moving mnist", ("train",), None, lambda _: MovingMNISTFile(path), lambda: [], None
-    )
+    return _clips(path, "moving mnist", MovingMNISTFile(path, options.get("array_axes")))
 
 
 def _open_npz(path: str, size: int, options: dict) -> Corpus:
-    return Corpus(path, "npz", ("train",), None, lambda _: ClipsFile(path), lambda: [], None)
+    return _clips(path, "npz", ClipsFile(path, options.get("array_axes")))
+
+
+def _clips(path: str, kind: str, videos: MappedClips) -> Corpus:
+    """A corpus of an array."""
+    return Corpus(path, kind, ("train",), None, lambda _: videos, lambda: [], None, videos.reading)
 
 
 def _open_tfrecords(path: str, size: int, options: dict) -> Corpus:

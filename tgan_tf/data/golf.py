@@ -51,17 +51,11 @@ def paths(list_path: str | os.PathLike) -> dict[str, str]:
         InputError: the list cannot be read or is empty, or files are missing.
     """
     list_path = storage.register(list_path)
-    try:
-        with tf.io.gfile.GFile(list_path, "rb") as file:
-            lines = file.read().decode("utf-8-sig").splitlines()
-    except (OSError, tf.errors.OpError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{list_path}: cannot be read as a list ({reason(error)}): give a text file with the "
-            "path of a clip on each line"
-        ) from error
+    remedy = "give a text file with the path of a clip on each line"
+    lines = storage.read_text(list_path, remedy).splitlines()
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
-        raise InputError(f"{list_path}: is empty: give a text file with the path of a clip a line")
+        raise InputError(f"{list_path}: is empty: {remedy}")
     folder = os.path.dirname(list_path)
     folders = (folder, os.path.join(folder, "frames-stable-many"))
 

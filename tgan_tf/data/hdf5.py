@@ -145,7 +145,7 @@ def write_table(path: str | os.PathLike, table: Table) -> None:
         data = file.getvalue()
     try:
         if tf.io.gfile.exists(path):
-            raise InputError(f"{path}: exists already: give another name, or remove it")
+            raise InputError(f"{path}: exists already: give another name")
         storage.write(path, data)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
@@ -353,14 +353,11 @@ def _open(path: str) -> Any:
 
 def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict]]]:
     """The columns of a CSV file, and its rows, each with the place it stands at."""
+    text = storage.read_text(path, _TABLE_REMEDY)
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
         return list(reader.fieldnames or []), [(f"line {reader.line_num}", row) for row in reader]
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(f"{path}: cannot be read ({reason(error)}): {_TABLE_REMEDY}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise InputError(f"{path}: is no CSV file: {_TABLE_REMEDY}") from error
 
 

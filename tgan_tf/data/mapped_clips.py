@@ -1,4 +1,10 @@
-"""Clips that lie in one array, usually mapped from a file."""
+"""Clips that lie in one array, usually mapped from a file.
+
+What an array's axes are does not follow from their lengths: Moving MNIST lies about as
+[20, 10000, 64, 64] and as [10000, 20, 64, 64], and the wrong one of two axes makes clips whose
+frames are each of another sequence. Whoever knows says it by a letter an axis: n for clips, t for
+frames, h for rows, w for columns, c for channels.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,17 @@ import os
 
 import numpy as np
 import tensorflow as tf
+
+from tgan_tf import capacity
+from tgan_tf.errors import InputError
+
+_IN_ORDER = "nthwc"
+
+#: What to do about an array whose axes are others than expected or in doubt.
+AXES_REMEDY = (
+    "give what its axes are: array_axes=nthw if clips come first, tnhw if frames do, with c where "
+    "the channels are (nthwc, ntchw)"
+)
 
 
 class MappedClips:
@@ -17,6 +34,9 @@ class MappedClips:
         name: what a clip is called in messages, before its number.
 
     Attributes: those of `tgan_tf.data.windows.Videos`.
+
+    Raises:
+        InputError: they are more than the memory holds the names of.
     """
 
     labels = None
@@ -26,9 +46,20 @@ class MappedClips:
         self.path = str(path)
         self._clips = clips
         count, length, *frame_shape = clips.shape
+        # A file without blocks on the disk may be said to hold any number of clips.
+        capacity.check_memory(150 * count, f"{path}: its {count:,} clips", "give a shorter array")
         self.names = [f"{name} {number}" for number in range(count)]
         self.lengths = np.full(count, length, np.int64)
         self.frame_shape = tuple(frame_shape)
+
+    @property
+    def reading(self) -> str:
+        """How the array is understood, for the user to see."""
+        rows, columns, channels = self.frame_shape
+        return (
+            f"{len(self.lengths)} clips of {self.lengths[0]} frames of {rows}x{columns}, "
+            f"{'1 channel' if channels == 1 else f'{channels} channels'}"
+        )
 
     def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
         """Reads a window; see `tgan_tf.data.windows.Videos`."""
@@ -40,3 +71,54 @@ class MappedClips:
         # Not stateful: the same arguments read the same window, in any order and thread.
         window = tf.numpy_function(copy, [video, first], tf.uint8, stateful=False)
         return tf.ensure_shape(window, [frames, *self.frame_shape])
+
+
+def in_order(path: str | os.PathLike, array: np.ndarray, axes: str) -> np.ndarray:
+    """An array as clips, without a copy.
+
+    Args:
+        path: where it comes from.
+        array: uint8, of four axes or, with channels, of five.
+        axes: their letters, such as "tnhw".
+
+    Returns:
+        uint8 [clips, frames, rows, columns, channels].
+
+    Raises:
+        InputError: the letters are not those of four or five axes, or not of this array's, or it
+            has other channels than 1 or 3.
+    """
+    if sorted(axes) not in (sorted("nthw"), sorted(_IN_ORDER)):
+        raise InputError(
+            f"array_axes={axes}: must name each axis once, n (clips), t (frames), h (rows), w "
+            "(columns) and, if there is one, c (channels), in the array's order, such as tnhw"
+        )
+    shape = f"{path}: holds {array.dtype} {list(array.shape)}"
+    if array.ndim != len(axes):
+        raise InputError(f"{shape}, array_axes={axes} names {len(axes)} axes: {AXES_REMEDY}")
+    if "c" not in axes:
+        array, axes = array[..., np.newaxis], f"{axes}c"
+    clips = array.transpose([axes.index(letter) for letter in _IN_ORDER])
+    if clips.shape[-1] not in (1, 3):
+        raise InputError(
+            f"{shape}, with array_axes={axes} of {clips.shape[-1]} channels, not 1 or 3"
+        )
+    return clips
+
+
+def is_of_other_axes(clips: np.ndarray) -> bool:
+    """Whether the axes of clips and frames seem to be exchanged.
+
+    From a frame to the next less changes than from a clip to the next. In Moving MNIST the one is
+    two thirds of the other.
+
+    Args:
+        clips: uint8 [clips, frames, rows, columns, channels], of which 16 clips and frames are
+            looked at.
+    """
+    part = clips[:16, :16].astype(np.int16)
+    if min(part.shape[:2]) < 2:
+        return False
+    from_frame_to_frame = np.abs(np.diff(part, axis=1)).mean()
+    from_clip_to_clip = np.abs(np.diff(part, axis=0)).mean()
+    return from_frame_to_frame > 1.15 * from_clip_to_clip

@@ -1,4 +1,4 @@
-"""Moving MNIST from `mnist_test_seq.npy`, the file the reference trains on.
+"""Clips in a .npy file, such as `mnist_test_seq.npy`, Moving MNIST that the reference trains on.
 
 The file is uint8 [20 frames, 10000 sequences, 64, 64], frames first
 (https://www.cs.toronto.edu/~nitish/unsupervised_video/).
@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from tgan_tf.data.mapped_clips import MappedClips
+from tgan_tf.data.mapped_clips import AXES_REMEDY, MappedClips, in_order, is_of_other_axes
 from tgan_tf.errors import InputError
 
 
@@ -18,25 +18,46 @@ class MovingMNISTFile(MappedClips):
     """The sequences in a .npy file, which is mapped into memory and not loaded.
 
     Args:
-        path: a local .npy file, uint8 [frames, sequences, height, width].
+        path: a local .npy file, uint8, of four axes or, with channels, of five.
+        axes: their letters, see `tgan_tf.data.mapped_clips`. Without them the file is taken as
+            [frames, sequences, height, width], if it can be meant so: with fewer frames than
+            sequences, and less change from frame to frame than from sequence to sequence.
 
     Attributes: those of `tgan_tf.data.windows.Videos`; a sequence is a video without a class.
 
     Raises:
-        InputError: the file cannot be read or does not hold such an array.
+        InputError: the file cannot be read or does not hold such an array, or what its axes are is
+            in doubt.
 
     Example:
         >>> Windows(MovingMNISTFile("mnist_test_seq.npy")).clip(0).shape
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike):
-        sequences = _map(path).transpose(1, 0, 2, 3)
-        super().__init__(path, sequences[..., np.newaxis], "sequence")
+    def __init__(self, path: str | os.PathLike, axes: str | None = None):
+        array = _map(path)
+        if axes is None:
+            _check_usual(path, array)
+        super().__init__(path, in_order(path, array, "tnhw" if axes is None else axes), "sequence")
+
+
+def _check_usual(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Raises an `InputError` if an array may be another than [frames, sequences, h, w]."""
+    if array.ndim != 4:
+        why = f"{array.ndim} axes, not those of mnist_test_seq.npy [frames, sequences, 64, 64]"
+    elif min(array.shape[2:]) <= 3:
+        why = f"frames of {array.shape[2]}x{array.shape[3]} if taken as [frames, sequences, h, w]"
+    elif array.shape[0] >= array.shape[1]:
+        why = "not fewer frames than sequences if taken as [frames, sequences, height, width]"
+    elif is_of_other_axes(array.transpose(1, 0, 2, 3)[..., np.newaxis]):
+        why = "more alike along its second axis than along its first, where frames would be"
+    else:
+        return
+    raise InputError(f"{path}: holds uint8 {list(array.shape)}: {why}: {AXES_REMEDY}")
 
 
 def _map(path: str | os.PathLike) -> np.ndarray:
-    """Maps a file of sequences into memory, uint8 [frames, sequences, height, width]."""
+    """Maps a file of uint8 into memory."""
     remedy = (
         "give a .npy file of uint8 [frames, sequences, height, width], as mnist_test_seq.npy is"
     )
@@ -48,7 +69,7 @@ def _map(path: str | os.PathLike) -> np.ndarray:
         raise InputError(f"{path}: cannot be read ({reason}): {remedy}") from error
     except Exception as error:  # a damaged header may raise anything, TokenError for one
         raise InputError(f"{path}: is not a whole .npy file of plain numbers: {remedy}") from error
-    if sequences.dtype != np.uint8 or sequences.ndim != 4 or 0 in sequences.shape:
+    if sequences.dtype != np.uint8 or sequences.ndim not in (4, 5) or 0 in sequences.shape:
         found = f"{sequences.dtype} {list(sequences.shape)}"
         raise InputError(f"{path}: holds {found}: {remedy}")
     return sequences

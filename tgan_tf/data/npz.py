@@ -9,13 +9,16 @@ import zipfile
 
 import numpy as np
 
-from tgan_tf.data.mapped_clips import MappedClips
+from tgan_tf import capacity, numpy_files
+from tgan_tf.data.mapped_clips import AXES_REMEDY, MappedClips, in_order, is_of_other_axes
 from tgan_tf.errors import InputError
 
 _REMEDY = (
     "give an .npz file with an array clips of uint8 [clips, frames, rows, columns, channels], "
     "1 or 3 channels"
 )
+
+_MAPPED = "write it by np.savez, of whose files only what is needed is read"
 
 
 class ClipsFile(MappedClips):
@@ -26,29 +29,40 @@ class ClipsFile(MappedClips):
     Args:
         path: a local .npz file. Its array `clips`, or the only one in it, is uint8 [clips, frames,
             rows, columns, channels] with 1 or 3 channels, or [clips, frames, rows, columns].
+        axes: the letters of its axes if they are others, see `tgan_tf.data.mapped_clips`.
 
     Attributes: those of `tgan_tf.data.windows.Videos`; a clip is a video without a class.
 
     Raises:
-        InputError: the file cannot be read or does not hold such an array.
+        InputError: the file cannot be read or does not hold such an array, what its axes are is in
+            doubt, or it is compressed and larger than the memory that is free.
 
     Example:
         >>> Windows(ClipsFile("generated/step-1000_seed-0/clips.npz")).clip(0).shape
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike):
-        super().__init__(path, _open(path), "clip")
+    def __init__(self, path: str | os.PathLike, axes: str | None = None):
+        array, name = _open(path, axes)
+        usual = "nthw" if array.ndim == 4 else "nthwc"
+        clips = in_order(path, array, usual if axes is None else axes)
+        # An array of the name is as generate.py writes it, whatever its model has learnt.
+        if axes is None and name != "clips" and is_of_other_axes(clips):
+            raise InputError(
+                f"{path}: its array {name} is uint8 {list(array.shape)}: more alike along its "
+                f"first axis than along its second, where frames would be: {AXES_REMEDY}"
+            )
+        super().__init__(path, clips, "clip")
 
 
-def _open(path: str | os.PathLike) -> np.ndarray:
-    """The clips of a file, uint8 [clips, frames, rows, columns, channels]."""
+def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
+    """The array of the clips of a file, uint8, and its name."""
     try:
         with zipfile.ZipFile(path) as archive:
             info = _member(path, archive)
             with archive.open(info) as member:
-                shape, fortran_order, dtype = _header(member)
-                _check(path, info.filename, shape, dtype)
+                shape, fortran_order, dtype = numpy_files.read_header(member)
+                _check(path, info.filename, shape, dtype, axes)
                 if info.file_size - member.tell() != math.prod(shape):
                     raise ValueError("not as long as its shape says")
                 if info.compress_type == zipfile.ZIP_STORED:
@@ -56,16 +70,25 @@ def _open(path: str | os.PathLike) -> np.ndarray:
                     order = "F" if fortran_order else "C"
                     clips = np.memmap(path, np.uint8, "r", offset, shape, order)
                 else:
+                    capacity.check_memory(
+                        math.prod(shape), f"{path}: its array, which is compressed", _MAPPED
+                    )
                     member.seek(0)
                     clips = np.lib.format.read_array(member, allow_pickle=False)
     except InputError:
         raise
+    except MemoryError as error:
+        size = capacity.readable(math.prod(shape))
+        raise InputError(
+            f"{path}: its array, which is compressed, takes {size} of memory, and they are not to "
+            f"be had: {_MAPPED}"
+        ) from error
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be read ({reason}): {_REMEDY}") from error
     except Exception as error:  # a damaged archive or header may raise anything
         raise InputError(f"{path}: is not a whole .npz file of plain numbers: {_REMEDY}") from error
-    return clips if clips.ndim == 5 else clips[..., np.newaxis]
+    return clips, info.filename[: -len(".npy")]
 
 
 def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -79,23 +102,23 @@ def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInf
     return archive.getinfo(names[0])
 
 
-def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and dtype of an array, read up to its numbers."""
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    return np.lib.format.read_array_header_2_0(member)
-
-
-def _check(path: str | os.PathLike, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _check(
+    path: str | os.PathLike,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    axes: str | None,
+) -> None:
     array = f"{path}: its array {name[: -len('.npy')]} is {dtype} {list(shape)}"
     if dtype.kind == "f":
         raise InputError(
             f"{array}: give uint8, which tgan_tf.rendering.to_uint8 makes of values in [-1, 1]"
         )
-    known = len(shape) == 4 or (len(shape) == 5 and shape[-1] in (1, 3))
-    if dtype != np.uint8 or not known or 0 in shape:
+    if dtype != np.uint8 or len(shape) not in (4, 5) or 0 in shape:
         raise InputError(f"{array}: {_REMEDY}")
+    # Four axes that end with channels are images, without frames.
+    if axes is None and (shape[-1] in (1, 3)) != (len(shape) == 5):
+        raise InputError(f"{array}: {_REMEDY}, or {AXES_REMEDY}")
 
 
 def _offset(path: str | os.PathLike, info: zipfile.ZipInfo) -> int:

@@ -39,12 +39,13 @@ class Recipe(NamedTuple):
         """Rows, columns and channels of the frames."""
         return self.size, round(self.size * 85 / 64) if self.name == "ucf101" else self.size, 3
 
-    def resized(self, rows: int, columns: int) -> tuple[int, int]:
+    def resized(self, rows: float, columns: float) -> tuple[int, int]:
         """The rows and columns a frame is resized to, before the centre of them is cut out.
 
         Args:
-            rows: of the frame as it is, upright.
-            columns: likewise.
+            rows: of the frame upright, as high as a screen shows it: "center_crop" keeps its
+                proportions.
+            columns: likewise, as wide as a screen shows it.
         """
         if self.name == "ucf101":
             return self.frame_shape[:2]

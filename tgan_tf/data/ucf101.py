@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tgan_tf.data import storage, video_files
 from tgan_tf.data.recordings import Recording
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError
 
 #: The splits: all videos to train on, or one of the official ones.
 SPLITS = ("all", "1", "2", "3")
@@ -143,9 +143,5 @@ def _find(name: str, directory, lists) -> str | None:
 
 def _lines(file: str) -> list[str]:
     """The lines of a text file that are not empty, without blanks around them."""
-    try:
-        with tf.io.gfile.GFile(file, "rb") as opened:
-            text = opened.read().decode(errors="surrogateescape")
-    except tf.errors.OpError as error:
-        raise InputError(f"{file}: cannot be read ({reason(error)})") from error
+    text = storage.read_text(file, "download it again")
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -5,8 +5,9 @@
         for frame in frames:                             # uint8 [64, 64, 3]
             ...
 
-Frames come upright (phones write videos on their side, with a note which side is up), as RGB, and
-resized by one FFmpeg filter graph a file. A file is used whole or not at all: one that is damaged
+Frames come upright (phones write videos on their side, with a note which side is up) and in their
+proportions on a screen (pixels of films for television are not square), as RGB, and resized by one
+FFmpeg filter graph a file. A file is used whole or not at all: one that is damaged
 or ends before its time raises `UnreadableRecording`.
 """
 
@@ -21,6 +22,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -33,13 +35,42 @@ from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
 
 #: How the names of video files end, in small or capital letters.
-EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
+EXTENSIONS = (
+    ".mp4",
+    ".avi",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".gif",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".vob",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".3gp",
+    ".ogv",
+)
 
 # Colours are averaged over the same area as brightness: by default swscale takes every second one.
 _CHROMA = "full_chroma_int+full_chroma_inp"
 
 # An encoder needs a few bytes to say that nothing changed; some decoders then show no frame.
 _SMALLEST_PACKET = 16
+
+# A pixel is never that many times as wide as it is high, or as high as it is wide: damage.
+_LONGEST_PIXEL = 8
+
+
+class _Shown(NamedTuple):
+    """A frame, and how many times as wide as they are high a screen shows its pixels."""
+
+    frame: av.VideoFrame
+    aspect: Fraction
 
 
 def find(directory: str | os.PathLike) -> list[str]:
@@ -151,7 +182,8 @@ def _open(path: str):
     except (FileNotFoundError, PermissionError) as error:
         raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
     except av.FFmpegError as error:
-        empty = not tf.io.gfile.stat(path).length
+        remote = storage.is_remote(path)  # else the name may be one that TensorFlow cannot take
+        empty = not (tf.io.gfile.stat(path).length if remote else os.path.getsize(path))
         raise UnreadableRecording(
             "empty file" if empty else "not a video, or cut short where it says what it holds"
         ) from error
@@ -163,7 +195,20 @@ def _open(path: str):
         container.close()
         raise UnreadableRecording("unknown codec")
     stream.codec_context.thread_count = 1
+    try:
+        _check_pixels(stream.sample_aspect_ratio)
+    except UnreadableRecording:
+        container.close()
+        raise
     return container, stream
+
+
+def _check_pixels(aspect: Fraction | None) -> None:
+    """Raises if pixels cannot be that many times as wide as they are high; None or 0: not known."""
+    if aspect and not 1 / _LONGEST_PIXEL <= aspect <= _LONGEST_PIXEL:
+        raise UnreadableRecording(
+            f"damaged: its pixels are of {aspect.numerator}:{aspect.denominator}"
+        )
 
 
 def _packets(container, stream) -> Iterator[av.Packet]:
@@ -218,19 +263,30 @@ def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
     return frames
 
 
-def _decoded(container, stream) -> Iterator[av.VideoFrame]:
+def _decoded(container, stream) -> Iterator[_Shown]:
     """The frames of the video, in the order they are shown."""
     number = 0
+    codec = stream.codec_context
+    # What the container says goes before what the codec does, which may change on the way.
+    of_container = stream.sample_aspect_ratio or None
+    if of_container == codec.sample_aspect_ratio:
+        of_container = None
+    aspects = {}
     for packet in _packets(container, stream):
-        for frame in _decode(packet, number):
-            yield frame
+        frames = _decode(packet, number)
+        # A frame comes out after later ones went in.
+        aspects[packet.pts] = codec.sample_aspect_ratio
+        for frame in frames:
+            aspect = of_container or aspects.pop(frame.pts, codec.sample_aspect_ratio)
+            _check_pixels(aspect)
+            yield _Shown(frame, aspect or Fraction(1))
             number += 1
 
 
-def _in_time(frames: Iterable[av.VideoFrame], is_avi: bool) -> Iterator[av.VideoFrame]:
+def _in_time(frames: Iterable[_Shown], is_avi: bool) -> Iterator[_Shown]:
     """Frames with times from 0 that increase from one to the next; raises if there is none."""
     start = last = None
-    for frame in frames:
+    for frame, aspect in frames:
         # An AVI has no times of presentation, and FFmpeg's guesses are out of order where a packet
         # holds several frames, as DivX and XviD write them.
         time = frame.dts if is_avi else frame.pts
@@ -239,13 +295,13 @@ def _in_time(frames: Iterable[av.VideoFrame], is_avi: bool) -> Iterator[av.Video
         elif time is None or time <= last:
             time = last + 1
         last, frame.pts = time, time - start
-        yield frame
+        yield _Shown(frame, aspect)
     if last is None:
         raise UnreadableRecording("no frame in it")
 
 
 def _converted(
-    frames: Iterable[av.VideoFrame], recipe: Recipe, frame_rate: float | None
+    frames: Iterable[_Shown], recipe: Recipe, frame_rate: float | None
 ) -> Iterator[np.ndarray]:
     """Frames as uint8 `recipe.frame_shape`; without a frame rate, one each."""
     rows, columns, _ = recipe.frame_shape
@@ -264,13 +320,13 @@ def _converted(
             except (BlockingIOError, EOFError):
                 return
 
-    for frame in frames:
-        if (frame.width, frame.height, frame.format.name) != form:
+    for frame, aspect in frames:
+        if (frame.width, frame.height, frame.format.name, aspect) != form:
             if graph is not None:
                 graph.push(None)
                 yield from finished()
-            form = frame.width, frame.height, frame.format.name
-            graph = _graph(frame, recipe, frame_rate)
+            form = frame.width, frame.height, frame.format.name, aspect
+            graph = _graph(frame, aspect, recipe, frame_rate)
         graph.push(frame)
         if frame_rate is None:  # one comes out for each; to find that no other does takes time
             yield pulled()
@@ -281,10 +337,13 @@ def _converted(
         yield from finished()
 
 
-def _graph(frame: av.VideoFrame, recipe: Recipe, frame_rate: float | None) -> av.filter.Graph:
+def _graph(
+    frame: av.VideoFrame, aspect: Fraction, recipe: Recipe, frame_rate: float | None
+) -> av.filter.Graph:
     """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
     graph = av.filter.Graph()
     height, width = frame.height, frame.width
+    shown_height, shown_width = height, width * aspect
     steps = [
         graph.add_buffer(
             width=width, height=height, format=frame.format.name, time_base=frame.time_base
@@ -300,12 +359,13 @@ def _graph(frame: av.VideoFrame, recipe: Recipe, frame_rate: float | None) -> av
             # Rows become columns; then, by the bits of dir, left becomes right and top bottom.
             steps.append(graph.add("transpose", f"dir={(yx < 0) + 2 * (xy < 0)}"))
             height, width = width, height
+            shown_height, shown_width = shown_width, shown_height
         else:
             if xx < 0:
                 steps.append(graph.add("hflip"))
             if yy < 0:
                 steps.append(graph.add("vflip"))
-    to_height, to_width = recipe.resized(height, width)
+    to_height, to_width = recipe.resized(shown_height, shown_width)
     becomes_smaller = to_height <= height and to_width <= width
     flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
     # Threads cost more here than they win: a frame is small, and files are read side by side.
@@ -359,7 +419,7 @@ class VideoFiles:
                 raise InputError(
                     f"{os.path.join(self.path, recording.name)}: is of class "
                     f"{recording.category!r}, which is none of the {len(classes)} classes: "
-                    "remove it, or mend the list of classes"
+                    "add it to the list of classes, or give another folder"
                 )
 
         def index(recording: Recording) -> _Index | UnreadableRecording:
@@ -409,8 +469,8 @@ class VideoFiles:
                 return _window(path, self._recipe, self._indices[video], wanted)
             except UnreadableRecording as error:
                 raise InputError(
-                    f"{path}: {error}: remove it, or prepare the videos with "
-                    "experiments/prepare_data.py, which leaves such files out"
+                    f"{path}: {error}: prepare the videos with experiments/prepare_data.py, which "
+                    "leaves such files out"
                 ) from error
 
         # Not stateful: the same arguments read the same window, in any order and thread.
@@ -456,7 +516,7 @@ def _index(path: str) -> _Index:
     else:
         container, stream = _open(path)
         with container:
-            times = [frame.pts for frame in _decoded(container, stream)]
+            times = [frame.pts for frame, _ in _decoded(container, stream)]
         in_order = None not in times and all(one < other for one, other in zip(times, times[1:]))
     numbers = {time: number for number, time in enumerate(times)} if in_order else {}
     return _Index(
@@ -484,7 +544,7 @@ def _window(path: str, recipe: Recipe, index: _Index, wanted: range) -> np.ndarr
     raise UnreadableRecording(f"has fewer than {wanted[-1] + 1} frames")
 
 
-def _chosen(path: str, index: _Index, start: int, wanted: range) -> Iterator[av.VideoFrame]:
+def _chosen(path: str, index: _Index, start: int, wanted: range) -> Iterator[_Shown]:
     """Frames of the wanted numbers, decoded from the keyframe `start`; none if one is missing."""
     container, stream = _open(path)
     with container:
@@ -494,7 +554,7 @@ def _chosen(path: str, index: _Index, start: int, wanted: range) -> Iterator[av.
             except av.FFmpegError:
                 return
         number = start
-        for frame in _decoded(container, stream):
+        for frame, aspect in _decoded(container, stream):
             # From the beginning on it is enough to count; after a seek, times tell where it led.
             if start:
                 if number == start and frame.pts is not None and frame.pts < index.times[start]:
@@ -502,5 +562,5 @@ def _chosen(path: str, index: _Index, start: int, wanted: range) -> Iterator[av.
                 if number == index.length or frame.pts != index.times[number]:
                     return
             if number in wanted:
-                yield frame
+                yield _Shown(frame, aspect)
             number += 1
