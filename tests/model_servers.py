@@ -306,6 +306,52 @@ def rest_server(models, handler=_Handler):
         server.server_close()
 
 
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer of a `raw_server`, which closes its connections."""
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *headers]
+    if not any(line.startswith(("Content-Length", "Transfer")) for line in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def http_json(value) -> bytes:
+    return http(json.dumps(value).encode())
+
+
+def metadata(**signatures: tuple[dict, dict]) -> dict:
+    """A reply over REST for the model "default" of version 3.
+
+    Args:
+        signatures: inputs and outputs by name, each a list of its dtype and its sizes.
+    """
+
+    def infos(tensors):
+        return {
+            key: {"dtype": dtype, "tensor_shape": {"dim": [{"size": str(size)} for size in sizes]}}
+            for key, (dtype, *sizes) in tensors.items()
+        }
+
+    definitions = {
+        name: {
+            "inputs": infos(inputs),
+            "outputs": infos(outputs),
+            "method_name": "tensorflow/serving/predict",
+        }
+        for name, (inputs, outputs) in signatures.items()
+    }
+    return {
+        "model_spec": {"name": "default", "signature_name": "", "version": "3"},
+        "metadata": {"signature_def": {"signature_def": definitions}},
+    }
+
+
+# Of videos of 1 frame of 2 rows and 2 columns.
+SIGNATURES = {
+    "serving_default": ({"z0": ["DT_FLOAT", -1, 2]}, {"videos": ["DT_FLOAT", -1, 1, 2, 2, 1]}),
+    "generate": ({"seed": ["DT_INT64", -1]}, {"videos": ["DT_UINT8", -1, 1, 2, 2, 1]}),
+}
+
+
 @contextlib.contextmanager
 def raw_server(*answers, pause=0.0):
     """Yields the address, HOST:PORT, of a server of bytes, and the list of what it was sent.

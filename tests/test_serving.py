@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import socket
+import struct
 import threading
 import time
 
@@ -21,6 +22,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model_servers import http, http_json
 from PIL import Image
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator
@@ -542,13 +544,6 @@ def test_an_answer_that_does_not_fit_is_refused(altered, protocol, method, chang
     assert models.requests == 1
 
 
-def http(body, *headers, status="200 OK"):
-    lines = [f"HTTP/1.1 {status}", *headers]
-    if not any(line.startswith(("Content-Length", "Transfer")) for line in headers):
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
 BROKEN_ANSWERS = {
     "no HTTP": (b"garbage\r\n\r\n", "the answer cannot be read: BadStatusLine: garbage"),
     "cut": (http(b"{}", "Content-Length: 100"), "the answer cannot be read: IncompleteRead"),
@@ -576,14 +571,7 @@ BROKEN_ANSWERS = {
         "HTTP 307 Moved, to http://elsewhere.invalid/: give",
     ),
 }
-METADATA = {
-    "model_spec": {"name": "default", "signature_name": "", "version": "3"},
-    "metadata": {"signature_def": {"signature_def": {}}},
-}
-
-
-def http_json(value):
-    return http(json.dumps(value).encode())
+METADATA = model_servers.metadata()
 
 
 class TestBrokenRest:
@@ -633,6 +621,50 @@ class TestBrokenRest:
             with Client(f"http://{address}") as client:
                 client.metadata()
         assert b"Authorization" not in requests[0]
+
+
+def in_process(answer):
+    """A client of REST that is given `answer(method)` in place of what a server sends."""
+    client = Client("http://a:1")
+    client._protocol._call = lambda method, *_: json.dumps(answer(method)).encode()
+    return client
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs", "found"),
+    [
+        ("generate", {}, {"images": ["DT_UINT8", -1, 2, 2, 1]}, "images"),
+        ("generate", {}, {"videos": ["DT_FLOAT", -1, 1, 2, 2, 1]}, "videos"),
+        ("generate", {}, {"videos": ["DT_UINT8", -1, 2, 2, 1]}, "videos"),
+        ("generate", {}, {"videos": ["DT_UINT8", -1, 1, -1, 2, 1]}, "videos"),
+        ("generate", {}, {"videos": ["DT_UINT8", -1, 0, 2, 2, 1]}, "videos"),
+        ("generate", {"seed": ["DT_STRING", -1]}, {}, "seed"),
+        ("generate", {"seed": ["DT_INT64"]}, {}, "seed"),
+        ("generate", {"other": ["DT_INT64", -1]}, {}, "other"),
+        ("serving_default", {}, {"videos": ["DT_FLOAT", -1, 0, 2, 2, 1]}, "videos"),
+        ("serving_default", {"z0": ["DT_FLOAT", -1, 2**40]}, {}, "z0"),
+    ],
+)
+def test_a_signature_that_is_no_generators_is_refused(name, inputs, outputs, found):
+    sound = model_servers.SIGNATURES[name]
+    signature = inputs or sound[0], outputs or sound[1]
+    metadata = model_servers.metadata(**{**model_servers.SIGNATURES, name: signature})
+    with in_process(lambda _: metadata) as client, pytest.raises(InputError) as error:
+        client.generate([1])
+    message = one_line(error)
+    assert f"http://a:1, model 'default': {name} declares " in message
+    assert f" as {found}: serve a generator exported by experiments/export.py" in message
+
+
+def test_an_answer_that_no_message_can_hold_is_not_asked_for():
+    outputs = {"videos": ["DT_UINT8", -1, 1, 40_000, 40_000, 1]}
+    signature = model_servers.SIGNATURES["generate"][0], outputs
+    metadata = model_servers.metadata(**{**model_servers.SIGNATURES, "generate": signature})
+    asked = []
+    with in_process(lambda method: asked.append(method) or metadata) as client:
+        with pytest.raises(InputError, match="have 3.2 GB, .*: give fewer rows at once"):
+            client.generate([1, 2])
+    assert asked == ["GET"]
 
 
 @pytest.mark.parametrize(
@@ -694,6 +726,21 @@ def test_a_drip_is_left_at_the_deadline(scheme, pieces):
                     break
                 time.sleep(0.01)
             assert threading.active_count() <= threads + 2
+
+
+def test_the_deadline_is_that_of_all_requests_of_a_call():
+    ends = []
+
+    def call(kind, path, most_bytes, end, body=None):
+        ends.append(end)
+        return json.dumps(model_servers.metadata(**model_servers.SIGNATURES)).encode()
+
+    with Client("http://a:1", timeout=50) as client, pytest.raises(InputError):
+        client._protocol._call = call
+        start = time.monotonic()
+        client.generate([1])
+    assert len(ends) == 2
+    assert ends[0] == ends[1] == pytest.approx(start + 50, abs=10)
 
 
 def test_a_name_that_is_slow_to_resolve_is_left_at_the_deadline(monkeypatch):
@@ -811,8 +858,9 @@ class TestMalformedAnswers:
             assert [video.shape for video in result] == [(4, 16, 16, 1), (7, 16, 16, 1)]
             assert all(video.dtype == np.float32 and abs(video).max() <= 1 for video in result)
         else:
-            images = [Image.open(io.BytesIO(png)) for video in result for png in video]
-            assert [image.size for image in images] == [(16, 16)] * 8
+            # Columns and rows; what is in it the checksums of the PNG itself keep.
+            sizes = [struct.unpack(">II", png[16:24]) for video in result for png in video]
+            assert sizes == [(16, 16)] * 8
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data(), method=st.sampled_from(sorted(INPUTS)), of_metadata=st.booleans())

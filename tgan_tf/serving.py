@@ -53,6 +53,7 @@ _REMEDIES = {
     "NOT_FOUND": "give a model and a version that the server has",
     "UNAVAILABLE": "see whether TensorFlow Serving runs there and is ready",
     "DEADLINE_EXCEEDED": "give a longer timeout or ask for less at once",
+    "LATE": "give a longer timeout or ask for less at once",
     "INVALID_ARGUMENT": "give inputs as the signature declares them",
     "FAILED_PRECONDITION": "give inputs as the signature declares them",
     "UNIMPLEMENTED": "give the address of TensorFlow Serving",
@@ -179,7 +180,8 @@ class Client:
         address: "HOST:PORT" for gRPC; "http://HOST:PORT", or https, for REST.
         model: its name; the server's own for a model given by --model_base_path alone is "default".
         version: None for the newest that is served.
-        timeout: seconds for a request, all its attempts included, at most 10^6.
+        timeout: seconds for a call of a method, all requests and attempts that it makes included;
+            of more than 10^6 they are 10^6.
 
     Raises:
         InputError: an argument cannot be used. Nothing is sent yet.
@@ -205,7 +207,8 @@ class Client:
         if version is not None:
             self._server += f" version {version}"
         protocol = _Rest if "://" in address else _Grpc
-        self._protocol = protocol(address, model, version, min(timeout, 1e6))
+        self._timeout = min(timeout, 1e6)
+        self._protocol = protocol(address, model, version)
         self._model, self._version = model, version
         self._metadata = None
 
@@ -221,23 +224,28 @@ class Client:
 
     def metadata(self) -> Metadata:
         """The model's version and signatures, as when they were first asked for."""
-        if self._metadata is None:
-            try:
-                spec, definitions = self._protocol.metadata()
-                self._check_model(spec)
-                if not spec.HasField("version") or spec.version.value < 0:
-                    raise _broken("replied metadata of no version")
-                signatures = {
-                    name: Signature(_specs(definition.inputs), _specs(definition.outputs))
-                    for name, definition in definitions.items()
-                    # Others are of the loader, such as the one that initialises tables.
-                    if definition.method_name == "tensorflow/serving/predict"
-                }
-            except _Failure as failure:
-                raise self._error(failure) from failure.__cause__
-            except (TypeError, ValueError) as error:  # No dtype or no shape of TensorFlow's.
-                raise self._error(_broken(f"replied metadata of {reason(error)}")) from error
-            self._metadata = Metadata(self._server, spec.version.value, signatures)
+        return self._metadata or self._ask_metadata(self._end())
+
+    def _end(self) -> float:
+        return time.monotonic() + self._timeout
+
+    def _ask_metadata(self, end: float) -> Metadata:
+        try:
+            spec, definitions = self._protocol.metadata(end)
+            self._check_model(spec)
+            if not spec.HasField("version") or spec.version.value < 0:
+                raise _broken("replied metadata of no version")
+            signatures = {
+                name: Signature(_specs(definition.inputs), _specs(definition.outputs))
+                for name, definition in definitions.items()
+                # Others are of the loader, such as the one that initialises tables.
+                if definition.method_name == "tensorflow/serving/predict"
+            }
+        except _Failure as failure:
+            raise self._error(failure) from failure.__cause__
+        except (TypeError, ValueError) as error:  # No dtype or no shape of TensorFlow's.
+            raise self._error(_broken(f"replied metadata of {reason(error)}")) from error
+        self._metadata = Metadata(self._server, spec.version.value, signatures)
         return self._metadata
 
     def render(self, z0: np.ndarray, labels: np.ndarray | None = None) -> Rendered:
@@ -260,7 +268,10 @@ class Client:
     def generate_encoded(
         self, seeds: np.ndarray, labels: np.ndarray | None = None
     ) -> list[list[bytes]]:
-        """For each seed, as of `generate`, its frames, each the bytes of a PNG."""
+        """For each seed, as of `generate`, its frames, each the bytes of a PNG.
+
+        Its size and its end are checked. It is not decoded: it has checksums of its own.
+        """
         outputs = self._predict("generate_encoded", seed=seeds, label=labels)
         return outputs["frames_bytes"].tolist()
 
@@ -301,7 +312,8 @@ class Client:
         return outputs["videos"]
 
     def _predict(self, name: str, **inputs: Any) -> dict[str, np.ndarray]:
-        signature = self.metadata().signature(name)
+        end = self._end()
+        signature = (self._metadata or self._ask_metadata(end)).signature(name)
         inputs = {key: value for key, value in inputs.items() if value is not None}
         if set(inputs) != set(signature.inputs):
             raise InputError(
@@ -316,7 +328,7 @@ class Client:
         outputs = self._outputs(name, tensors)
         most_bytes = self._most_bytes(name, tensors, outputs)
         try:
-            spec, values = self._protocol.predict(name, tensors, set(outputs), most_bytes)
+            spec, values = self._protocol.predict(name, tensors, set(outputs), most_bytes, end)
             self._check_model(spec, name)
             if set(values) != set(outputs):
                 found, wanted = (", ".join(sorted(names)) for names in (values, outputs))
@@ -367,9 +379,7 @@ class Client:
     def _most_bytes(self, name: str, tensors: dict, outputs: dict[str, _Output]) -> int:
         """Bytes of the longest answer; raises an `InputError` if no message can hold them."""
         size = sum(tensor.nbytes for tensor in tensors.values())
-        size += sum(
-            output.count * np.dtype(output.numpy_dtype).itemsize for output in outputs.values()
-        )
+        size += sum(output.least_bytes for output in outputs.values())
         if size > _LARGEST_MESSAGE:
             raise InputError(
                 f"{name}: the request and its answer have {size / 1e9:.1f} GB, and a message may "
@@ -401,6 +411,8 @@ class Client:
     def _error(self, failure: _Failure) -> InputError:
         remedy = _REMEDIES.get(failure.code, "see the server's log")
         words = _plain(failure.words) or failure.code
+        if failure.code == "LATE":
+            words = f"no answer within {self._timeout:g} s"
         return InputError(f"{self._server}: {words}: {remedy}")
 
 
@@ -432,14 +444,14 @@ class _Output(NamedTuple):
         return math.prod(self.shape)
 
     @property
-    def longest_value(self) -> int:
-        """Characters of a string, in base64; 0 of a number, as that depends on the protocol."""
-        # What does not shrink a PNG keeps as it is, with some bytes for each part and each row.
-        return 2 * math.prod(self.frame_shape) + 4096 if self.frame_shape else 0
+    def least_bytes(self) -> int:
+        return self.count * (1 if self.dtype == "string" else np.dtype(self.dtype).itemsize)
 
     @property
-    def numpy_dtype(self) -> type:
-        return object if self.dtype == "string" else np.dtype(self.dtype)
+    def longest_value(self) -> int:
+        """Characters of a string, in base64; 0 of a number, as that depends on the protocol."""
+        # A PNG keeps what does not shrink as it is, with some bytes for each row and each chunk.
+        return 2 * math.prod(self.frame_shape) + 4096 if self.frame_shape else 0
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:
@@ -473,7 +485,7 @@ class _Output(NamedTuple):
         fits = (array >= low - rounding) & (array <= high + rounding)
         if not fits.all():
             raise ValueError(f"of {array[~fits][0]}, not from {low} to {high}")
-        return np.clip(array, low, high).astype(self.dtype)
+        return (np.clip(array, low, high) if rounding else array).astype(self.dtype)
 
 
 class _Grpc:
@@ -482,18 +494,18 @@ class _Grpc:
     # A number up to 255 has 2, a float 4, another whole number up to 10.
     bytes_per_value = 10
 
-    def __init__(self, address: str, model: str, version: int | None, timeout: float):
+    def __init__(self, address: str, model: str, version: int | None):
         self._address, self._channels = address, {}
-        self._model, self._version, self._timeout = model, version, timeout
+        self._model, self._version = model, version
 
     def close(self) -> None:
         for channel in self._channels.values():
             channel.close()
 
-    def metadata(self) -> tuple[model_pb2.ModelSpec, dict]:
+    def metadata(self, end: float) -> tuple[model_pb2.ModelSpec, dict]:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        self._parse(response, self._call("GetModelMetadata", request, _LARGEST_METADATA))
+        self._parse(response, self._call("GetModelMetadata", request, _LARGEST_METADATA, end))
         signatures = get_model_metadata_pb2.SignatureDefMap()
         packed = response.metadata["signature_def"]
         if not packed.Is(signatures.DESCRIPTOR):
@@ -502,14 +514,14 @@ class _Grpc:
         return response.model_spec, signatures.signature_def
 
     def predict(
-        self, name: str, tensors: dict[str, np.ndarray], names: set[str], most_bytes: int
+        self, name: str, tensors: dict, names: set[str], most_bytes: int, end: float
     ) -> tuple[model_pb2.ModelSpec, dict]:
         request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = name
         for key, tensor in tensors.items():
             request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
         response = predict_pb2.PredictResponse()
-        self._parse(response, self._call("Predict", request, most_bytes))
+        self._parse(response, self._call("Predict", request, most_bytes, end))
         return response.model_spec, response.outputs
 
     @staticmethod
@@ -532,7 +544,7 @@ class _Grpc:
             raise ValueError(f"of {len(values)} values, not {output.count}")
         return values.reshape(output.shape)
 
-    def _call(self, method: str, request: Message, most_bytes: int) -> bytes:
+    def _call(self, method: str, request: Message, most_bytes: int, end: float) -> bytes:
         request.model_spec.name = self._model
         if self._version is not None:
             request.model_spec.version.value = self._version
@@ -541,7 +553,7 @@ class _Grpc:
             request_serializer=type(request).SerializeToString,
         )
         try:
-            return call(request, timeout=self._timeout)
+            return call(request, timeout=max(0.0, end - time.monotonic()))
         except grpc.RpcError as error:
             raise _Failure(error.code().name, error.details() or "") from error
 
@@ -586,11 +598,10 @@ class _Rest:
     # "-1.2345678806304932e-05, ", and the brackets around it.
     bytes_per_value = 32
 
-    def __init__(self, address: str, model: str, version: int | None, timeout: float):
+    def __init__(self, address: str, model: str, version: int | None):
         self._url = f"{address.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
             self._url += f"/versions/{version}"
-        self._timeout = timeout
         # A proxy would ask itself for what is on this machine.
         host = urllib.parse.urlsplit(address).hostname
         self._proxies = {"no_proxy": host} if _is_here(address) else None
@@ -601,8 +612,8 @@ class _Rest:
             self._session.mount(scheme, _Adapter())
         self.close = self._session.close
 
-    def metadata(self) -> tuple[model_pb2.ModelSpec, dict]:
-        content = self._call("GET", "/metadata", _LARGEST_METADATA)
+    def metadata(self, end: float) -> tuple[model_pb2.ModelSpec, dict]:
+        content = self._call("GET", "/metadata", _LARGEST_METADATA, end)
         reply = _json(content)
         try:
             parts = reply["model_spec"], reply["metadata"]["signature_def"]
@@ -619,11 +630,11 @@ class _Rest:
         return messages[0], messages[1].signature_def
 
     def predict(
-        self, name: str, tensors: dict[str, np.ndarray], names: set[str], most_bytes: int
+        self, name: str, tensors: dict, names: set[str], most_bytes: int, end: float
     ) -> tuple[model_pb2.ModelSpec, dict]:
         inputs = {key: tensor.tolist() for key, tensor in tensors.items()}
         body = {"signature_name": name, "inputs": inputs}
-        content = self._call("POST", ":predict", most_bytes, body)
+        content = self._call("POST", ":predict", most_bytes, end, body)
         reply = _json(content)
         if not isinstance(reply, dict) or "outputs" not in reply:
             raise _foreign(content)
@@ -653,25 +664,22 @@ class _Rest:
             values[i] = base64.b64decode(item["b64"], validate=True)
         return values.reshape(output.shape)
 
-    def _call(self, method: str, path: str, most_bytes: int, body: dict | None = None) -> bytes:
-        thread = _Thread(
-            lambda thread: self._attempts(thread, method, self._url + path, body, most_bytes)
-        )
+    def _call(
+        self, method: str, path: str, most_bytes: int, end: float, body: dict | None = None
+    ) -> bytes:
+        request = method, self._url + path, body, most_bytes
+        thread = _Thread(lambda thread: self._attempts(thread, end, request))
         try:
-            return thread.result(self._timeout)
+            return thread.result(end - time.monotonic())
         except futures.TimeoutError as error:
-            raise self._late() from error
+            raise _late() from error
 
-    def _late(self) -> _Failure:
-        return _Failure("DEADLINE_EXCEEDED", f"no answer within {self._timeout:g} s")
-
-    def _attempts(self, thread: _Thread, *request) -> bytes:
+    def _attempts(self, thread: _Thread, end: float, request: tuple) -> bytes:
         """Its own loop, as urllib3's `Retry` knows no deadline over all attempts."""
-        end = time.monotonic() + self._timeout
         wait = _FIRST_WAIT
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
-                return self._attempt(*request, end - time.monotonic())
+                return self._attempt(*request, max(1e-3, end - time.monotonic()))
             except _Failure as failure:
                 last = not attempts_left or time.monotonic() + wait >= end
                 if failure.code != "UNAVAILABLE" or last or thread.left.wait(wait):
@@ -718,7 +726,7 @@ class _Rest:
         causes = list(_causes(error))
         late = requests.Timeout, urllib3.exceptions.ReadTimeoutError
         if any(isinstance(cause, late) for cause in causes):
-            return self._late()
+            return _late()
         for cause in causes:
             if isinstance(cause, ssl.SSLError):
                 return _Failure("TLS", f"no TLS: {cause.strerror or cause}")
@@ -802,6 +810,9 @@ def _content(response: requests.Response, most_bytes: int) -> bytes:
     while size <= most_bytes:
         chunk = next(chunks, None)
         if chunk is None:
+            missing = getattr(response.raw, "length_remaining", None)
+            if missing:  # Of which urllib3 before 2 says nothing.
+                raise _broken(f"the answer cannot be read: IncompleteRead: {missing} bytes missing")
             return bytes(content)
         content += chunk
         size = len(content)
@@ -826,6 +837,10 @@ def _json(content: bytes) -> Any:
         return json.loads(content, object_pairs_hook=unique)
     except (MemoryError, RecursionError, ValueError) as error:
         raise _foreign(content) from error
+
+
+def _late() -> _Failure:
+    return _Failure("LATE", "")
 
 
 def _foreign(reply: bytes | str, status: str = "") -> _Failure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import model_servers
 import numpy as np
 import pytest
+from model_servers import http_json
 from programs import run_all
 from tiny_tgan import save_run
 
@@ -22,6 +24,15 @@ MISTAKES = {
     "server that is down": (["--server={closed}"], "see whether TensorFlow Serving runs there"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
     "timeout": (["--server={grpc}", "--timeout=0"], "--timeout=0: must be a number > 0"),
+}
+SIGNATURES = model_servers.SIGNATURES
+FOREIGN_SERVERS = {
+    "no generator": ({}, "no signature 'serving_default', it has none: serve a generator"),
+    "another model": (
+        {"serving_default": ({"x": ["DT_FLOAT", -1]}, {"y": ["DT_FLOAT", -1]})},
+        "serving_default declares TensorSpec(shape=(None,), dtype=tf.float32, name='x') as x",
+    ),
+    "other videos": (SIGNATURES, "replied videos of shape [0], not [8, 1, 2, 2, 1]"),
 }
 SOURCES = {
     "run": (["--run_dir=run"], "run/generated/step-3_seed-7"),
@@ -42,13 +53,22 @@ def results(directory):
     """All commands of this file, in this order, and what became of each."""
     tgan = save_run(directory / "run")
     export.export_generator(tgan.generator, directory / "models" / "tiny")
-    with model_servers.server_process(directory / "models" / "tiny") as (grpc, rest):
+    with contextlib.ExitStack() as stack:
+        grpc, rest = stack.enter_context(
+            model_servers.server_process(directory / "models" / "tiny")
+        )
+        foreign = {}
+        for name, (signatures, _) in FOREIGN_SERVERS.items():
+            answers = model_servers.metadata(**signatures), {"outputs": []}
+            server = model_servers.raw_server(*([http_json(answer)] for answer in answers))
+            foreign[name] = stack.enter_context(server)[0]
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             closed = f"127.0.0.1:{unused.getsockname()[1]}"
         commands = {
             **{name: flags for name, (flags, _) in MISTAKES.items()},
             **{name: [*flags, "--num_videos=3"] for name, (flags, _) in SOURCES.items()},
+            **{name: [f"--server=http://{address}"] for name, address in foreign.items()},
             "two sources": ["--run_dir=run", "--saved_model=models/tiny"],
             "no source": [],
         }
@@ -89,11 +109,12 @@ def test_what_made_them_is_printed(results):
         assert line in results[name].stdout.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("name", [*MISTAKES, *FOREIGN_SERVERS])
 def test_a_mistake_is_one_line(results, name):
     result = results[name]
+    _, words = {**MISTAKES, **FOREIGN_SERVERS}[name]
     assert (result.code, result.stdout) == (1, "")
-    assert result.stderr.startswith("generate.py: error: ") and MISTAKES[name][1] in result.stderr
+    assert result.stderr.startswith("generate.py: error: ") and words in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -7,6 +7,7 @@ import json
 
 import model_servers
 import pytest
+from model_servers import http_json
 from programs import run_all
 from tiny_tgan import make_tgan
 
@@ -28,37 +29,10 @@ MISTAKES = {
 }
 
 
-def declared(name, dtype, *sizes):
-    sizes = [{"size": str(size)} for size in (-1, *sizes)]
-    return {name: {"dtype": dtype, "tensor_shape": {"dim": sizes}}}
-
-
-def signature(inputs, outputs):
-    method = "tensorflow/serving/predict"
-    return {"inputs": inputs, "outputs": outputs, "method_name": method}
-
-
-SIGNATURE_MAP = {
-    "serving_default": signature(
-        declared("z0", "DT_FLOAT", 2), declared("videos", "DT_FLOAT", 1, 2, 2, 1)
-    ),
-    "generate": signature(declared("seed", "DT_INT64"), declared("videos", "DT_UINT8", 1, 2, 2, 1)),
-}
-METADATA = {
-    "model_spec": {"name": "default", "version": "1"},
-    "metadata": {"signature_def": {"signature_def": SIGNATURE_MAP}},
-}
-VIDEO = {"outputs": [[[[[1], [2]], [[3], [4]]]]]}
-
-
-def http(value):
-    body = json.dumps(value).encode()
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
-    return [head + body]
-
-
+METADATA = http_json(model_servers.metadata(**model_servers.SIGNATURES))
+VIDEO = http_json({"outputs": [[[[[1], [2]], [[3], [4]]]]]})
 # A client for the version, one to measure: its metadata, its warm-up, its requests.
-SOUND = [http(METADATA)] * 2 + [http(VIDEO)] * 8
+SOUND = [[METADATA]] * 2 + [[VIDEO]] * 8
 FAILING = {
     "dies": ([*SOUND, []], "see whether TensorFlow Serving runs there and is ready"),
     "rubbish": (
@@ -66,10 +40,10 @@ FAILING = {
         "the reply is not TensorFlow Serving's: ",
     ),
     "sometimes": (
-        [*SOUND, [b"rubbish"], http(VIDEO)],
+        [*SOUND, [b"rubbish"], [VIDEO]],
         "requests failed: http://",
     ),
-    "at first": ([http(METADATA), [b"rubbish"]], "the answer cannot be read: BadStatusLine"),
+    "at first": ([[METADATA], [b"rubbish"]], "the answer cannot be read: BadStatusLine"),
 }
 SIGNATURES = ("serving_default", "generate_encoded", "interpolate", "latent_walk")
 
