@@ -28,18 +28,20 @@ setup(
         "absl-py>=1.4",
         "matplotlib>=3.7",
         "numpy>=1.26,<2",
-        "protobuf>=4.25,<5",
+        # Before 4.25.8 the depth of a message has no bound in Python (CVE-2025-4565).
+        "protobuf>=4.25.8,<5",
         "pillow>=10",
         "av>=14",
         "mlxtend>=0.23",
-        "h5py>=3.10",
+        "h5py>=3.11",
         "pandas>=2",
         "scipy>=1.10",
         "tqdm>=4.66",
         # tgan_tf.serving, and the warm-up requests of an export.
         "tensorflow-serving-api==2.15.1",
         "grpcio>=1.60",
-        "requests>=2.31",
+        # Before 2.32.4 a URL can draw credentials of another host from .netrc (CVE-2024-47081).
+        "requests>=2.32.4",
         # TensorBoard 2.15 imports pkg_resources, which later versions no longer have.
         "setuptools<81",
     ],
@@ -49,7 +51,8 @@ setup(
         # tgan_tf.evaluation.extractors.i3d: by its TF-Hub handle. Later ones need TensorFlow 2.16.
         "i3d": ["tensorflow-hub==0.16.1", "tf-keras==2.15.1"],
         # experiments/import_chainer.py and import_pytorch.py; only the latter needs PyTorch.
-        "import": ["pyyaml>=6", "torch>=2"],
+        # Before 2.6 a file can run code in spite of weights_only=True (CVE-2025-32434).
+        "import": ["pyyaml>=6", "torch>=2.6"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "test": [
             "hypothesis>=6",

@@ -6,18 +6,22 @@ flags.adopt_module_key_flags(evaluation_flags)
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
+import checked_flags
+import command_line
 import data_flags
 from absl import flags
 
 from tgan_tf.data import tfrecords
 from tgan_tf.data.corpus import Corpus
+from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
 from tgan_tf.evaluation.evaluation import Evaluation
 from tgan_tf.evaluation.extractors import open_extractor
-from tgan_tf.evaluation.metrics import METRICS
+from tgan_tf.evaluation.metrics import METRICS, Request, parse
 
 FLAGS = flags.FLAGS
 
@@ -35,22 +39,77 @@ def metrics_help(with_critic: bool = True) -> str:
     )
 
 
+def define_metrics(
+    name: str, default: list[str], with_critic: bool = True, more: str | None = None
+) -> None:
+    """Defines a flag for the metrics that are measured.
+
+    Args:
+        name: of the flag.
+        default: the metrics if it is not given.
+        with_critic: whether there is a critic, which some metrics need.
+        more: what is measured beside the metrics, and what the help says of it, as "name: help".
+    """
+    own = more.split(":")[0] if more else None
+
+    def parse_item(item: str) -> str:
+        if item != own:
+            request = parse([item], checked_flags.LARGEST)[0]
+            if not with_critic and METRICS[request.metric].column == "scores":
+                raise InputError(f"metric {item}: needs a critic, use evaluate.py")
+        return item
+
+    about = f"What is measured, {metrics_help(with_critic)}" + (f"; {more}" if more else "") + "."
+    checked_flags.items(name, default, about, parse_item)
+
+
+def requests(
+    flag: str, frames: int, num_clips: int | None = None, without: str = ""
+) -> list[Request]:
+    """What the metrics of a flag ask for; arguments and errors are those of `metrics.parse`.
+
+    Args:
+        flag: of `define_metrics`.
+        frames: of the clips.
+        num_clips: how many there are.
+        without: an item of the flag that is no metric.
+    """
+    try:
+        return parse([name for name in FLAGS[flag].value if name != without], frames, num_clips)
+    except InputError as error:
+        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: {error}") from error
+
+
 def define_extractor() -> None:
     """Defines --extractor and where its weights are."""
-    flags.DEFINE_string(
+    checked_flags.text(
         "extractor",
         "moving_mnist",
         "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
         "the one of FVD. Or the path of a .keras or .h5 file or a SavedModel, from clips in "
-        "[-1, 1] to probabilities or features.",
+        "[-1, 1] to probabilities or features. A SavedModel runs its own code: only of a source "
+        "you trust.",
     )
-    flags.DEFINE_string(
+    checked_flags.text(
         "extractor_weights",
         None,
         "c3d: path or URL of conv3d_deepnetA_ucf.npz. i3d: SavedModel directory or TF-Hub handle, "
-        "default that of Kinetics-400.",
+        "default that of Kinetics-400; it runs its own code, only of a source you trust.",
     )
-    flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+    checked_flags.text("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+
+
+def check_extractor() -> None:
+    """Raises an `InputError` for an extractor that runs code and was named by a file alone."""
+    # Other files are read, not run.
+    flag = {"moving_mnist": None, "c3d": None, "i3d": "extractor_weights"}.get(
+        FLAGS.extractor, "extractor" if os.path.isdir(FLAGS.extractor) else None
+    )
+    if flag is not None and FLAGS[flag].value is not None and not command_line.is_given(flag):
+        raise InputError(
+            f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel runs code when it is "
+            "called: if you trust it give the flag on the command line as well"
+        )
 
 
 def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
@@ -108,6 +167,7 @@ def make_evaluation(
     Raises:
         InputError: as the data and the extractor.
     """
+    check_extractor()
     real = clips_of(corpus, subset, window, FLAGS.seed)
     other = "train" if subset == "test" else "test"
     other_real = real

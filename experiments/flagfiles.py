@@ -6,10 +6,20 @@ or not at all.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tgan_tf.errors import InputError
+
+
+def named(arguments: Sequence[str]) -> list[Path]:
+    """The flagfiles that arguments name, without those that are named inside of them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--flagfile", "-flagfile", action="append", default=[])
+    known, _ = parser.parse_known_args(list(arguments))
+    return [Path(os.path.expanduser(path)) for path in known.flagfile]
 
 
 def read(arguments: Sequence[str], within: Sequence[str] = ()) -> list[str]:

@@ -25,61 +25,85 @@ class a row, or all of --label.
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import checked_flags
 import command_line
 import numpy as np
 import server_flags
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import export, rendering, runs
-from tgan_tf.errors import InputError
+from tgan_tf import export, file_locks, rendering, runs
+from tgan_tf.capacity import check_disk, check_memory
+from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import num_frames
-from tgan_tf.latents import latents, of_generator
+from tgan_tf.latents import LatentRows, latents, of_generator
 
 FLAGS = flags.FLAGS
 
 FORMATS = ("gif", "mp4", "png", "npz")
 GRID_CLIPS = 64
 SHEET_CLIPS = 16
-LONGEST_SIDE = 16384  # pixels; what H.264 can encode
 
-flags.DEFINE_string("run_dir", None, "Directory of a run, as of train.py.")
-flags.DEFINE_integer(
-    "checkpoint_step", None, "With --run_dir: step of the checkpoint; default the newest sound one."
+checked_flags.existing(
+    "run_dir",
+    "Directory of a run, as of train.py.",
+    kind="directory",
+    remedy="give the --run_dir of a training",
 )
-flags.DEFINE_string(
-    "saved_model", None, "Directory of an exported generator, or of one of its versions."
+checked_flags.integer(
+    "checkpoint_step",
+    None,
+    "With --run_dir: step of the checkpoint; default the newest sound one.",
+    at_least=0,
+)
+checked_flags.existing(
+    "saved_model",
+    "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
+    "a source you trust.",
+    kind="directory",
+    remedy="give what export.py has written",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
-flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
-flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
-flags.DEFINE_integer(
-    "label", None, "Conditional generator: the class of all videos, from 0 on; default all in turn."
+checked_flags.integer("num_videos", 16, "How many videos, at least 1.", at_least=1)
+checked_flags.integer("seed", 0, "Of the latents, from 0 on.", at_least=0, at_most=2**64 - 1)
+checked_flags.integer(
+    "label",
+    None,
+    "Conditional generator: the class of all videos, from 0 on; default all in turn.",
+    at_least=0,
 )
-flags.DEFINE_integer(
-    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1."
+checked_flags.integer(
+    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1.", at_least=1
 )
-flags.DEFINE_list("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.")
-flags.DEFINE_float("frames_per_second", 10.0, "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).")
-flags.DEFINE_integer(
-    "scale", 1, "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1."
+checked_flags.names("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.", FORMATS)
+checked_flags.number(
+    "frames_per_second",
+    10.0,
+    "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
+    at_least=0.01,
+    at_most=1000,
 )
-flags.DEFINE_string(
+checked_flags.integer(
+    "scale",
+    1,
+    "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1.",
+    at_least=1,
+    at_most=rendering.LONGEST_SIDE,
+)
+checked_flags.output_directory(
     "output_dir",
     None,
     "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S, or "
     "generated/NAME/version-V_seed-S of a model that is not a run's.",
+    new=True,
 )
 
 
@@ -87,18 +111,18 @@ class VideoMaker(NamedTuple):
     """What makes videos.
 
     Attributes:
-        generate: z0 to arrays of some float32 clips each.
-        z0: float32 [n, z0_dim], of all videos.
-        labels: int64 [n], each video's class; None if not conditional.
+        clips: arrays of some float32 clips each, all videos in their order.
+        latents: float32 [n, z0_dim or more], of all videos, z0 first.
+        z0_dim: how many columns z0 has.
         clip_shape: frames, rows, columns and channels.
         num_classes: of the generator, 0 if it is not conditional.
         name: for the user, such as "runs/mine, step 3".
         output_dir: where its videos go by default, but for the seed.
     """
 
-    generate: Callable[[np.ndarray], Iterator[np.ndarray]]
-    z0: np.ndarray
-    labels: np.ndarray | None
+    clips: Iterator[np.ndarray]
+    latents: LatentRows
+    z0_dim: int
     clip_shape: tuple[int, int, int, int]
     num_classes: int
     name: str
@@ -116,23 +140,22 @@ def main(_) -> None:
         suffix += f"_factor-{FLAGS.factor}"
     output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
     if os.path.lexists(output_dir):
-        raise InputError(f"{output_dir} exists: give another --output_dir, or delete it first")
+        raise InputError(f"{output_dir} exists: give another --output_dir")
+    check_room(maker, output_dir)
     try:
         # If it is a file, "not a directory" is clearer, which comes next.
         with contextlib.suppress(FileExistsError):
             output_dir.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{output_dir.name}.", dir=output_dir.parent
-        ) as temporary:
-            clips = stored_clips(Path(temporary, "clips"), maker)
-            complete = Path(temporary, "complete")
+        with file_locks.unfinished(output_dir) as temporary:
+            clips = stored_clips(temporary / "clips", maker)
+            complete = temporary / "complete"
             complete.mkdir()
             save(complete, clips, maker)
             complete.rename(output_dir)
     except OSError as error:
         raise InputError(
-            f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
-            "disk space, or give an --output_dir that can be written to"
+            f"{output_dir}: the videos could not be written ({error.strerror or error}): "
+            f"{remedy(error)}"
         ) from error
     print(f"{maker.name}: {FLAGS.num_videos} videos of seed {FLAGS.seed}, in {output_dir}:")
     for line in contents(FLAGS.num_videos):
@@ -143,13 +166,18 @@ def video_maker() -> VideoMaker:
     """What the flags name; opened, so that its sizes are known."""
     if FLAGS.run_dir:
         generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
-        labels = chosen_labels(generator.num_classes)
-        z0 = of_generator(generator, FLAGS.seed, FLAGS.num_videos, labels)
+        check_label(generator.num_classes)
+        rows = LatentRows(
+            FLAGS.num_videos,
+            lambda first, count: of_generator(
+                generator, FLAGS.seed, count, labels(first, count, generator.num_classes), first
+            ),
+        )
         _, *frame_shape = generator.clip_shape
         return VideoMaker(
-            lambda _: runs.generate(generator, z0, FLAGS.factor),
-            z0[:, : generator.z0_dim],
-            labels,
+            runs.generate(generator, rows, FLAGS.factor),
+            rows,
+            generator.z0_dim,
             (num_frames(generator.frames, FLAGS.factor), *frame_shape),
             generator.num_classes,
             f"{FLAGS.run_dir}, step {step}",
@@ -163,14 +191,11 @@ def video_maker() -> VideoMaker:
     if FLAGS.saved_model:
         serve, version = export.load_exported(FLAGS.saved_model)
         name = version.resolve().parent.name
-        # Models of before there were classes do not tell.
-        trained = json.loads((version / export.MODEL_CARD).read_text())["generator"]
         return exported_maker(
             lambda **inputs: serve(**inputs)["videos"].numpy(),
             serve.structured_input_signature[1],
             tuple(serve.structured_outputs["videos"].shape[1:]),
-            trained.get("num_classes", 0),
-            trained.get("latent_distribution", "uniform"),
+            *export.read_latents(version),
             str(version),
             Path("generated", name, f"version-{version.resolve().name}"),
         )
@@ -199,67 +224,61 @@ def exported_maker(
 ) -> VideoMaker:
     """What makes videos by a signature with the inputs z0 and, if conditional, label."""
     z0_dim = inputs["z0"].shape[1]
-    z0 = latents(FLAGS.seed, FLAGS.num_videos, z0_dim, latent_distribution)
+
+    def drawn(first, count):
+        return latents(FLAGS.seed, count, z0_dim, latent_distribution, first)
+
     if "label" not in inputs:
-        chosen_labels(0)
-        make = functools.partial(runs.in_batches, lambda z0: serve(z0=tf.constant(z0)))
-        return VideoMaker(make, z0, None, clip_shape, 0, name, output_dir)
+        check_label(0)
+        rows = LatentRows(FLAGS.num_videos, drawn)
+        clips = runs.in_batches(lambda z0: serve(z0=tf.constant(z0)), rows)
+        return VideoMaker(clips, rows, z0_dim, clip_shape, 0, name, output_dir)
     if FLAGS.label is None and not num_classes:
         raise InputError(f"{name} is conditional, and does not tell its classes: give --label")
-    labels = chosen_labels(num_classes or FLAGS.label + 1)
+    num_classes = num_classes or FLAGS.label + 1
+    check_label(num_classes)
 
-    def make(z0):
+    def drawn_with_labels(first, count):
         # The labels as one more column, so that batches have their own.
-        rows = np.concatenate([z0, labels[:, np.newaxis].astype(np.float32)], axis=1)
-        return runs.in_batches(
-            lambda part: serve(
-                z0=tf.constant(part[:, :-1]), label=tf.constant(part[:, -1].astype(np.int64))
-            ),
-            rows,
-        )
+        column = labels(first, count, num_classes)[:, np.newaxis]
+        return np.concatenate([drawn(first, count), column.astype(np.float32)], axis=1)
 
-    return VideoMaker(make, z0, labels, clip_shape, num_classes, name, output_dir)
+    rows = LatentRows(FLAGS.num_videos, drawn_with_labels)
+    clips = runs.in_batches(
+        lambda part: serve(
+            z0=tf.constant(part[:, :-1]), label=tf.constant(part[:, -1].astype(np.int64))
+        ),
+        rows,
+    )
+    return VideoMaker(clips, rows, z0_dim, clip_shape, num_classes, name, output_dir)
 
 
-def chosen_labels(num_classes: int) -> np.ndarray | None:
-    """Each video's class: --label, or all in turn; None if there are no classes.
-
-    Raises:
-        InputError: --label is no class, or there are none.
-    """
+def check_label(num_classes: int) -> None:
+    """Raises an `InputError` if --label is no class, or there are none."""
     if FLAGS.label is None:
-        return np.arange(FLAGS.num_videos) % num_classes if num_classes else None
+        return
     if not num_classes:
         raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
     if not 0 <= FLAGS.label < num_classes:
         raise InputError(f"--label={FLAGS.label}: give a class from 0 to {num_classes - 1}")
-    return np.full(FLAGS.num_videos, FLAGS.label)
+
+
+def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
+    """Some videos' classes, int64: --label, or all in turn; None if there are no classes."""
+    if not num_classes:
+        return None
+    if FLAGS.label is None:
+        return np.arange(first, first + count) % num_classes
+    return np.full(count, FLAGS.label)
 
 
 def check_flags() -> None:
     """Raises an `InputError` for a value that nothing can be made with."""
-    if FLAGS.num_videos < 1:
-        raise InputError(f"--num_videos={FLAGS.num_videos}: give a whole number of at least 1")
-    if not 0 <= FLAGS.seed < 2**64:
-        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^64 - 1")
-    if not FLAGS.formats:
-        raise InputError(f"--formats=: give some of {','.join(FORMATS)}")
-    for name in FLAGS.formats:
-        if name not in FORMATS:
-            raise InputError(
-                f"--formats={','.join(FLAGS.formats)}: {name!r} is unknown, "
-                f"give some of {','.join(FORMATS)}"
-            )
-    highest = 50 if "gif" in FLAGS.formats else 1000
-    if not 0.01 <= FLAGS.frames_per_second <= highest:
+    if "gif" in FLAGS.formats and FLAGS.frames_per_second > 50:
         raise InputError(
-            f"--frames_per_second={FLAGS.frames_per_second}: give a number from 0.01 to {highest}"
-            + (", or up to 1000 with --formats=mp4" if highest == 50 else "")
+            f"--frames_per_second={FLAGS.frames_per_second}: a GIF has at most 50: give that, or "
+            "--formats=mp4"
         )
-    if FLAGS.factor < 1:
-        raise InputError(f"--factor={FLAGS.factor}: give a whole number of at least 1")
-    if FLAGS.scale < 1:
-        raise InputError(f"--scale={FLAGS.scale}: give a whole number of at least 1")
     if "mp4" in FLAGS.formats:
         # Says now, not after all clips are made, that there is no encoder.
         rendering.encode_mp4(np.zeros([1, 2, 2, 1], np.uint8))
@@ -271,20 +290,49 @@ def check_picture_sizes(frames: int, size: int) -> None:
     if "png" in FLAGS.formats:
         columns = max(columns, frames, min(FLAGS.num_videos, SHEET_CLIPS))
     if {"gif", "mp4", "png"} & set(FLAGS.formats):
-        largest = LONGEST_SIDE // (columns * (size + 2))
-        if FLAGS.scale > max(largest, 1):
-            raise InputError(
-                f"--scale={FLAGS.scale}: the pictures would have over {LONGEST_SIDE} rows or "
-                f"columns, give at most {max(largest, 1)}"
-            )
+        rendering.check_scale(FLAGS.scale, columns * (size + 2))
+
+
+def check_room(maker: VideoMaker, output_dir: Path) -> None:
+    """Raises an `InputError` if the files are more than the disk, or pictures than the memory."""
+    count, scale = FLAGS.num_videos, FLAGS.scale
+    formats = set(FLAGS.formats)
+    videos = len(formats & {"gif", "mp4"})
+    frames, *frame_shape = maker.clip_shape
+    clip = frames * math.prod(frame_shape)
+    # The clips, which are kept until all are made; clips.npz; at least a block of the disk a file.
+    each = clip + ("npz" in formats) * (clip + 8 * maker.z0_dim) + 4096 * videos
+    check_disk(
+        count * each,
+        output_dir,
+        f"--num_videos={count}: videos of {frames:,} frames",
+        "give fewer, a lower --factor or another --output_dir",
+    )
+    # Pixels of the clips shown together: as they are, enlarged, and as what encodes them has them.
+    most = max(GRID_CLIPS if videos else 1, SHEET_CLIPS if "png" in formats else 1)
+    check_memory(
+        min(count, most) * clip * (2 + (2 * scale**2 if videos or "png" in formats else 0)),
+        f"--factor={FLAGS.factor} --scale={scale}: pictures of {min(count, most)} videos of "
+        f"{frames:,} frames",
+        "give lower ones, fewer --num_videos, or --formats=npz",
+    )
 
 
 def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
     """Generates into a file, which the array reads from: any number of clips fits the memory."""
     with path.open("wb") as file:
-        for clips in maker.generate(maker.z0):
+        for clips in maker.clips:
             file.write(rendering.to_uint8(clips).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(len(maker.z0), *maker.clip_shape))
+    return np.memmap(path, np.uint8, "r", shape=(FLAGS.num_videos, *maker.clip_shape))
+
+
+def stored_latents(path: Path, maker: VideoMaker) -> np.ndarray:
+    """The latents z0 of all videos in a file, as `stored_clips`."""
+    with path.open("wb") as file:
+        for first in range(0, FLAGS.num_videos, runs.BATCH_SIZE):
+            rows = maker.latents[first : first + runs.BATCH_SIZE]
+            file.write(np.ascontiguousarray(rows[:, : maker.z0_dim]).tobytes())
+    return np.memmap(path, np.float32, "r", shape=(FLAGS.num_videos, maker.z0_dim))
 
 
 def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
@@ -303,8 +351,13 @@ def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
         sheet = rendering.contact_sheet(clips[:SHEET_CLIPS])
         rendering.save_png(directory / "contact_sheet.png", sheet, scale)
     if "npz" in formats:
-        labels = {} if maker.labels is None else {"labels": maker.labels}
-        np.savez(directory / "clips.npz", clips=clips, latents=maker.z0, **labels)
+        classes = labels(0, FLAGS.num_videos, maker.num_classes)
+        np.savez(
+            directory / "clips.npz",
+            clips=clips,
+            latents=stored_latents(directory.with_name("latents"), maker),
+            **({} if classes is None else {"labels": classes}),
+        )
 
 
 def contents(count: int) -> list[str]:

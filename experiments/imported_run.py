@@ -5,7 +5,6 @@ They build the very network that train.py does, by its flags, which the configur
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,7 +12,7 @@ import keras
 import train
 from absl import flags
 
-from tgan_tf import checkpoints, runs
+from tgan_tf import checkpoints, file_locks, runs
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
@@ -72,7 +71,9 @@ class Config:
 
 
 def check_new_run_dir() -> None:
-    """Raises an `InputError` if --run_dir exists."""
+    """Raises an `InputError` if there is no --run_dir, or it exists."""
+    if not FLAGS.run_dir:
+        raise InputError("--run_dir: say which directory is to be made")
     if Path(FLAGS.run_dir).exists():
         raise InputError(f"--run_dir={FLAGS.run_dir}: exists, give another name")
 
@@ -88,11 +89,15 @@ def set_flags(values: dict[str, Any]) -> None:
         InputError: another one is on the command line, or no run can have these values.
     """
     for name, value in values.items():
-        if not FLAGS[name].present:
-            setattr(FLAGS, name, value)
+        flag = FLAGS[name]
+        if not flag.present:
+            try:
+                flag.value = flag.parser.parse(value)
+            except ValueError as error:
+                raise InputError(f"--config: {name} is {value!r}, which {error}") from error
         elif name != "data_path":
             raise InputError(
-                f"--{name}={FLAGS[name].value}: --config says it is {value}: leave the flag out"
+                f"--{name}={flag.value}: --config says it is {value}: leave the flag out"
             )
     train.check_flags()
 
@@ -111,10 +116,7 @@ def write(channels: int, load: Callable[[TGAN], int]) -> None:
     keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
     tgan = train.make_tgan(channels)
     step = load(tgan)
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{run_dir.name}.", dir=run_dir.parent) as directory:
-        partial = Path(directory) / run_dir.name
+    with file_locks.new_directory(run_dir) as partial:
         runs.write(partial, train.run_flags_text(), tgan)
         checkpoints.save(tgan, partial / "checkpoints", step)
-        partial.rename(run_dir)
     print(f"{run_dir}: step {step}; train.py --flagfile={run_dir / 'flags.cfg'} goes on there")

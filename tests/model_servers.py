@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
+import functools
+import itertools
 import json
 import os
 import re
@@ -131,6 +134,26 @@ class Silent:
         raise ServingError(grpc.StatusCode.UNAVAILABLE, "closed")
 
 
+class Altered:
+    """Models of which `change` alters each answer: it is given the outputs by name.
+
+    It gives arrays, or what the protocol has for them: `TensorProto`s, or the values of JSON.
+    """
+
+    def __init__(self, models: Models):
+        self.models, self.change, self.requests = models, None, 0
+
+    def find(self, name, version):
+        version, servable = self.models.find(name, version)
+        altered = copy.copy(servable)
+        altered.run = functools.partial(self._run, servable)
+        return version, altered
+
+    def _run(self, servable, name, inputs):
+        self.requests += 1
+        return self.change(servable.run(name, inputs))
+
+
 class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, models):
         self.models = models
@@ -141,7 +164,9 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
             inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
             response = predict_pb2.PredictResponse()
             for key, value in servable.run(name, inputs).items():
-                response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+                if isinstance(value, np.ndarray):
+                    value = tf.make_tensor_proto(value)
+                response.outputs[key].CopyFrom(value)
             response.model_spec.signature_name = name
             return response
 
@@ -190,6 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     models = None
 
+    def handle(self):
+        # A client that has given up does not listen any more.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self):  # noqa: N802
         self._answer("/metadata", self._metadata)
 
@@ -217,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (LookupError, ValueError) as error:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
         outputs = {
-            key: _encoded(value.tolist()) if key.endswith("_bytes") else value.tolist()
+            key: encoded(value.tolist()) if isinstance(value, np.ndarray) else value
             for key, value in servable.run(signature_name, inputs).items()
         }
         # Of one output the server gives the value alone.
@@ -237,13 +267,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps(reply).encode())
 
     def _send(self, status, content_type, content):
-        # A client that has given up does not listen any more.
-        with contextlib.suppress(ConnectionError):
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *_):
         pass
@@ -257,10 +285,11 @@ class HtmlHandler(_Handler):
         self._send(200, "text/html", b"<html>\n<body>Welcome</body></html>")
 
 
-def _encoded(value):
+def encoded(value):
+    """Lists as JSON has them."""
     if isinstance(value, list):
-        return [_encoded(item) for item in value]
-    return {"b64": base64.b64encode(value).decode()}
+        return [encoded(item) for item in value]
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
 @contextlib.contextmanager
@@ -275,6 +304,42 @@ def rest_server(models, handler=_Handler):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def raw_server(*answers, pause=0.0):
+    """Yields the address, HOST:PORT, of a server of bytes, and the list of what it was sent.
+
+    Args:
+        answers: of each connection in turn, of the last one for all further ones: the pieces that
+            it is sent, whatever it asks for, before it is closed.
+        pause: seconds after a piece.
+    """
+    requests, closed = [], threading.Event()
+
+    def answer(connection, pieces):
+        with connection, contextlib.suppress(OSError):
+            requests.append(connection.recv(1 << 16))
+            for piece in pieces:
+                connection.sendall(piece)
+                if closed.wait(pause):
+                    break
+
+    def serve():
+        with contextlib.suppress(OSError):
+            for pieces in itertools.chain(answers, itertools.repeat(answers[-1])):
+                connection, _ = listening.accept()
+                threading.Thread(target=answer, args=[connection, pieces], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listening.getsockname()[1]}", requests
+        finally:
+            closed.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -49,6 +49,43 @@ def test_training_stops_at_its_step_inside_an_epoch():
     assert tgan.step == 3
 
 
+class Reported(keras.callbacks.Callback):
+    """Keeps what an epoch's end would report: step, and losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.reports = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.reports.append((epoch, self.model.step, logs["critic_loss"]))
+
+
+def fit_aligned(tgan, directory, train_steps, until):
+    """Trains up to step `until`, with reports every 5 steps and checkpoints every 4."""
+    reported, start = Reported(), tgan.step
+    clips = [real_clips(2, seed) for seed in range(start, until)]
+    tgan.fit(
+        tf.data.Dataset.from_tensor_slices(clips),
+        steps_per_epoch=until - start,
+        verbose=0,
+        callbacks=[
+            callbacks.AlignedEpochs([reported], 5, train_steps),
+            callbacks.CheckpointSaver(directory, 4),
+        ],
+    )
+    return reported.reports
+
+
+def test_reports_of_a_resumed_training_are_those_of_an_unbroken_one_to_the_bit(tmp_path):
+    unbroken = fit_aligned(make_tgan(), tmp_path / "unbroken", 12, 12)
+    assert [report[:2] for report in unbroken] == [(0, 5), (1, 10), (2, 12)]
+    first = fit_aligned(make_tgan(), tmp_path / "broken", 12, 8)
+    resumed = make_tgan(seed=1)
+    resumed.seed = 0
+    assert checkpoints.restore(resumed, tmp_path / "broken") == 8
+    assert first + fit_aligned(resumed, tmp_path / "broken", 12, 12) == unbroken
+
+
 def test_checkpoints_come_at_the_interval_and_at_the_end(tmp_path):
     fit(make_tgan(), [callbacks.CheckpointSaver(tmp_path, 2)], steps=5, steps_per_epoch=5)
     assert checkpoints.steps(tmp_path) == [2, 4, 5]
@@ -136,6 +173,7 @@ def events(tmp_path_factory):
         real_clips(4),
         np.zeros((4, Z0_DIM), "f"),
         sample_interval=2,
+        train_steps=4,
         batch_size=2,
         text="    --seed=0",
     )
@@ -224,6 +262,18 @@ def test_evaluates_at_the_interval(tmp_path, capsys):
     assert not list(tmp_path.glob("events*"))
     events = EventAccumulator(str(tmp_path / "evaluation"), {"tensors": 0}).Reload()
     assert [event.step for event in events.Tensors("evaluation/wasserstein20_4f")] == [2, 4]
+
+
+def test_an_evaluation_that_a_kill_left_out_is_made_up_once(tmp_path):
+    tgan = make_tgan()
+    fit(tgan, [], steps=2)
+    callback = evaluate(tmp_path)
+    callback.set_model(tgan)
+    for _ in range(2):
+        callback.make_up()
+        kept = records.read(tmp_path / "evaluation/metrics.jsonl")
+        assert [one["step"] for one in kept] == [2, 2]
+    assert (tmp_path / "evaluation/metrics.png").exists()
 
 
 def test_evaluating_changes_nothing_of_the_training(tmp_path):

@@ -4,10 +4,12 @@ import resource
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_tgan import make_tgan, weights
 
 from tgan_tf import checkpoints
 from tgan_tf.errors import InputError
+from tgan_tf.models import VideoGenerator
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,8 @@ def damage(path, how):
         data.unlink()
     elif how == "index":
         (path / "tgan.index").write_bytes(b"not an index")
+    elif how == "means":
+        (path / "means.json").write_bytes(b"\xff{")
 
 
 def test_a_checkpoint_brings_back_weights_optimisers_and_step(tgan, tmp_path):
@@ -51,7 +55,7 @@ def test_the_last_k_are_kept(tgan, tmp_path):
     assert checkpoints.steps(tmp_path) == [20, 100]
 
 
-@pytest.mark.parametrize("how", ["truncated", "flipped", "no data", "index"])
+@pytest.mark.parametrize("how", ["truncated", "flipped", "no data", "index", "means"])
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tgan, tmp_path, how):
     set_weights(tgan, 0.5)
     checkpoints.save(tgan, tmp_path, 1)
@@ -87,9 +91,82 @@ def test_a_full_disk_leaves_the_earlier_checkpoints_and_nothing_else(tgan, tmp_p
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_checkpoint_holds_the_variables_of_networks_and_optimisers_and_no_more(tgan, tmp_path):
+    path = checkpoints.save(tgan, tmp_path, 1)
+    reader = tf.train.load_checkpoint(str(path / "tgan"))
+    names = set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+    for part in ("generator", "critic"):
+        network = getattr(tgan, part)
+        own = {name for name in names if name.startswith(f"tgan/{part}/")}
+        assert len(own) == len(network.variables)
+        # RMSprop has a velocity a weight, the step count and the learning rate.
+        own |= {name for name in names if name.startswith(f"tgan/{part}_optimizer/")}
+        assert len(own) == len(network.variables) + len(network.trainable_variables) + 2
+        names -= own
+    assert not names
+
+
+def test_the_sums_of_a_report_come_back(tgan, tmp_path):
+    tgan.critic_loss.update_state([0.1, 0.3])
+    checkpoints.save(tgan, tmp_path, 1)
+    expected = tgan.critic_loss.result().numpy()
+    tgan.reset_metrics()
+    checkpoints.restore(tgan, tmp_path)
+    assert tgan.critic_loss.result().numpy() == expected
+    assert tgan.critic_loss.count.numpy() == 2
+    tgan.reset_metrics()
+
+
+@pytest.mark.parametrize("name", ["lr=[1e-4,2e-4]", "a\\b", "what?*{x}"])
+def test_a_path_with_wildcards_in_it_is_read_as_it_stands(tgan, tmp_path, name):
+    directory = tmp_path / name
+    set_weights(tgan, 0.125)
+    checkpoints.save(tgan, directory, 1)
+    set_weights(tgan, 0.5)
+    # What a pattern would find.
+    checkpoints.save(tgan, tmp_path / "what??{x}", 1)
+    assert checkpoints.restore(tgan, directory) == 1
+    for value in weights(tgan.generator).values():
+        np.testing.assert_array_equal(value, 0.125)
+
+
+def test_a_checkpoint_that_its_training_deletes_meanwhile_is_no_damaged_one(
+    tgan, tmp_path, monkeypatch, recwarn
+):
+    checkpoints.save(tgan, tmp_path, 1)
+    listed = checkpoints.steps
+
+    def steps_and_then_training_goes_on(directory):
+        found = listed(directory)
+        if found == [1]:
+            checkpoints.save(tgan, tmp_path, 2, keep=1)
+        return found
+
+    monkeypatch.setattr(checkpoints, "steps", steps_and_then_training_goes_on)
+    assert checkpoints.restore_networks(tmp_path, generator=tgan.generator) == 2
+    assert not [one for one in recwarn if "damaged" in str(one.message)]
+
+
+def test_other_networks_are_refused_and_none_is_passed_over(tgan, tmp_path, recwarn):
+    checkpoints.save(tgan, tmp_path, 1)
+    checkpoints.save(tgan, tmp_path, 2)
+    other = VideoGenerator(4, 16, 1, 6, 4, temporal_filters=8, image_filters=8)
+    with pytest.raises(InputError, match="step-2: is of other networks or optimisers") as error:
+        checkpoints.restore_networks(tmp_path, generator=other)
+    assert "away" not in str(error.value)
+    assert not [one for one in recwarn if "damaged" in str(one.message)]
+
+
+def test_old_ones_are_pruned_but_for_what_was_resumed_from(tgan, tmp_path):
+    for step in (1, 2, 3, 4, 5):
+        (tmp_path / f"step-{step}").mkdir()
+    checkpoints.prune(tmp_path, keep=2, newest=3)
+    assert checkpoints.steps(tmp_path) == [2, 3, 4, 5]
+
+
 def test_a_half_written_checkpoint_is_not_seen(tgan, tmp_path):
     checkpoints.save(tgan, tmp_path, 1)
-    (tmp_path / ".step-2-abc").mkdir()
+    (tmp_path / ".step-2.unfinished-abcdefgh").mkdir()
     (tmp_path / "step-x").mkdir()
     assert checkpoints.steps(tmp_path) == [1]
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from model_servers import Servable
 from tensorflow_serving.apis import prediction_log_pb2
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_generator, save_run
 
-from tgan_tf import export
+from tgan_tf import export, file_locks
 from tgan_tf.errors import InputError
 from tgan_tf.export import export_generator
 from tgan_tf.models import VideoGenerator
@@ -242,6 +243,12 @@ class TestLoading:
             videos = serve(z0=tf.constant(z0))["videos"]
             np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
 
+    def test_takes_a_path_with_brackets_as_it_stands(self, generator, exported, tmp_path):
+        copy = shutil.copytree(exported, tmp_path / "lr=[1e-4,2e-4]")
+        serve, _ = export.load_exported(copy)
+        videos = serve(z0=tf.constant(latents(2)))["videos"]
+        np.testing.assert_allclose(videos, generator(latents(2)), rtol=0, atol=1e-6)
+
     def test_refuses_what_is_no_exported_generator(self, exported, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "damaged").mkdir()
@@ -258,6 +265,42 @@ class TestLoading:
             with pytest.raises(InputError, match=f"{name}: {reason}") as error:
                 export.load_exported(tmp_path / name)
             assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize("cut", [0, 50, 300])
+    @pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])
+    def test_refuses_damaged_variables_in_one_line(self, exported, tmp_path, part, cut):
+        version = shutil.copytree(exported, tmp_path / "1")
+        path = version / "variables" / part
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(
+            InputError, match="1: cannot be loaded .*restore it from a copy"
+        ) as error:
+            export.load_exported(version)
+        assert "\n" not in str(error.value)
+
+    def test_reads_of_the_card_what_latents_it_takes(self, exported):
+        assert export.read_latents(exported) == (0, "uniform")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (None, "cannot be read .No such file or directory.: give a path that exists"),
+            ("{", "damaged"),
+            ("\xff", "damaged"),
+            ("[]", "damaged"),
+            ('{"generator": 3}', "damaged"),
+            ('{"generator": {"num_classes": "x"}}', "damaged .num_classes='x': must be an integer"),
+            ('{"generator": {"num_classes": NaN}}', "damaged .num_classes=nan"),
+            ('{"generator": {"latent_distribution": "cauchy"}}', "damaged .latent_distribution='c"),
+            ("[" * 100_000, "damaged"),
+        ],
+    )
+    def test_refuses_a_damaged_card_in_one_line(self, tmp_path, text, reason):
+        if text is not None:
+            (tmp_path / "model_card.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError, match=f"model_card.json: {reason}") as error:
+            export.read_latents(tmp_path)
+        assert "\n" not in str(error.value) and "disk" not in str(error.value)
 
 
 class TestKerasFile:
@@ -364,7 +407,7 @@ class TestVersions:
     def test_are_not_made_when_killed(self, tmp_path):
         program = """
             import os, signal, sys
-            from tgan_tf import export
+            from tgan_tf import export, file_locks
             from tgan_tf.models import VideoGenerator
 
             # At the last moment, with everything written.
@@ -376,7 +419,11 @@ class TestVersions:
         command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "name")]
         assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
         assert listing(tmp_path / "name") == ["1"]
-        assert all(name == "name" or name.startswith(".name.") for name in os.listdir(tmp_path))
+        # A whole model, which the next export removes.
+        (left,) = set(os.listdir(tmp_path)) - {"name"}
+        assert left.startswith(".name.")
+        file_locks.sweep(tmp_path)
+        assert os.listdir(tmp_path) == ["name"]
 
 
 class TestFullDisk:

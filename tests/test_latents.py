@@ -6,7 +6,7 @@ from scipy import stats
 from tiny_tgan import CLIP_SHAPE, Z0_DIM
 
 from tgan_tf.errors import InputError
-from tgan_tf.latents import latents, of_generator
+from tgan_tf.latents import LatentRows, latents, of_generator
 from tgan_tf.models import Conv3DGenerator
 
 
@@ -57,12 +57,20 @@ def test_differ_by_seed_and_by_number():
     assert len(np.unique(z0, axis=0)) == 16
 
 
+def test_rows_are_drawn_as_they_are_asked_for():
+    rows = LatentRows(10**12, lambda first, count: latents(3, count, 7, first=first))
+    assert len(rows) == 10**12
+    np.testing.assert_array_equal(rows[5:9], latents(3, 9, 7)[5:])
+    assert rows[10**12 - 2 : 10**12 + 5].shape == (2, 7)
+
+
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
         ({"seed": -1, "count": 1}, "seed=-1"),
         ({"seed": 2**64, "count": 1}, f"seed={2**64}"),
         ({"seed": 0, "count": 0}, "num_videos=0"),
+        ({"seed": 0, "count": 10**12}, "num_videos=1000000000000: latents: would take 96 TB"),
     ],
 )
 def test_of_bad_arguments_are_refused(arguments, place):
@@ -88,6 +96,7 @@ def test_a_conditional_generators_have_the_classes_in_turn():
     np.testing.assert_array_equal(z0[:, :Z0_DIM], latents(5, 7, Z0_DIM))
     np.testing.assert_array_equal(np.argmax(z0[:, Z0_DIM:], axis=1), [0, 1, 2, 0, 1, 2, 0])
     np.testing.assert_array_equal(z0[:, Z0_DIM:].sum(axis=1), np.ones(7))
+    np.testing.assert_array_equal(of_generator(conditional(3), 5, 3, first=4), z0[4:])
 
 
 def test_a_conditional_generators_have_the_classes_asked_for():

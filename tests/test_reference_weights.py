@@ -394,6 +394,27 @@ def test_reading_a_checkpoint_without_pytorch_says_what_to_install(monkeypatch, 
         reference_weights.load_pytorch("c.pth", pytorch.tgan)
 
 
+@pytest.mark.parametrize("version", ["1.13.1", "2.5.1+cu121"])
+def test_a_pytorch_that_may_run_code_in_a_checkpoint_loads_none(monkeypatch, pytorch, version):
+    loaded = []
+    torch = types.SimpleNamespace(__version__=version, load=lambda *_, **__: loaded.append(1))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(InputError, match=r"^c.pth: PyTorch .* pip install 'torch>=2.6'$"):
+        reference_weights.load_pytorch("c.pth", pytorch.tgan)
+    assert not loaded
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": "x"}, {"gen_state_dict": 3}, {"dis_state_dict": {"c0.weight": "x"}}]
+)
+def test_a_checkpoint_of_other_values_is_an_input_error(monkeypatch, pytorch, change):
+    checkpoint = {"epoch": 1, "gen_state_dict": {}, "dis_state_dict": {}, **change}
+    torch = types.SimpleNamespace(__version__="2.6.0", load=lambda *_, **__: checkpoint)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(InputError, match=rf"^c.pth: no checkpoint .*{next(iter(change))}"):
+        reference_weights.load_pytorch("c.pth", pytorch.tgan)
+
+
 needs_pytorch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="PyTorch is not installed"
 )

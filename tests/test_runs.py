@@ -13,6 +13,7 @@ from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, save_run
 
 from tgan_tf import checkpoints, runs
 from tgan_tf.errors import InputError
+from tgan_tf.interpolation import interpolate
 from tgan_tf.latents import latents
 
 
@@ -102,6 +103,14 @@ class TestLoadGenerator:
         path.write_text(json.dumps(model))
         self._refused(damaged_run, "model.json: damaged", key)
 
+    def test_imports_nothing_that_a_model_json_names(self, damaged_run, tmp_path, monkeypatch):
+        (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+        monkeypatch.syspath_prepend(tmp_path)
+        trap = {"module": "trap", "class_name": "Trap", "config": {}, "registered_name": None}
+        (damaged_run / "model.json").write_text(json.dumps({"generator": trap}))
+        self._refused(damaged_run, "model.json: damaged", "of the module 'trap'")
+        assert not (tmp_path / "sprung").exists()
+
     def test_refuses_another_network(self, damaged_run):
         critic = keras.saving.serialize_keras_object(make_tgan().critic)
         (damaged_run / "model.json").write_text(json.dumps({"generator": critic}))
@@ -111,7 +120,7 @@ class TestLoadGenerator:
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
         path = damaged_run / "model.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
-        self._refused(damaged_run, "none of its checkpoints can be read")
+        self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
 
     def test_refuses_a_run_without_checkpoints(self, damaged_run):
         shutil.rmtree(damaged_run / "checkpoints")
@@ -126,6 +135,23 @@ class TestLoadGenerator:
         for part in parts:
             assert part in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestExclusive:
+    def test_sweeps_what_was_left_by_the_killed(self, damaged_run):
+        before = sorted(damaged_run.rglob("*"))
+        for name in (
+            "checkpoints/.step-15.unfinished-abcdefgh/step-15",
+            "checkpoints/.step-15-abcdefgh",
+            ".flags.cfg.unfinished-abcdefgh",
+            "samples/.step-5.gif.unfinished-abcdefgh",
+            "evaluation/real/.real.npy.unfinished-abcdefgh",
+        ):
+            (damaged_run / name).mkdir(parents=True)
+        with runs.exclusive(damaged_run):
+            assert (damaged_run / ".lock").exists()
+        assert not list(damaged_run.rglob(".*"))
+        assert set(before) <= set(damaged_run.rglob("*"))
 
 
 class TestLoadNetworks:
@@ -176,6 +202,18 @@ class TestGenerate:
         for count in (1, 4, 9, 16):
             clips = np.concatenate(list(runs.generate(generator, z0[:count])))
             np.testing.assert_array_equal(clips, all_clips[:count])
+
+    def test_makes_many_frames_between_as_all_at_once(self, generator):
+        z0 = latents(0, 2, Z0_DIM)
+        path = interpolate(generator.frame_latents(z0), np.array([40, 40]))
+        expected = generator.render(z0, path)
+        clips = np.concatenate(list(runs.generate(generator, z0, 40)))
+        assert clips.shape == (2, 3 * 40 + 1, *CLIP_SHAPE[1:])
+        np.testing.assert_allclose(clips, expected, rtol=0, atol=1e-5)
+
+    def test_refuses_a_clip_that_is_larger_than_the_memory(self, generator):
+        with pytest.raises(InputError, match=r"factor=1000.*a clip of 3,000,.* would take .* PB"):
+            runs.generate(generator, latents(0, 1, Z0_DIM), 10**12)
 
     def test_leaves_the_running_averages_alone(self, generator):
         before = generator.get_weights()

@@ -1,5 +1,9 @@
 """A TGAN small enough to train within a test."""
 
+import pathlib
+import pickle
+
+import h5py
 import keras
 import numpy as np
 
@@ -53,6 +57,29 @@ def save_run(run_dir, step=3, **make_arguments):
     checkpoints.save(tgan, run_dir / "checkpoints", step)
     runs.write(run_dir, "", tgan)
     return tgan
+
+
+def plant_pickle(run_dir):
+    """Gives a run data with a pickle that makes a file when it is read, and says yes to it.
+
+    Returns:
+        The file that must never be made.
+    """
+    made = run_dir.absolute() / "made by the pickle"
+    with h5py.File(run_dir / "films.h5", "w") as file:
+        file["image"] = np.zeros([20, 3, 64, 85], np.uint8)
+    (run_dir / "films_pd.pkl").write_bytes(pickle.dumps(_Planted(made)))
+    lines = [f"--data_path={run_dir.absolute()}/films.h5", "--allow_unpickling"]
+    (run_dir / "flags.cfg").write_text("\n".join(["--frames=4", "--size=16", *lines, ""]))
+    return made
+
+
+class _Planted:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
 
 
 def real_clips(n, seed=0):

@@ -1,7 +1,16 @@
 """What a training run shows and keeps: Keras callbacks for a `TGAN`.
 
 The step of a run is `TGAN.step`, the generator's updates, not Keras's epoch: an epoch is only how
-many steps pass from one report to the next.
+many steps pass from one report to the next, see `AlignedEpochs`.
+
+At a step where several are due, samples and the report come before the checkpoint and evaluations
+after it, so put the callbacks into this order:
+
+    [StopWhenNotFinite(), StopAtStep(n), AlignedEpochs(...), CheckpointSaver(...), Evaluate(...)]
+
+Then whatever kills a training, nothing is lost but time. Of a step that has no checkpoint yet all
+is made again; what is slow, and may be missing at a step that has one, is made up when training
+resumes.
 """
 
 from __future__ import annotations
@@ -38,6 +47,64 @@ class StopAtStep(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.model.step >= self.step:
             self.model.stop_training = True
+
+
+class AlignedEpochs(keras.callbacks.Callback):
+    """Gives callbacks epochs of `interval` steps, whose ends are multiples of it.
+
+    Keras's own epochs begin where training begins, so that a resumed training would report at other
+    steps than an unbroken one, of other means. Make all of `fit` one epoch of Keras's, and put the
+    callbacks that an epoch's end means something to in here. The model's metrics, which `fit`
+    resets when it begins, go on from where `checkpoints.restore` has set them.
+
+    An epoch also ends at the last step of a run.
+
+    Args:
+        callbacks: their epochs are numbered by step // interval.
+        interval: steps from one epoch's end to the next.
+        train_steps: the step at which training ends.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[keras.callbacks.Callback], interval: int, train_steps: int
+    ):
+        super().__init__()
+        self.interval = interval
+        self.train_steps = train_steps
+        self._callbacks = keras.callbacks.CallbackList(callbacks)
+
+    def set_params(self, params):
+        self._callbacks.set_params(params)
+
+    def set_model(self, model):
+        super().set_model(model)
+        self._callbacks.set_model(model)
+
+    def on_train_begin(self, logs=None):
+        self._means = [variable.numpy() for variable in self._variables()]
+        self._callbacks.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in zip(self._variables(), self._means):
+            variable.assign(value)
+        self._callbacks.on_epoch_begin(self.model.step // self.interval)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._callbacks.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._callbacks.on_train_batch_end(batch, logs)
+        step = self.model.step
+        if step % self.interval == 0 or step == self.train_steps:
+            self._callbacks.on_epoch_end((step - 1) // self.interval, logs)
+            self.model.reset_metrics()
+            self._callbacks.on_epoch_begin(step // self.interval)
+
+    def on_train_end(self, logs=None):
+        self._callbacks.on_train_end(logs)
+
+    def _variables(self):
+        return [variable for metric in self.model.metrics for variable in metric.variables]
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -215,11 +282,12 @@ class ProgressLines(keras.callbacks.Callback):
 class TrainingSummary(keras.callbacks.Callback):
     """Writes TensorBoard's events, and samples as files.
 
-    Every epoch: losses and Wasserstein estimate (means of the epoch's steps), clips a second, each
-    critic kernel's singular values as a histogram and the largest as a scalar, the norm of its
-    convolution, how much of its bounds each scale γ uses, and a bound of the critic's Lipschitz
-    constant. Every `sample_interval` steps, at the start and at the end: clips of fixed latents
-    beside real ones as an animated GIF. At the start: the flags as text.
+    Every epoch of `AlignedEpochs`: losses and Wasserstein estimate (means of the epoch's steps),
+    clips a second, each critic kernel's singular values as a histogram and the largest as a scalar,
+    the norm of its convolution, how much of its bounds each scale γ uses, and a bound of the
+    critic's Lipschitz constant. Every `sample_interval` steps, at the start and at the end: clips
+    of fixed latents beside real ones as an animated GIF. At the start: the flags as text, and
+    samples of the step that training resumes at, if they are due and missing.
 
     Args:
         directory: where the events go.
@@ -227,6 +295,7 @@ class TrainingSummary(keras.callbacks.Callback):
         real_clips: float32 [n, frames, size, size, channels] in [-1, 1], shown beside.
         latents: float32 [m, latent_dim], the fixed latents of the samples.
         sample_interval: steps from one sample to the next.
+        train_steps: the step at which training ends.
         batch_size: clips of the generator in a step.
         text: Markdown shown on TensorBoard's Text page.
     """
@@ -238,6 +307,7 @@ class TrainingSummary(keras.callbacks.Callback):
         real_clips: np.ndarray,
         latents: np.ndarray,
         sample_interval: int,
+        train_steps: int,
         batch_size: int,
         text: str,
     ):
@@ -247,16 +317,16 @@ class TrainingSummary(keras.callbacks.Callback):
         self.real_clips = rendering.to_uint8(real_clips)
         self.latents = latents
         self.sample_interval = sample_interval
+        self.train_steps = train_steps
         self.batch_size = batch_size
         self.text = text
 
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(str(self.directory))
-        self._sampled = None
         step = self.model.step
         with self._writer.as_default(step=step):
             tf.summary.text("flags", self.text)
-            if step == 0:
+            if self.lacks_samples():
                 self._write_samples(step)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -264,7 +334,7 @@ class TrainingSummary(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.model.step
-        if step % self.sample_interval == 0:
+        if self._are_due(step):
             with self._writer.as_default(step=step):
                 self._write_samples(step)
 
@@ -281,13 +351,26 @@ class TrainingSummary(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         step = self.model.step
-        with self._writer.as_default(step=step):
-            if self._sampled != step:
+        if not self._exist(step):
+            with self._writer.as_default(step=step):
                 self._write_samples(step)
         self._writer.close()
 
+    def lacks_samples(self) -> bool:
+        """Whether samples of the model's step are due and not there."""
+        step = self.model.step
+        return self._are_due(step) and not self._exist(step)
+
+    def _are_due(self, step):
+        return step % self.sample_interval == 0 or step == self.train_steps
+
+    def _exist(self, step):
+        return all(path.exists() for path in self._paths(step))
+
+    def _paths(self, step):
+        return [self.samples_directory / f"step-{step}{suffix}" for suffix in (".gif", ".png")]
+
     def _write_samples(self, step):
-        self._sampled = step
         generator = self.model.averaged_generator()
         clips = rendering.to_uint8(generator(self.latents, training=False).numpy())
         generated = rendering.video_grid(clips, num_classes=generator.num_classes)
@@ -297,10 +380,8 @@ class TrainingSummary(keras.callbacks.Callback):
         self._writer.flush()
         self.samples_directory.mkdir(parents=True, exist_ok=True)
         sheet = rendering.contact_sheet(clips[:8])
-        for path, write, picture in (
-            (self.samples_directory / f"step-{step}.gif", rendering.save_gif, generated),
-            (self.samples_directory / f"step-{step}.png", rendering.save_png, sheet),
-        ):
+        writers = ((rendering.save_gif, generated), (rendering.save_png, sheet))
+        for path, (write, picture) in zip(self._paths(step), writers):
             # A resumed run makes the same samples again.
             path.unlink(missing_ok=True)
             write(path, picture)
@@ -364,28 +445,50 @@ class Evaluate(keras.callbacks.Callback):
         fake = GeneratedClips(self.model.generator, self.seed)
         self.evaluation.check(self.requests, fake, self.model.critic)
 
-    def on_train_begin(self, logs=None):
+    def make_up(self):
+        """Judges the model at a step where it was due, if the training was killed before it was."""
         self.check()
-        real = self.evaluation.other_real.description
-        self._keep("real", self.evaluation.floor(self.requests), real)
+        path, step = self.run_dir / "evaluation" / records.FILE, self.model.step
+        if not step or step % self.interval:
+            return
+        # Those of evaluate.py have a command, and may be of other metrics.
+        kept = records.read(path) if path.exists() else []
+        if not any(one.get("step") == step and "command" not in one for one in kept):
+            self._judge(step)
+            return
+        plot = path.parent / records.PLOT
+        if not plot.exists() or plot.stat().st_mtime < path.stat().st_mtime:
+            records.plot_run(path.parent)
+
+    def on_train_begin(self, logs=None):
+        self.make_up()
+        floor, real = self.evaluation.floor(self.requests), self.evaluation.other_real
+        records.append(
+            self.run_dir / "evaluation" / records.FILE,
+            self._records("real", floor, real.description),
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.model.step
         if step % self.interval == 0:
-            fake = GeneratedClips(self.model.averaged_generator(), self.seed)
-            results = self.evaluation(self.requests, fake, self.model.critic, what=f"step {step}")
-            more = {"run_dir": str(self.run_dir), "step": step}
-            kept = self._keep("checkpoint", results, fake.description, **more)
-            records.write_scalars(self.run_dir / "evaluation", kept)
-            records.plot_run(self.run_dir / "evaluation")
-            shown = (f"{record['metric']} {records.shown(record)}" for record in kept)
-            # Not through the bar.
-            tqdm.write(f"step {step}: {'  '.join(shown)}")
+            self._judge(step)
 
-    def _keep(self, of, results, description, **more):
-        kept = records.of_results(results, of, self.evaluation, description, seed=self.seed, **more)
-        records.append(self.run_dir / "evaluation" / records.FILE, kept)
-        return kept
+    def _judge(self, step):
+        fake = GeneratedClips(self.model.averaged_generator(), self.seed)
+        results = self.evaluation(self.requests, fake, self.model.critic, what=f"step {step}")
+        more = {"run_dir": str(self.run_dir), "step": step}
+        kept = self._records("checkpoint", results, fake.description, **more)
+        directory = self.run_dir / "evaluation"
+        # The lines are last, but for the plot of them: they say that the rest was done.
+        records.write_scalars(directory, kept)
+        records.append(directory / records.FILE, kept)
+        records.plot_run(directory)
+        shown = (f"{record['metric']} {records.shown(record)}" for record in kept)
+        # Not through the bar.
+        tqdm.write(f"step {step}: {'  '.join(shown)}")
+
+    def _records(self, of, results, description, **more):
+        return records.of_results(results, of, self.evaluation, description, seed=self.seed, **more)
 
 
 def _write_gif(tag: str, video: np.ndarray) -> None:

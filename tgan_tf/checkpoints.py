@@ -1,22 +1,29 @@
 """Checkpoints of a training run: `checkpoints/step-N/`, whole or not there.
 
-A checkpoint is written into a hidden directory beside the others, which is then renamed. One that
-was damaged afterwards is passed over when training resumes or networks are loaded.
+A checkpoint holds the variables of both networks and of both optimisers, which are all that the
+next steps follow from, and beside them, in `means.json`, the sums of the means that the next report
+is about. One that was damaged after it was written is passed over when training resumes or networks
+are loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
 import tensorflow as tf
 
+from tgan_tf import file_locks
+from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason
 
 _PREFIX = "tgan"
+_MEANS = "means.json"
+_PARTS = ("generator", "critic", "generator_optimizer", "critic_optimizer")
 
 
 def steps(directory: str | Path) -> list[int]:
@@ -29,7 +36,7 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
     """Writes the checkpoint of a step and deletes all but the newest `keep`.
 
     Args:
-        tgan: a compiled `TGAN`: networks, optimisers and step counts are kept.
+        tgan: a compiled `TGAN`.
         directory: where the run's checkpoints are; made if missing.
         step: the training step that the checkpoint is named for.
         keep: how many checkpoints are left, at least 1.
@@ -40,27 +47,37 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
     Raises:
         InputError: it could not be written, as on a full disk. The earlier ones are untouched.
     """
-    directory = Path(directory)
-    path = directory / f"step-{step}"
-    partial = None
+    path = Path(directory) / f"step-{step}"
+    means = {
+        metric.name: [float(variable.numpy()) for variable in metric.variables]
+        for metric in tgan.metrics
+    }
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".step-{step}-", dir=directory))
-        tf.train.Checkpoint(tgan=tgan).write(str(partial / _PREFIX))
-        partial.chmod(0o755)
-        # Only a damaged checkpoint of this step can be there: a sound one was resumed from.
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
+        with file_locks.new_directory(path) as partial:
+            _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
+            (partial / _MEANS).write_text(json.dumps(means))
+            # Only a damaged checkpoint of this step can be there: a sound one was resumed from.
+            shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
         raise InputError(
             f"{path}: the checkpoint could not be written ({reason(error)}): free some disk "
             "space or make the directory writable, then run the same command again"
         ) from error
-    for old in steps(directory)[:-keep]:
-        shutil.rmtree(directory / f"step-{old}", ignore_errors=True)
+    prune(directory, keep)
     return path
+
+
+def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
+    """Deletes old checkpoints.
+
+    Args:
+        directory: where the run's checkpoints are.
+        keep: how many are left, at least 1.
+        newest: of those up to this step; later ones, which may be damaged, do not count and stay.
+    """
+    found = [step for step in steps(directory) if newest is None or step <= newest]
+    for old in found[:-keep]:
+        shutil.rmtree(Path(directory) / f"step-{old}", ignore_errors=True)
 
 
 def restore(tgan: tf.Module, directory: str | Path) -> int | None:
@@ -74,9 +91,19 @@ def restore(tgan: tf.Module, directory: str | Path) -> int | None:
         The step of the checkpoint; None if there is none at all.
 
     Raises:
-        InputError: there are checkpoints but none is sound.
+        InputError: there are checkpoints but none is sound, or one is of other networks or
+            optimisers.
     """
-    return _restore(tf.train.Checkpoint(tgan=tgan), directory, steps(directory))
+    if not steps(directory):
+        return None
+    step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory)
+    path = Path(directory) / f"step-{step}" / _MEANS
+    # Checkpoints of the first version have none.
+    means = json.loads(path.read_text()) if path.exists() else {}
+    for metric in tgan.metrics:
+        for variable, value in zip(metric.variables, means.get(metric.name, ())):
+            variable.assign(value)
+    return step
 
 
 def restore_networks(directory: str | Path, step: int | None = None, **networks: tf.Module) -> int:
@@ -92,31 +119,66 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
         The step of the checkpoint.
 
     Raises:
-        InputError: there is no checkpoint, not the one asked for, or none is sound.
+        InputError: there is no checkpoint, not the one asked for, none is sound, or it is of other
+            networks.
     """
-    found = steps(directory)
-    if not found:
+    if not steps(directory):
         raise InputError(f"{directory}: no checkpoint there: train the run first (train.py)")
-    if step is not None and step not in found:
-        raise InputError(f"{directory}: no checkpoint of step {step}: there are {found}")
-    checkpoint = tf.train.Checkpoint(tgan=tf.train.Checkpoint(**networks))
-    return _restore(checkpoint, directory, found if step is None else [step])
+    return _restore(_tree(**networks), directory, step)
 
 
-def _restore(checkpoint, directory, candidates):
-    for step in reversed(candidates):
-        path = Path(directory) / f"step-{step}"
+def _tree(**parts: tf.Module) -> tf.train.Checkpoint:
+    """What is in a checkpoint, under the names that it has there."""
+    return tf.train.Checkpoint(tgan=tf.train.Checkpoint(**parts))
+
+
+def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None = None) -> int:
+    """Loads the newest sound checkpoint, or that of a step."""
+    damaged = {}
+    while True:
+        found = steps(directory)
+        if step is not None and step not in found:
+            raise InputError(f"{directory}: no checkpoint of step {step}: there are {found}")
+        left = [one for one in found if one not in damaged and step in (None, one)]
+        if not left:
+            why = list(damaged.values())[-1] if damaged else "they are gone"
+            raise InputError(
+                f"{directory}: none of its checkpoints can be read ({why}): restore one from a copy"
+            )
+        path = Path(directory) / f"step-{left[-1]}"
         try:
-            status = checkpoint.read(str(path / _PREFIX))
-            status.assert_existing_objects_matched()
-            status.expect_partial()
-            return step
-        except Exception as error:  # TensorFlow's reader raises many kinds, IndexError for one
-            why = reason(error)
-            warnings.warn(f"{path}: damaged checkpoint passed over ({why})", stacklevel=3)
-    if candidates:
+            _read(tree, path)
+            return left[-1]
+        except _Damaged as error:
+            # Or its training has deleted it in the meantime, and newer ones are there.
+            if path.exists():
+                damaged[left[-1]] = error
+                warnings.warn(f"{path}: damaged checkpoint passed over ({error})", stacklevel=3)
+
+
+class _Damaged(Exception):
+    """A checkpoint that is not what was written."""
+
+
+def _read(tree: tf.train.Checkpoint, path: Path) -> None:
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            json.loads((path / _MEANS).read_text())
+        with storage.literal(path) as directory:
+            status = tree.read(f"{directory}/{_PREFIX}")
+        # Before what follows can raise: else TensorFlow complains of each variable.
+        status.expect_partial()
+        status.assert_existing_objects_matched()
+    except (OSError, tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise _Damaged(reason(error)) from error
+        raise InputError(f"{path}: cannot be read ({reason(error)}): make it readable") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _Damaged(f"{_MEANS}: {error}") from error
+    except (AssertionError, ValueError) as error:
         raise InputError(
-            f"{directory}: none of its checkpoints can be read ({why}): restore one from a "
-            "copy, or move the run directory away to train anew"
-        )
-    return None
+            f"{path}: is of other networks or optimisers ({reason(error)}): open it with those "
+            "that the run was trained with, see its flags.cfg and model.json"
+        ) from error
+    except Exception as error:  # TensorFlow's reader raises many kinds, IndexError for one
+        raise _Damaged(reason(error)) from error

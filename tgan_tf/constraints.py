@@ -5,53 +5,69 @@ A constraint runs after each update of the optimiser, so that
     keras.layers.Dense(1, kernel_constraint=SingularValueClipping())
 
 is all that a critic of any Keras model needs. The paper clips every fifth step only: a constraint
-with `interval=5` follows the step count of the optimiser that `follow_optimizer` gives it.
+with `interval=5` acts by the step count of the optimiser that has just updated its variable.
+
+Keras gives a constraint the variable and nothing else. Which layer it is of, and so what is to be
+clipped, the constraint finds out where it is first used: by the layers that `follow_optimizer` gave
+it, or else among all that there are. The optimiser it finds anew each time, so that a model which
+is compiled again cannot go by the count of an optimiser that stands still.
 """
 
 from __future__ import annotations
 
-import re
+import gc
+import inspect
 
 import keras
 import tensorflow as tf
 
-from tgan_tf.convolutions import of_layer
+from tgan_tf import convolutions, kernels
+from tgan_tf.arguments import Integer, Number, OneOf, check
 from tgan_tf.errors import InputError
-from tgan_tf.spectral import clip_singular_values
 
 NORMS = ("matrix", "operator")
 _TOLERANCE = 1e-3
+_OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 
 
 class _OnABeat(keras.constraints.Constraint):
-    """A constraint that acts only when an optimiser's step count is a multiple of `interval`.
+    """A constraint that acts only when its optimiser's step count is a multiple of `interval`.
+
+    The count is that of the optimiser whose update it follows. Where it is called otherwise, by
+    hand, it is that of the optimiser that `follow_optimizer` was given.
 
     Args:
         interval: steps from one action to the next, at least 1.
     """
 
     def __init__(self, interval: int = 1):
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise InputError(f"interval={interval!r}: give a whole number of steps of at least 1")
+        check(Integer(1), interval=interval)
         self.interval = interval
         self.step = None
 
     def __call__(self, w):
         if self.interval == 1:
             return self.constrain(w)
-        if self.step is None:
+        optimizer = _calling_optimizer()
+        step = self.step if optimizer is None else optimizer.iterations
+        if step is None:
             raise InputError(
-                f"{type(self).__name__}(interval={self.interval}) has no step count: "
-                "call tgan_tf.constraints.follow_optimizer(model, optimizer) before training"
+                f"{type(self).__name__}(interval={self.interval}) has no step count: it is not "
+                "called by a Keras optimizer; call "
+                "tgan_tf.constraints.follow_optimizer(model, optimizer) before"
             )
         return tf.cond(
-            tf.equal(self.step % self.interval, 0),
+            tf.equal(step % self.interval, 0),
             lambda: self.constrain(w),
             lambda: tf.convert_to_tensor(w),
         )
 
     def get_config(self) -> dict:
         return {"interval": self.interval}
+
+    def __reduce__(self):
+        # A copy belongs to other layers and another optimiser.
+        return type(self).from_config, (self.get_config(),)
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -60,7 +76,9 @@ class SingularValueClipping(_OnABeat):
 
     The kernel of a layer with m outputs is seen as the matrix of everything else x m; its singular
     values above the maximum become the maximum. The result is the nearest matrix, in the Frobenius
-    norm, whose spectral norm is at most the maximum.
+    norm, whose spectral norm is at most the maximum. Which matrix it is says the layer's class, see
+    `tgan_tf.kernels`; a kernel that is several matrices side by side, such as a depthwise one, has
+    each of them clipped.
 
     The spectral norm of that matrix is what the paper clips. It is not the norm of the convolution
     as an operator, which can be larger where the kernel's windows overlap: with kernel 4 and
@@ -74,20 +92,16 @@ class SingularValueClipping(_OnABeat):
 
     Args:
         max_singular_value: the largest singular value that is left, positive.
-        interval: acts when the optimiser's step count is a multiple of it. 1 needs nothing else;
-            for more call `follow_optimizer`. The reference clips every 5 steps.
-        output_axis: the axis of the kernel's output channels. None takes it from the kernel's
-            name, in which Keras puts the layer's: -2 if the layer is a transposed convolution
-            (its kernel is [..., outputs, inputs]), else -1. Give -2 yourself for a transposed
-            convolution whose kernel's name does not tell: one with a name of your own without
-            "transpose" in it, one in a wrapper such as `TimeDistributed`, one that you build by
-            its `build` method instead of calling it.
-        norm: "matrix" or "operator". The latter needs to know its layer: call `follow_optimizer`,
-            and give each layer a constraint of its own.
+        interval: acts when the optimiser's step count is a multiple of it. The reference clips
+            every 5 steps.
+        output_axis: the axis of the kernel's outputs, for a layer of your own: its kernel is then
+            one matrix of everything else x that axis. None asks the layer, of a class of Keras or
+            one derived from it. What has 2 axes in a layer of another class is a matrix as it is.
+        norm: "matrix" or "operator", which dense layers and convolutions have.
 
     Raises:
-        InputError: an argument is out of range; on use, the variable has fewer than 2 axes, or
-            with norm="operator" there is not one layer, or its norm is not known.
+        InputError: an argument is out of range; on use, it is not known which matrix the variable
+            is, or with norm="operator" what its layer's norm is.
 
     Example:
         >>> layer = keras.layers.Conv3D(8, 4, kernel_constraint=SingularValueClipping())
@@ -101,47 +115,57 @@ class SingularValueClipping(_OnABeat):
         norm: str = "matrix",
     ):
         super().__init__(interval)
-        if not 0.0 < max_singular_value < float("inf"):
-            raise InputError(
-                f"max_singular_value={max_singular_value!r}: give a positive, finite number"
-            )
-        if norm not in NORMS:
-            raise InputError(f"norm={norm!r}: give one of {', '.join(NORMS)}")
+        check(Number(above=0), max_singular_value=max_singular_value)
+        check(OneOf(NORMS), norm=norm)
         self.max_singular_value = max_singular_value
         self.output_axis = output_axis
         self.norm = norm
         self.layers = []
+        self._found = {}
 
     def constrain(self, w: tf.Tensor) -> tf.Tensor:
         """The clipped kernel, of the shape and dtype of `w`."""
-        name = _name(w)
-        if len(w.shape) < 2:
-            raise InputError(
-                f"SingularValueClipping on {name or 'a variable'} of shape {tuple(w.shape)}: "
-                "it clips kernels, which have 2 axes or more"
-            )
         if self.norm == "operator":
             return self._scaled(w)
-        output_axis = self.output_axis
-        if output_axis is None:
-            # The layer's own name alone: a model around it may be called "transpose" too.
-            output_axis = -2 if re.search("transpose[^/]*/kernel", name) else -1
-        return clip_singular_values(w, self.max_singular_value, output_axis)
+        if self.output_axis is not None:
+            if len(w.shape) < 2:
+                raise InputError(
+                    f"SingularValueClipping(output_axis={self.output_axis}) on "
+                    f"{kernels.described(w)}: it clips kernels, which have 2 axes or more"
+                )
+            return kernels.Matrices((self.output_axis,)).clip(w, self.max_singular_value)
+        _, matrices = self._owner(w)
+        return matrices.clip(w, self.max_singular_value)
+
+    def _owner(self, w):
+        """The layer whose kernel a variable is, None if it is not known, and its matrices."""
+        if not isinstance(w, tf.Variable):
+            return self._unknown(w, [])
+        if w.ref() not in self._found:
+            found = kernels.of_variable(w, self.layers)
+            if found is None:
+                living = _living_layers()
+                # To the other constraints too, so that this is done once for a model.
+                _give_layers(living, SingularValueClipping)
+                found = kernels.of_variable(w, living) or self._unknown(w, living)
+            self._found[w.ref()] = found
+        return self._found[w.ref()]
+
+    def _unknown(self, w, layers):
+        if self.norm == "operator":
+            raise InputError(
+                f"SingularValueClipping(norm='operator') on {kernels.described(w)}: it is in no "
+                "Keras layer whose norm could be found: give norm='matrix'"
+            )
+        return None, kernels.of_unknown(w, layers)
 
     def _scaled(self, w):
         """The kernel divided by how far its operator's norm is above the maximum."""
-        layers = [layer for layer in self.layers if hasattr(layer, "kernel")]
-        if len(layers) != 1:
-            names = ", ".join(layer.name for layer in layers) or "no layer"
-            raise InputError(
-                f"SingularValueClipping(norm='operator') on {_name(w)} follows {names}: give each "
-                "layer one of its own, and call tgan_tf.constraints.follow_optimizer(model, "
-                "optimizer) before training"
-            )
+        layer, _ = self._owner(w)
         kernel = tf.cast(tf.convert_to_tensor(w), tf.float32)
         # What is not finite is left as it is: there is no norm.
         finite = tf.reduce_all(tf.math.is_finite(kernel))
-        norm, _ = of_layer(layers[0]).norm(
+        norm, _ = convolutions.of_layer(layer).norm(
             tf.where(finite, kernel, tf.zeros_like(kernel)), tolerance=_TOLERANCE
         )
         scale = tf.maximum(tf.cast(norm, tf.float32) / self.max_singular_value, 1.0)
@@ -226,8 +250,7 @@ class WeightClipping(keras.constraints.Constraint):
     """
 
     def __init__(self, limit: float = 0.01):
-        if not 0.0 < limit < float("inf"):
-            raise InputError(f"limit={limit!r}: give a positive, finite number")
+        check(Number(above=0), limit=limit)
         self.limit = limit
 
     def __call__(self, w):
@@ -238,25 +261,31 @@ class WeightClipping(keras.constraints.Constraint):
 
 
 def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Optimizer) -> None:
-    """Gives the constraints of a model's layers the step count of the optimiser that trains them.
+    """Gives the constraints of a model's layers their layers, and an optimiser's step count.
 
-    The count is the optimiser's own variable, so that training resumed from a checkpoint keeps
-    the beat. A `BatchNormScaleClipping` is given its layer as well, and so is a
-    `SingularValueClipping` of the operator's norm. `TGAN.compile` does this for
-    its critic; for another model call it after `compile` and after loading.
+    A `BatchNormScaleClipping` needs it, to know its layer. A `SingularValueClipping` finds its
+    layer and its optimiser by itself; here it is refused at once where it does not know what to
+    clip, and the count is for calls by hand. `TGAN.compile` does this for its critic; for another
+    model call it after `compile` and after loading.
 
     Args:
         model: a model or layer; all layers that it holds, at any depth, are visited.
         optimizer: the optimiser whose `apply_gradients` updates the model.
+
+    Raises:
+        InputError: a layer has a `SingularValueClipping` on what is no kernel that it knows.
     """
     layers: list[keras.layers.Layer] = []
     _collect_layers(model, layers)
     for layer in layers:
+        for name, attribute in vars(layer).items():
+            if isinstance(attribute, SingularValueClipping) and attribute.output_axis is None:
+                kernels.check(layer, name)
+    _give_layers(layers, (BatchNormScaleClipping, SingularValueClipping))
+    for layer in layers:
         for attribute in vars(layer).values():
             if isinstance(attribute, _OnABeat):
                 attribute.step = optimizer.iterations
-            if isinstance(attribute, (BatchNormScaleClipping, SingularValueClipping)):
-                attribute.layers = [other for other in layers if _has(other, attribute)]
 
 
 def _collect_layers(value, layers: list[keras.layers.Layer]) -> None:
@@ -274,13 +303,34 @@ def _collect_layers(value, layers: list[keras.layers.Layer]) -> None:
             _collect_layers(item, layers)
 
 
-def _has(layer: keras.layers.Layer, constraint: keras.constraints.Constraint) -> bool:
-    return any(attribute is constraint for attribute in vars(layer).values())
+def _give_layers(layers: list[keras.layers.Layer], kinds) -> None:
+    """Gives the constraints of some classes those of the layers that have them as an attribute."""
+    having: dict[int, tuple] = {}
+    for layer in layers:
+        # A layer may have the same one twice, for a kernel and a recurrent kernel.
+        for attribute in {id(value): value for value in vars(layer).values()}.values():
+            if isinstance(attribute, kinds):
+                having.setdefault(id(attribute), (attribute, []))[1].append(layer)
+    for constraint, own in having.values():
+        constraint.layers = own
 
 
-def _name(w) -> str:
-    """The variable's name; empty for an eager tensor, which has none."""
-    try:
-        return w.name
-    except AttributeError:
-        return ""
+def _living_layers() -> list[keras.layers.Layer]:
+    """All Keras layers of this process. It takes a tenth of a second."""
+    # The types alone are looked at: `isinstance` would wake modules that are imported lazily.
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), keras.layers.Layer)]
+
+
+def _calling_optimizer():
+    """The optimiser that is applying this constraint now; None if it is called otherwise.
+
+    It is the `self` of the nearest method of an optimiser that is running. Keras tells a constraint
+    nothing of it, and an optimiser given beforehand may have been replaced since.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, _OPTIMIZERS):
+            return caller
+        frame = frame.f_back
+    return None

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tgan_tf import spectral
 from tgan_tf.errors import InputError
 
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
@@ -56,17 +57,28 @@ def of_layer(layer: keras.layers.Layer) -> Convolution:
             wrapper of one, such as TensorFlow Addons' `SpectralNormalization`.
 
     Raises:
-        InputError: it is of another kind, dilated, or has an input of no fixed size.
+        InputError: it is of another kind, dilated, causal, of several groups or with the channels
+            first, or has an input of no fixed size.
     """
     # A wrapped layer does not know its input's shape, the wrapper does.
     shape = (layer.get_build_config() or {}).get("input_shape")
     layer = wrapped(layer)
     if isinstance(layer, keras.layers.Dense):
         return Convolution((), (), "VALID")
-    if not hasattr(layer, "strides") or shape is None or set(layer.dilation_rate) != {1}:
+    # Depthwise, separable and locally connected layers have strides too, and other maps.
+    known = (
+        isinstance(layer, _CONVOLUTIONS)
+        and shape is not None
+        and set(layer.dilation_rate) == {1}
+        and layer.groups == 1
+        and layer.padding in ("same", "valid")
+        and layer.data_format == "channels_last"
+    )
+    if not known:
         raise InputError(
-            f"{layer.name}: no convolution that was built without dilation, so that its operator's "
-            "norm is not known: give norm='matrix', or such a layer"
+            f"{layer.name}: no convolution that was built without dilation, groups and causal "
+            "padding, channels last, so that its operator's norm is not known: give norm='matrix', "
+            "or such a layer"
         )
     if isinstance(layer, _TRANSPOSED):
         shape = layer.compute_output_shape(shape)

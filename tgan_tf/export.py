@@ -21,7 +21,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Callable
@@ -31,10 +30,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tgan_tf import __version__, runs
-from tgan_tf.errors import InputError, reason
+from tgan_tf import __version__, file_locks, runs
+from tgan_tf.arguments import Integer, OneOf, check
+from tgan_tf.data import storage
+from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import LATENT_DISTRIBUTIONS, Generator
 from tgan_tf.signatures import signatures
 
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
@@ -85,14 +86,13 @@ def export_generator(
         # If it is a file, "not a directory" is clearer, which comes next.
         with contextlib.suppress(FileExistsError):
             place.parent.mkdir(parents=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as temporary:
-            saved = Path(temporary) / "model"
+        with file_locks.unfinished(place) as temporary:
+            saved = temporary / "model"
             _save(_computing_in(compute_dtype, generator), saved, place.name, training)
             return export_dir / _publish(saved, place).name
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
-            f"{export_dir}: the model could not be written ({reason(error)}): free some disk "
-            "space or give an export_dir that can be written to"
+            f"{export_dir}: the model could not be written ({reason(error)}): {remedy(error)}"
         ) from error
 
 
@@ -108,14 +108,11 @@ def save_keras(generator: Generator, path: str | Path) -> None:
     """
     path = Path(path)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as temporary:
-            saved = Path(temporary) / path.name
-            generator.save(saved)
-            saved.rename(path)
+        with file_locks.replacing(path) as temporary:
+            generator.save(temporary)
     except OSError as error:
         raise InputError(
-            f"{path}: the model could not be written ({reason(error)}): free some disk space or "
-            "give a path that can be written to"
+            f"{path}: the model could not be written ({reason(error)}): {remedy(error)}"
         ) from error
 
 
@@ -151,7 +148,7 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
         "flags": flags,
         "metrics": {
             record["metric"]: {
-                **{key: record[key] for key in kept},
+                **{key: record.get(key) for key in kept},
                 "extractor": record["extractor"]["name"],
             }
             for record in found
@@ -161,6 +158,8 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
 
 def load_exported(path: str | Path) -> tuple[Callable, Path]:
     """Opens an exported generator as TensorFlow Serving does, without this package's models.
+
+    A SavedModel is a program, which runs when it is called: only of a source you trust.
 
     Args:
         path: a version's directory, or an export_dir, of which the highest version is taken.
@@ -181,19 +180,50 @@ def load_exported(path: str | Path) -> tuple[Callable, Path]:
             )
         version = path / str(max(numbers))
     try:
-        serve = tf.saved_model.load(str(version)).signatures["serving_default"]
+        with storage.literal(version) as literal:
+            serve = tf.saved_model.load(literal).signatures["serving_default"]
         serve.structured_input_signature[1]["z0"], serve.structured_outputs["videos"]
     except KeyError as error:
         raise InputError(
             f"{version}: it has no {error}, so it is no exported generator: give what export.py "
             "has written"
         ) from error
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:  # Whatever TensorFlow raises for files that make no sense.
         raise InputError(
             f"{version}: cannot be loaded ({reason(error)}): restore it from a copy, or export the "
             "run again"
         ) from error
     return serve, version
+
+
+def read_latents(version: Path) -> tuple[int, str]:
+    """What latents an exported generator takes, by its model card.
+
+    Args:
+        version: of `load_exported`.
+
+    Returns:
+        Its number of classes, 0 if it is not conditional or, as cards of before there were classes,
+        does not tell; and the distribution of z0.
+
+    Raises:
+        InputError: the card is missing or damaged.
+    """
+    path = version / MODEL_CARD
+    try:
+        trained = json.loads(path.read_text())["generator"]
+        found = trained.get("num_classes", 0), trained.get("latent_distribution", "uniform")
+        check(Integer(0), num_classes=found[0])
+        check(OneOf(LATENT_DISTRIBUTIONS), latent_distribution=found[1])
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({reason(error)}): {remedy(error)}, or export the run again"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged ({reason(error)}): restore it from a copy, or export the run again"
+        ) from error
+    return found
 
 
 def _is_version(path: Path) -> bool:

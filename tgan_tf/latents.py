@@ -10,15 +10,45 @@ version of NumPy and TensorFlow and on every machine. `tgan_tf.philox` draws the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Callable
 
 import numpy as np
 from scipy import special
 
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 from tgan_tf.models.network import Generator
 
 
-def latents(seed: int, count: int, z0_dim: int, latent_distribution: str = "uniform") -> np.ndarray:
+class LatentRows:
+    """Latents that are drawn as they are asked for: memory does not grow with their number.
+
+    Like an array [count, columns] it has a length, and rows by a slice, which are an array.
+
+    Args:
+        count: how many rows.
+        draw: from the first row's number and the number of rows to these rows.
+
+    Example:
+        >>> LatentRows(10**9, lambda first, count: latents(0, count, 100, first=first))[5:7].shape
+        (2, 100)
+    """
+
+    def __init__(self, count: int, draw: Callable[[int, int], np.ndarray]):
+        self._count = count
+        self._draw = draw
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        first, stop, _ = rows.indices(self._count)
+        return self._draw(first, stop - first)
+
+
+def latents(
+    seed: int, count: int, z0_dim: int, latent_distribution: str = "uniform", first: int = 0
+) -> np.ndarray:
     """Latents z0, row i a function of the seed and i alone.
 
     Args:
@@ -27,18 +57,22 @@ def latents(seed: int, count: int, z0_dim: int, latent_distribution: str = "unif
         z0_dim: columns.
         latent_distribution: "uniform", of [-1, 1), or "normal", the same values through the
             inverse of the normal distribution function.
+        first: number of the first row.
 
     Returns:
         float32 [count, z0_dim]; uniform ones are multiples of 2^-23.
 
     Raises:
-        InputError: `seed` or `count` is out of range.
+        InputError: `seed` or `count` is out of range, or the memory does not hold them.
     """
     if not 0 <= seed < 2**64:
         raise InputError(f"seed={seed}: give a whole number from 0 to 2^64 - 1")
     if count < 1:
         raise InputError(f"num_videos={count}: give a whole number of at least 1")
-    keys = (np.array([seed, i], np.uint64) for i in range(count))
+    check_memory(
+        32 * count * z0_dim, f"num_videos={count}: latents", "draw them in parts, by LatentRows"
+    )
+    keys = (np.array([seed, i], np.uint64) for i in range(first, first + count))
     # The generators' raw streams are what NumPy guarantees; its distributions may change.
     words = np.stack([np.random.Philox(key=key).random_raw(z0_dim) for key in keys])
     uniform = (words >> np.uint64(40)) * 2.0**-23 - 1.0
@@ -49,7 +83,11 @@ def latents(seed: int, count: int, z0_dim: int, latent_distribution: str = "unif
 
 
 def of_generator(
-    generator: Generator, seed: int, count: int, labels: Sequence[int] | None = None
+    generator: Generator,
+    seed: int,
+    count: int,
+    labels: Sequence[int] | None = None,
+    first: int = 0,
 ) -> np.ndarray:
     """What a generator is called on to make the videos of a seed.
 
@@ -59,6 +97,7 @@ def of_generator(
         count: rows, at least 1.
         labels: each row's class, of a conditional generator; None gives row i class i modulo the
             number of classes.
+        first: number of the first row.
 
     Returns:
         float32 [count, latent_dim].
@@ -66,10 +105,10 @@ def of_generator(
     Raises:
         InputError: as `latents`.
     """
-    z0 = latents(seed, count, generator.z0_dim, generator.latent_distribution)
+    z0 = latents(seed, count, generator.z0_dim, generator.latent_distribution, first)
     if not generator.num_classes:
         return z0
     if labels is None:
-        labels = np.arange(count) % generator.num_classes
+        labels = np.arange(first, first + count) % generator.num_classes
     one_hot = np.eye(generator.num_classes, dtype=np.float32)[np.asarray(labels)]
     return np.concatenate([z0, one_hot], axis=1)

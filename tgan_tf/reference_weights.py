@@ -20,7 +20,6 @@ the image generator's dense layers make are [maps, 4, 4] there and [4, 4, maps] 
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -29,6 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import numpy_files
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.critic import Critic
@@ -46,6 +46,7 @@ CHAINER_FILES = {
 """The reference's names of its networks, and the files that it writes of an iteration."""
 
 _NAMED = 6
+_SAFE_PYTORCH = (2, 6)
 
 
 class Place(NamedTuple):
@@ -136,13 +137,14 @@ def load_pytorch(path: str | Path, tgan: TGAN) -> int:
 
     Raises:
         InputError: it is no such file, or its arrays are others than the networks'; PyTorch is not
-            installed.
+            installed, or is older than 2.6, which may run code in the file.
     """
     checkpoint = _read_pth(path)
-    for key, places in pytorch_places(tgan).items():
-        arrays = {name: value.numpy() for name, value in checkpoint[key].items()}
-        load(places, arrays, f"{path}, {key}")
-    return _begin(tgan, int(checkpoint["epoch"]) + 1)
+    places = pytorch_places(tgan)
+    arrays = {key: _arrays(path, key, checkpoint[key]) for key in places}
+    for key in places:
+        load(places[key], arrays[key], f"{path}, {key}")
+    return _begin(tgan, checkpoint["epoch"] + 1)
 
 
 def read_npz(path: str | Path, names: str = "") -> dict[str, np.ndarray]:
@@ -156,12 +158,10 @@ def read_npz(path: str | Path, names: str = "") -> dict[str, np.ndarray]:
         InputError: it cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as npz:
-            return {name: npz[name] for name in npz.files if re.match(names, name)}
+        return numpy_files.read_npz(path, names)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file: give a snapshot of the reference") from error
-    # AttributeError: of an .npy file, which is an array at once.
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive or header may raise anything
         raise InputError(
             f"{path}: not readable as an .npz file ({error}): give a snapshot of the reference"
         ) from error
@@ -415,6 +415,12 @@ def _read_pth(path: str | Path) -> dict:
         raise InputError(
             f"{path}: reading it needs PyTorch: pip install torch (its CPU build is enough)"
         ) from error
+    # Before it, a file can run code in spite of weights_only=True (CVE-2025-32434).
+    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _SAFE_PYTORCH:
+        raise InputError(
+            f"{path}: PyTorch {torch.__version__} may run code in it (CVE-2025-32434): pip install "
+            f"'torch>={_SAFE_PYTORCH[0]}.{_SAFE_PYTORCH[1]}'"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -434,7 +440,23 @@ def _read_pth(path: str | Path) -> dict:
             f"{path}: no checkpoint of the PyTorch TGAN, it has no {', '.join(missing)}: give what "
             "its train.py has saved"
         )
+    if not isinstance(checkpoint["epoch"], int) or checkpoint["epoch"] < 0:
+        raise InputError(
+            f"{path}: no checkpoint of the PyTorch TGAN, its epoch is {checkpoint['epoch']!r}: "
+            "give what its train.py has saved"
+        )
     return checkpoint
+
+
+def _arrays(path: str | Path, key: str, tensors: object) -> dict[str, np.ndarray]:
+    """A state dictionary's tensors as arrays."""
+    try:
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+    except Exception as error:  # of a tensor that is sparse or quantised, or no tensor
+        raise InputError(
+            f"{path}: no checkpoint of the PyTorch TGAN, its {key} holds something else than plain "
+            f"tensors ({type(error).__name__}): give what its train.py has saved"
+        ) from error
 
 
 def _pytorch_name(name: str) -> str:

@@ -19,18 +19,22 @@ import io
 import math
 import numbers
 import os
-import uuid
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import GifImagePlugin, Image
 
+from tgan_tf import file_locks
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
 _CLIPS = "clips, frames, height, width, channels"
 _VIDEO = "frames, height, width, channels"
 _IMAGE = "height, width, channels"
+
+LONGEST_SIDE = 16384
+"""Rows or columns that an enlarged picture has at most: what H.264 can encode."""
 
 _GAP = 2  # pixels between two cells
 # Neither the black of Moving MNIST nor the 128 of a generator that has not learnt anything yet.
@@ -274,6 +278,16 @@ def save_png(path: str | os.PathLike, image: np.ndarray, scale: int = 1) -> None
     _write(path, encode_png(image, scale))
 
 
+def check_scale(scale: int, side: int) -> None:
+    """Raises an `InputError` if a picture of `side` rows or columns becomes larger than can be."""
+    largest = max(LONGEST_SIDE // side, 1)
+    if scale > largest:
+        raise InputError(
+            f"scale={scale}: the pictures would have over {LONGEST_SIDE} rows or columns, give at "
+            f"most {largest}"
+        )
+
+
 def _joined(cells: np.ndarray) -> np.ndarray:
     """Joins [B, rows, columns, H, W, C] into [B, height, width, C], with gaps between the cells."""
     batch, rows, columns, height, width, channels = cells.shape
@@ -300,6 +314,12 @@ def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
 def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
     """Repeats the pixels of [T, H, W, ...] in both directions."""
     scale = _checked_count("scale", scale)
+    check_scale(scale, max(frames.shape[1:3]))
+    check_memory(
+        2 * frames.size * scale**2,
+        f"scale={scale}: {len(frames)} of {frames.shape[1]} x {frames.shape[2]}, enlarged",
+        "give a lower one",
+    )
     return frames.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
@@ -340,20 +360,16 @@ def _checked_rate(frames_per_second: float, highest: int) -> float:
 def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
     if os.path.lexists(path):
-        raise InputError(f"{path} exists: give another --output_dir, or delete it first")
+        raise InputError(f"{path} exists: give another --output_dir")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no directory {path.parent}; create it first")
     return path
 
 
 def _write(path: Path, data: bytes) -> None:
-    # In the same directory, since a rename is only atomic within one file system.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with file_locks.replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         # A full disk is reported without saying where.
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)

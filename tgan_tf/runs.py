@@ -10,8 +10,10 @@ Clip i of a seed is the same, to the bit on one machine, however many are made w
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -21,15 +23,53 @@ import numpy as np
 import tensorflow as tf
 
 # What a configuration names is registered by being imported: networks and constraints.
-from tgan_tf import __version__, checkpoints, constraints, models, moving_average  # noqa: F401
+from tgan_tf import (  # noqa: F401
+    __version__,
+    checkpoints,
+    constraints,
+    file_locks,
+    keras_config,
+    models,
+    moving_average,
+)
+from tgan_tf.capacity import check_memory
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError
-from tgan_tf.interpolation import interpolate
+from tgan_tf.interpolation import interpolate, num_frames
+from tgan_tf.latents import LatentRows
 from tgan_tf.models.network import CriticNetwork, Generator
 from tgan_tf.tgan import TGAN
 
+FLAGS_FILE = "flags.cfg"
+"""A run's flags, as a flagfile of train.py."""
+
+MODEL = "model.json"
+"""The configurations of a run's networks and of the generator's optimiser."""
+
 BATCH_SIZE = 8
 """Clips that are made at once. On a CPU larger batches are no faster, only larger."""
+
+
+@contextlib.contextmanager
+def exclusive(run_dir: str | Path) -> Iterator[None]:
+    """Holds a run directory for the training that writes in it, for as long as the context.
+
+    What killed trainings have left unfinished there is removed.
+
+    Args:
+        run_dir: made if missing, and removed again if nothing was written.
+
+    Raises:
+        InputError: another process holds it, which the message names, or it cannot be written to.
+    """
+    run_dir = Path(run_dir)
+    with file_locks.exclusive(run_dir, "is being trained"):
+        for directory in ("", "checkpoints", "samples", "evaluation", "evaluation/real"):
+            file_locks.sweep(run_dir / directory)
+        # The first version wrote checkpoints under such names.
+        for path in (run_dir / "checkpoints").glob(".step-*-????????"):
+            shutil.rmtree(path, ignore_errors=True)
+        yield
 
 
 def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
@@ -47,16 +87,17 @@ def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
     run_dir = Path(run_dir)
     model = {
         "tgan_tf": __version__,
+        # What its checkpoints were made by, whatever becomes of the flagfile.
+        "flags": flags_text.splitlines(),
         "generator": keras.saving.serialize_keras_object(tgan.generator),
         "critic": keras.saving.serialize_keras_object(tgan.critic),
         "generator_optimizer": keras.saving.serialize_keras_object(tgan.generator_optimizer),
     }
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        for name, text in (("flags.cfg", flags_text), ("model.json", json.dumps(model, indent=2))):
-            temporary = run_dir / f".{name}.{os.getpid()}"
-            temporary.write_text(text)
-            temporary.replace(run_dir / name)
+        for name, text in ((FLAGS_FILE, flags_text), (MODEL, json.dumps(model, indent=2))):
+            with file_locks.replacing(run_dir / name) as temporary:
+                temporary.write_text(text)
     except OSError as error:
         raise InputError(
             f"--run_dir={run_dir}: cannot be written ({error.strerror}): give a directory that can"
@@ -113,15 +154,36 @@ def flag_lines(run_dir: str | Path) -> list[str]:
         InputError: it cannot be read, or is no text.
     """
     remedy = "restore it from a copy, it says what the run was trained on"
-    return storage.read_text(Path(run_dir) / "flags.cfg", remedy).splitlines()
+    return storage.read_text(Path(run_dir) / FLAGS_FILE, remedy).splitlines()
 
 
-def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[np.ndarray]:
+def trained_flag_lines(run_dir: str | Path) -> list[str] | None:
+    """The flagfile that a run was trained by, though its flags.cfg may have been edited since.
+
+    Returns:
+        Its lines; None if there is no run yet.
+
+    Raises:
+        InputError: a file of the run cannot be read or is damaged.
+    """
+    run_dir = Path(run_dir)
+    if (run_dir / MODEL).exists():
+        lines = _model(run_dir / MODEL).get("flags")
+        if lines is not None:
+            return lines
+    # A run of an earlier version, or one that was stopped before it had begun.
+    return flag_lines(run_dir) if (run_dir / FLAGS_FILE).exists() else None
+
+
+def generate(
+    generator: Generator, z0: np.ndarray | LatentRows, factor: int = 1
+) -> Iterator[np.ndarray]:
     """Makes clips, a batch at a time, with the running averages of batch normalisation.
 
     Args:
         generator: a trained generator.
-        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`.
+        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`, or such
+            rows that are drawn as they are used.
         factor: above 1, frame interpolation: `factor` - 1 frames more between each two, whose
             latents lie on the line between theirs. See `tgan_tf.interpolation`.
 
@@ -130,7 +192,8 @@ def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[
         the last one of what is left.
 
     Raises:
-        InputError: `factor` is below 1, or the generator has no frame latents to interpolate.
+        InputError: `factor` is below 1, the generator has no frame latents to interpolate, or a
+            clip is larger than the memory that is free.
     """
     if factor < 1:
         raise InputError(f"factor={factor}: give a whole number of at least 1")
@@ -140,21 +203,41 @@ def generate(generator: Generator, z0: np.ndarray, factor: int = 1) -> Iterator[
             "give factor 1"
         )
 
-    def clips(z0):
-        if factor == 1:
-            return generator(z0, training=False)
-        factors = tf.fill([z0.shape[0]], tf.constant(factor, tf.int64))
-        return generator.render(z0, interpolate(generator.frame_latents(z0), factors))
-
     # No more frames at once than without interpolation.
     batch_size = max(BATCH_SIZE // factor, 1)
     signature = [tf.TensorSpec([batch_size, generator.latent_dim], tf.float32)]
-    make = tf.function(clips, input_signature=signature)
-    return in_batches(lambda z0: make(z0).numpy(), z0, batch_size)
+    if factor == 1:
+        whole = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
+        return in_batches(lambda z0: whole(z0).numpy(), z0, batch_size)
+
+    frames = num_frames(generator.frames, factor)
+    _, *frame_shape = generator.clip_shape
+    check_memory(
+        # What is rendered of a clip, and once more as a whole; where its frames are on the path.
+        4 * frames * (2 * math.prod(frame_shape) + 4 * generator.z1_dim),
+        f"factor={factor}: a clip of {frames:,} frames",
+        "give a lower factor",
+    )
+    at_once = BATCH_SIZE * generator.frames // batch_size
+    factors = tf.fill([batch_size], tf.constant(factor, tf.int64))
+    path_of = tf.function(
+        lambda z0: interpolate(generator.frame_latents(z0), factors), input_signature=signature
+    )
+    render = tf.function(generator.render)
+
+    def make(z0):
+        z0 = tf.constant(z0)
+        path = path_of(z0)
+        pieces = range(0, frames, at_once)
+        return np.concatenate([render(z0, path[:, i : i + at_once]).numpy() for i in pieces], 1)
+
+    return in_batches(make, z0, batch_size)
 
 
 def in_batches(
-    make: Callable[[np.ndarray], np.ndarray], z0: np.ndarray, batch_size: int = BATCH_SIZE
+    make: Callable[[np.ndarray], np.ndarray],
+    z0: np.ndarray | LatentRows,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[np.ndarray]:
     """What `make` makes of latents, a batch at a time.
 
@@ -182,16 +265,17 @@ def _load(
     if not run_dir.is_dir():
         reason = "not a directory" if run_dir.exists() else "no such directory"
         raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
-    path = run_dir / "model.json"
+    path = run_dir / MODEL
     if not path.exists():
         raise InputError(
-            f"{run_dir}: no run directory, it has no model.json: give the --run_dir of a training"
+            f"{run_dir}: no run directory, it has no {MODEL}: give the --run_dir of a training"
         )
-    networks = {name: _part(path, name, kind) for name, kind in classes.items()}
+    model = _model(path)
+    networks = {name: _part(path, model, name, kind) for name, kind in classes.items()}
     parts, generator = dict(networks), networks["generator"]
     # A run of an earlier version has none.
-    if "generator_optimizer" in path.read_text():
-        optimizer = _part(path, "generator_optimizer", keras.optimizers.Optimizer)
+    if "generator_optimizer" in model:
+        optimizer = _part(path, model, "generator_optimizer", keras.optimizers.Optimizer)
         optimizer.build(generator.trainable_variables)
         parts["generator_optimizer"] = optimizer
     step = checkpoints.restore_networks(run_dir / "checkpoints", step, **parts)
@@ -200,19 +284,33 @@ def _load(
     return networks, step
 
 
-def _part(path: Path, name: str, kind: type) -> keras.Model | keras.optimizers.Optimizer:
-    """A network or an optimiser of a run's model.json, untrained."""
+def _model(path: Path) -> dict:
+    """What a model.json holds."""
     try:
-        part = keras.saving.deserialize_keras_object(json.loads(path.read_text())[name])
-        if not isinstance(part, kind):
-            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
+        return keras_config.checked(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    except Exception as error:  # No JSON, or one that names what is not known.
+        raise _damaged(path, "describes no networks", error) from error
+
+
+def _part(
+    path: Path, model: dict, name: str, kind: type
+) -> keras.Model | keras.optimizers.Optimizer:
+    """A network or an optimiser of a run's model.json, untrained."""
+    try:
+        part = keras.saving.deserialize_keras_object(model[name])
+        if not isinstance(part, kind):
+            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
     except Exception as error:  # Whatever Keras raises for a configuration that makes no sense.
-        # The last line, since Keras begins with the whole configuration and ends with the cause.
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-        raise InputError(
-            f"{path}: damaged, it describes no {name} ({reason}): restore it from a copy, or "
-            f"write it anew by train.py --flagfile={path.parent / 'flags.cfg'}"
-        ) from error
+        raise _damaged(path, f"describes no {name}", error) from error
     return part
+
+
+def _damaged(path: Path, what: str, error: Exception) -> InputError:
+    # The last line, since Keras begins with the whole configuration and ends with the cause.
+    why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+    return InputError(
+        f"{path}: damaged, it {what} ({why}): restore it from a copy, or move it away and write it "
+        f"anew by train.py --flagfile={path.parent / FLAGS_FILE}"
+    )

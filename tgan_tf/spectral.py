@@ -26,23 +26,30 @@ import numpy as np
 import tensorflow as tf
 
 
-def kernel_matrix(kernel: tf.Tensor, output_axis: int = -1) -> tf.Tensor:
+def kernel_matrix(
+    kernel: tf.Tensor, output_axis: int | Sequence[int] = -1, block_axes: Sequence[int] = ()
+) -> tf.Tensor:
     """Flattens a kernel to the matrix whose singular values the paper clips.
 
     Args:
-        kernel: tensor of rank 2 or more.
-        output_axis: the axis of the output channels.
+        kernel: tensor of rank 1 or more.
+        output_axis: the axis of the output channels, or the axes that together are the outputs.
+        block_axes: axes that number matrices of their own; none if the kernel is one matrix.
 
     Returns:
-        Tensor [everything else, outputs] of the kernel's dtype.
+        Tensor [everything else, outputs] of the kernel's dtype; with block axes
+        [blocks, everything else, outputs].
     """
     kernel = tf.convert_to_tensor(kernel)
-    permutation, _ = _output_last(kernel.shape.rank, output_axis)
-    return tf.reshape(tf.transpose(kernel, permutation), [-1, kernel.shape[output_axis]])
+    permutation, shape = _as_matrix(kernel.shape, output_axis, block_axes)
+    return tf.reshape(tf.transpose(kernel, permutation), shape)
 
 
 def clip_singular_values(
-    kernel: tf.Tensor, max_singular_value: float = 1.0, output_axis: int = -1
+    kernel: tf.Tensor,
+    max_singular_value: float = 1.0,
+    output_axis: int | Sequence[int] = -1,
+    block_axes: Sequence[int] = (),
 ) -> tf.Tensor:
     """Projects a kernel onto the ball of matrices whose singular values are at most a maximum.
 
@@ -52,15 +59,17 @@ def clip_singular_values(
     decomposition of it.
 
     Args:
-        kernel: floating tensor of rank 2 or more, every dimension at least 1.
+        kernel: floating tensor of rank 1 or more, every dimension at least 1.
         max_singular_value: the largest singular value that is left, positive.
-        output_axis: the axis of the output channels; all other axes form the matrix's other side.
+        output_axis: the axis of the output channels, or the axes that together are the outputs.
+        block_axes: axes that number matrices, each of which is clipped by itself. All other axes
+            form the matrix's other side.
 
     Returns:
         Tensor of the kernel's shape and dtype.
     """
     kernel = tf.convert_to_tensor(kernel)
-    matrix = kernel_matrix(kernel, output_axis)
+    matrix = kernel_matrix(kernel, output_axis, block_axes)
     if kernel.dtype == tf.float64:
         clipped, _ = _clip_matrix(matrix, max_singular_value)
     else:
@@ -75,28 +84,32 @@ def clip_singular_values(
 
         clipped = tf.cond(largest > 2.0 * max_singular_value, clip_in_float64, lambda: clipped)
 
-    permutation, inverse = _output_last(kernel.shape.rank, output_axis)
+    permutation, _ = _as_matrix(kernel.shape, output_axis, block_axes)
     moved_shape = [kernel.shape[axis] for axis in permutation]
+    inverse = [permutation.index(axis) for axis in range(len(permutation))]
     return tf.cast(tf.transpose(tf.reshape(clipped, moved_shape), inverse), kernel.dtype)
 
 
-def singular_values(kernel: tf.Tensor, output_axis: int = -1) -> tf.Tensor:
+def singular_values(
+    kernel: tf.Tensor, output_axis: int | Sequence[int] = -1, block_axes: Sequence[int] = ()
+) -> tf.Tensor:
     """Singular values of a kernel's matrix, for reports.
 
     They are the square roots of the Gram matrix's, in float64, which is many times faster than the
     decomposition of the tall matrix and exact to about 1e-8 times the largest.
 
     Args:
-        kernel: floating tensor of rank 2 or more, all finite.
-        output_axis: the axis of the output channels.
+        kernel: floating tensor of rank 1 or more, all finite.
+        output_axis: the axis of the output channels, or the axes that together are the outputs.
+        block_axes: axes that number matrices of their own.
 
     Returns:
-        float64 tensor [min(outputs, everything else)], in falling order.
+        float64 tensor [min(outputs, everything else)], in falling order; of several matrices those
+        of all.
     """
-    matrix = tf.cast(kernel_matrix(kernel, output_axis), tf.float64)
-    wide = matrix.shape[0] < matrix.shape[1]
-    gram = tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
-    return tf.sqrt(tf.linalg.svd(gram, compute_uv=False))
+    matrix = tf.cast(kernel_matrix(kernel, output_axis, block_axes), tf.float64)
+    values = tf.sqrt(tf.linalg.svd(_gram(matrix), compute_uv=False))
+    return tf.sort(tf.reshape(values, [-1]), direction="DESCENDING") if block_axes else values
 
 
 @tf.function(autograph=False)
@@ -141,7 +154,7 @@ def operator_norm(
         _, new = stretched(x)
         return i + 1, x, new, tf.math.divide_no_nan(tf.abs(new - norm), new)
 
-    x = tf.random.stateless_normal(shape, [0, 0], dtype=kernel.dtype)
+    x = tf.random.stateless_normal(shape, [0, 0], dtype=kernel.dtype, alg="philox")
     x /= tf.norm(x)
     one = tf.ones([], kernel.dtype)
     _, _, norm, change = tf.while_loop(
@@ -190,24 +203,41 @@ def circular_operator_norm(
 def _clip_matrix(matrix: tf.Tensor, max_singular_value: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The projection in the arithmetic of the matrix's dtype, and the largest singular value.
 
-    Where the Gram matrix is not finite they are the matrix as it is and infinity.
+    Of several matrices [blocks, rows, columns] each is projected, and the largest is that of all.
+    Where a Gram matrix is not finite they are the matrices as they are and infinity.
     """
-    wide = matrix.shape[0] < matrix.shape[1]
-    gram = tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
+    gram = _gram(matrix)
 
     # The decomposition of a matrix that is not finite need not end, so it is given zeros.
     finite = tf.reduce_all(tf.math.is_finite(gram))
     squares, _, vectors = tf.linalg.svd(tf.where(finite, gram, tf.zeros_like(gram)))
     values = tf.sqrt(squares)
     correction = 1.0 / tf.maximum(values / max_singular_value, 1.0) - 1.0
-    projector = tf.matmul(vectors * correction, vectors, transpose_b=True)
-    change = tf.matmul(projector, matrix) if wide else tf.matmul(matrix, projector)
+    projector = tf.matmul(vectors * correction[..., tf.newaxis, :], vectors, transpose_b=True)
+    change = tf.matmul(projector, matrix) if _wide(matrix) else tf.matmul(matrix, projector)
     clipped = tf.where(finite, matrix + change, matrix)
-    return clipped, tf.where(finite, values[0], tf.constant(float("inf"), values.dtype))
+    largest = tf.reduce_max(values[..., 0])
+    return clipped, tf.where(finite, largest, tf.constant(float("inf"), values.dtype))
 
 
-def _output_last(rank: int, output_axis: int) -> tuple[list[int], list[int]]:
-    """The permutation that moves the output axis to the end, and its inverse."""
-    permutation = [axis for axis in range(rank) if axis != output_axis % rank]
-    permutation.append(output_axis % rank)
-    return permutation, [permutation.index(axis) for axis in range(rank)]
+def _gram(matrix: tf.Tensor) -> tf.Tensor:
+    """The smaller Gram matrix, of each matrix if there are several."""
+    wide = _wide(matrix)
+    return tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
+
+
+def _wide(matrix: tf.Tensor) -> bool:
+    return matrix.shape[-2] < matrix.shape[-1]
+
+
+def _as_matrix(
+    shape: tf.TensorShape, output_axis: int | Sequence[int], block_axes: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """The permutation to blocks, inputs, outputs, and the shape of the matrix or matrices."""
+    rank = len(shape)
+    outputs = [output_axis] if isinstance(output_axis, int) else output_axis
+    outputs = [axis % rank for axis in outputs]
+    blocks = [axis % rank for axis in block_axes]
+    inputs = [axis for axis in range(rank) if axis not in (*outputs, *blocks)]
+    sides = [blocks, inputs, outputs] if blocks else [inputs, outputs]
+    return sum(sides, []), [math.prod(shape[axis] for axis in side) for side in sides]

@@ -4,14 +4,15 @@
 
 prints a Markdown table: for each number of clients, which send their next request as soon as the
 last one is answered, the requests and videos a second, the median and the 99th percentile of the
-seconds a request takes, and the requests that failed. The clients are threads of one process: over
-REST, whose replies are long texts, they take a share of the machine themselves.
+seconds a request takes, and the requests that failed. If any did, the exit code is 1; three in a
+row of one client end the test, and the table has what was measured before. The clients are threads
+of one process: over REST, whose replies are long texts, they take a share of the machine
+themselves.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 # Where the other programs find it beside them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import checked_flags
 import command_line
 import numpy as np
 import server_flags
@@ -34,6 +36,7 @@ FLAGS = flags.FLAGS
 
 FACTOR = 2
 WARM_UP_REQUESTS = 3
+MOST_FAILURES = 3  # in a row
 
 server_flags.define_server(required=True)
 flags.adopt_module_key_flags(server_flags)
@@ -43,14 +46,17 @@ flags.DEFINE_enum(
     ["serving_default", "generate", "generate_encoded", "interpolate", "latent_walk"],
     f"What is asked for; interpolate with a factor of {FACTOR}.",
 )
-flags.DEFINE_integer("batch_size", 1, "Seeds or latents a request, at least 1.")
-flags.DEFINE_list("concurrencies", ["1", "2", "4", "8"], "Clients at once.")
-flags.DEFINE_float("seconds", 10.0, "To measure each number of clients for.")
-flags.DEFINE_string("output", None, "New JSON file for the numbers; default none.")
+checked_flags.integer(
+    "batch_size", 1, "Seeds or latents a request, at least 1.", at_least=1, at_most=65536
+)
+checked_flags.integers("concurrencies", [1, 2, 4, 8], "Clients at once.", 1, at_most=4096)
+checked_flags.number(
+    "seconds", 10.0, "To measure each number of clients for.", above=0, at_most=1e6
+)
+checked_flags.new_file("output", None, "New JSON file for the numbers; default none.")
 
 
 def main(_) -> None:
-    concurrencies = check_flags()
     results = {
         "tgan_tf": __version__,
         "server": FLAGS.server,
@@ -61,27 +67,22 @@ def main(_) -> None:
     }
     with server_flags.open_client() as client:
         results["model_version"] = client.metadata().version
-    for concurrency in concurrencies:
-        results["concurrencies"].append(measure(concurrency))
-    print(table(results))
-    if FLAGS.output:
-        command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
-
-
-def check_flags() -> list[int]:
-    """The concurrencies; raises an `InputError` for what cannot be measured."""
-    if FLAGS.batch_size < 1:
-        raise InputError(f"--batch_size={FLAGS.batch_size}: give a whole number of at least 1")
-    if not 0 < FLAGS.seconds < math.inf:
-        raise InputError(f"--seconds={FLAGS.seconds}: give a positive number")
-    concurrencies = [int(text) if text.isdecimal() else 0 for text in FLAGS.concurrencies]
-    if not concurrencies or min(concurrencies) < 1:
-        raise InputError(
-            f"--concurrencies={','.join(FLAGS.concurrencies)}: give whole numbers of at least 1"
-        )
-    if FLAGS.output:
-        command_line.check_new_file("output")
-    return concurrencies
+    failure = None
+    try:
+        for concurrency in FLAGS.concurrencies:
+            results["concurrencies"].append(measure(concurrency))
+    except InputError as error:
+        failure = error
+    if results["concurrencies"]:
+        print(table(results))
+        if FLAGS.output:
+            command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    if failure:
+        raise failure
+    for row in results["concurrencies"]:
+        if row["errors"]:
+            total = row["requests"] + row["errors"]
+            raise InputError(f"{row['errors']} of {total} requests failed: {row['first_error']}")
 
 
 def ask(client: serving.Client, rng: np.random.Generator) -> int:
@@ -102,9 +103,13 @@ def ask(client: serving.Client, rng: np.random.Generator) -> int:
 
 
 def measure(concurrency: int) -> dict:
-    """What so many clients at once get, after a few requests that are not counted."""
+    """What so many clients at once get, after a few requests that are not counted.
+
+    Raises:
+        InputError: the first requests fail, or later some in a row.
+    """
     seconds, errors, videos = [], [], []
-    warm = threading.Barrier(concurrency)
+    warm, ended = threading.Barrier(concurrency), threading.Event()
 
     def run(number: int) -> tuple[float, float]:
         rng = np.random.default_rng([concurrency, number])
@@ -116,16 +121,22 @@ def measure(concurrency: int) -> dict:
                 warm.abort()
                 raise
             warm.wait()
+            failures = 0
             start = now = time.perf_counter()
-            while now - start < FLAGS.seconds:
+            while now - start < FLAGS.seconds and not ended.is_set():
                 sent = now
                 try:
                     videos.append(ask(client, rng))
                     now = time.perf_counter()
                     seconds.append(now - sent)
+                    failures = 0
                 except InputError as error:
                     errors.append(str(error))
                     now = time.perf_counter()
+                    failures += 1
+                    if failures == MOST_FAILURES:
+                        ended.set()
+                        raise
             return start, now
 
     with futures.ThreadPoolExecutor(concurrency) as pool:

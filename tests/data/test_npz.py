@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tgan_tf import capacity
 from tgan_tf.data.npz import ClipsFile
 from tgan_tf.data.windows import Windows
 from tgan_tf.errors import InputError
@@ -154,7 +156,33 @@ BAD_FILES = {
 }
 
 
+def _declared(path: Path, shape: tuple[int, ...]) -> None:
+    """An array of zeros of a shape that need not be made in memory."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("clips.npy", "w") as member:
+            head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, head)
+            for _ in range(math.prod(shape) >> 20):
+                member.write(bytes(2**20))
+
+
 class TestBadInput:
+    def test_of_compressed_clips_is_refused_with_the_memory_they_take(self, tmp_path, monkeypatch):
+        _declared(tmp_path / "large.npz", (64, 16, 64, 64, 1))
+        monkeypatch.setattr(capacity, "free_memory", lambda: 10**6)
+        with pytest.raises(InputError, match="4.19 MB of memory, of which 1 MB are free") as error:
+            ClipsFile(tmp_path / "large.npz")
+        assert "np.savez" in str(error.value) and "whole" not in str(error.value)
+
+    def test_that_numpy_has_no_memory_for_is_said_to_be_too_large(self, tmp_path, monkeypatch):
+        def full(*_, **__):
+            raise MemoryError
+
+        _declared(tmp_path / "large.npz", (64, 16, 64, 64, 1))
+        monkeypatch.setattr(np.lib.format, "read_array", full)
+        with pytest.raises(InputError, match="takes 4.19 MB of memory"):
+            ClipsFile(tmp_path / "large.npz")
+
     @pytest.mark.parametrize("write", BAD_FILES.values(), ids=BAD_FILES)
     def test_file_is_refused_in_one_line_that_names_it(self, write, tmp_path):
         path = tmp_path / "bad.npz"

@@ -54,6 +54,10 @@ class TestBatches:
         assert dataset.element_spec == tf.TensorSpec([4, 2, 3, 5, 1], tf.float32)
         assert next(iter(dataset)).shape == (4, 2, 3, 5, 1)
 
+    def test_larger_than_the_memory_is_refused_with_its_size(self):
+        with pytest.raises(InputError, match="batch_size=1000000000000: clips of .* would take"):
+            batches(Numbered(), batch_size=10**12)
+
     def test_hold_the_clips_of_the_source_normalised(self):
         batch = next(iter(batches(Numbered(), batch_size=3, start=255)))
         np.testing.assert_array_equal(batch[:, 1, 2, 4, 0], [127 / 128, -1.0, -127 / 128])

@@ -104,10 +104,8 @@ class TestWrite:
         assert path.read_bytes() == b"old"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_that_was_killed_leaves_a_file_known_as_unfinished(self, tmp_path):
-        with storage.replacing(str(tmp_path / "a.tfrecord")) as temporary:
-            with open(temporary, "wb"):
-                pass
-            assert storage.is_unfinished(temporary)
-        assert not storage.is_unfinished(str(tmp_path / "a.tfrecord"))
-        assert not storage.is_unfinished(str(tmp_path / ".hidden.tfrecord"))
+    def test_that_was_killed_by_an_earlier_version_is_swept(self, tmp_path):
+        for name in (f".a.tfrecord.{'0' * 32}", ".hidden.tfrecord", "a.tfrecord"):
+            (tmp_path / name).touch()
+        storage.sweep(str(tmp_path))
+        assert {path.name for path in tmp_path.iterdir()} == {".hidden.tfrecord", "a.tfrecord"}

@@ -194,6 +194,13 @@ class TestLabels:
             batches(Windows(Videos([9]), frames=2, size=6), batch_size=2, labels=True)
 
 
+def test_frames_that_the_memory_does_not_hold_are_refused():
+    with pytest.raises(
+        InputError, match="frames=2: frames of 100000000 x 100000000 .*: would take 60 PB"
+    ):
+        Windows(Videos([9], (10**8, 10**8, 3)), frames=2, size=6)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

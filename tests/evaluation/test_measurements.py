@@ -116,18 +116,80 @@ def test_refuses_a_file_of_too_few_clips(tmp_path):
         once(tmp_path, path=tmp_path / "mine.npy")
 
 
-@pytest.mark.parametrize("content", [b"", b"no array", "array", "cut"])
-def test_refuses_another_file(tmp_path, content):
+def _head(file, dtype, count):
+    head = {"descr": dtype, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_2_0(file, head)
+
+
+def _rows(dtype, count):
+    """A file with a description, of rows of another type or number than it holds."""
+
+    def write(path):
+        with path.open("wb") as file:
+            np.lib.format.write_array(file, np.frombuffer(b"{}", np.uint8))
+            _head(file, dtype, count)
+            file.write(bytes(800))
+
+    return write
+
+
+def _described(text, count=None):
+    def write(path):
+        with path.open("wb") as file:
+            _head(file, "|u1", len(text) if count is None else count)
+            file.write(text)
+            _head(file, [("scores", "<f4")], 2)
+            file.write(bytes(8))
+
+    return write
+
+
+OTHER_FILES = {
+    "an empty one": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("--batch_size=32\n"),
+    "an array": lambda path: np.save(path, np.zeros(3)),
+    "one cut short": lambda path: (
+        once(path.parent, path=path),
+        path.write_bytes(path.read_bytes()[:-20]),
+    ),
+    "a folder": lambda path: path.mkdir(),
+    # Mapped, it would end the process.
+    "rows of Python objects": _rows("|O", 100),
+    "columns of Python objects": _rows([("scores", "|O")], 100),
+    "columns of text": _rows([("scores", "<U2")], 100),
+    "rows without columns": _rows("<f4", 200),
+    "more rows than it holds": _rows([("scores", "<f4")], 10**15),
+    "fewer rows than none": _rows([("scores", "<f4")], -1),
+    "a description that is a list": _described(b"[]"),
+    "a description that never ends": _described(b"[" * 10**5),
+    "a description longer than the file": _described(b"{}", 10**15),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_refuses_another_file_without_advice_to_delete_it(tmp_path, name):
     path = tmp_path / "mine.npy"
-    if content == "array":
-        np.save(path, np.zeros(3))
-    elif content == "cut":
+    OTHER_FILES[name](path)
+    with pytest.raises(InputError, match=r"mine\.npy: (is no file of meas|cannot be)") as error:
         once(tmp_path, path=path)
-        path.write_bytes(path.read_bytes()[:-20])
-    else:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match="is no file of measurements"):
-        once(tmp_path, path=path)
+    assert "give another file, or one that is not there yet" in str(error.value)
+    assert "delete" not in str(error.value) and "\n" not in str(error.value)
+    assert path.exists()
+
+
+def test_measures_anew_what_is_broken_of_its_own(tmp_path):
+    expected = np.array(once(tmp_path).columns["scores"])
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:-20])
+    with pytest.warns(UserWarning, match="damaged .*, measured once more"):
+        np.testing.assert_array_equal(once(tmp_path).columns["scores"], expected)
+    assert once(tmp_path, clips=None).count == 10
+
+
+def test_refuses_more_than_the_disk_holds_at_the_first_clips(tmp_path):
+    with pytest.raises(InputError, match=r"1,000.* clips, measured: would take 20.* PB in .*free"):
+        measure(tmp_path / "new" / "m.npy", batches(10), 10**18, 4, columns, {}, "clips")
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_a_directory_that_cannot_be_written_to(tmp_path):

@@ -28,6 +28,16 @@ def test_appends_a_line_of_json_a_record(tmp_path):
     assert values == [2.0, 1.5, 1.0]
 
 
+def test_a_line_that_a_kill_cut_short_costs_no_later_record(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"metric": "fv')
+    records.append(path, [entry(1, 2.0)])
+    records.append(path, [entry(2, 3.0)])
+    cut, *lines = path.read_text().splitlines()
+    assert cut == '{"metric": "fv'
+    assert [json.loads(line)["value"] for line in lines] == [2.0, 3.0]
+
+
 def test_writes_no_numbers_that_json_does_not_know(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(1, 1.0, details={"ratio": [float("nan")]})])
     assert "NaN" not in (tmp_path / "m.jsonl").read_text()
@@ -41,6 +51,44 @@ def test_passes_over_a_damaged_line(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
     with pytest.warns(UserWarning, match="line [2-5]: no record"):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
+
+
+def test_passes_over_a_line_that_lacks_what_its_readers_need(tmp_path):
+    sound = entry(1, 1.0)
+    wrong = {
+        **{key: "x" for key in ("value", "error", "of", "step", "extractor", "real")},
+        **{"metric": 3, "date": 5, "run_dir": 7},
+    }
+    lines = [{**sound, key: value} for key, value in wrong.items()]
+    lines += [
+        {key: value for key, value in sound.items() if key != lacking}
+        for lacking in ("metric", "value", "error", "of", "step", "extractor", "real")
+    ]
+    lines += [
+        {**sound, "value": float("nan")},
+        {**sound, "error": -1.0},
+        {**sound, "extractor": {}},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in [*lines, sound])
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.warns(UserWarning, match="no record") as warned:
+        assert records.read(tmp_path / "metrics.jsonl") == [sound]
+    assert len(warned) == len(lines)
+    with pytest.warns(UserWarning, match="no record"):
+        records.plot_run(tmp_path)
+
+
+def test_a_value_that_could_not_be_computed_is_a_gap_in_the_plot(tmp_path):
+    kept = [entry(1, 1.0), entry(2, None, error=None), entry(None, None, of="real", error=None)]
+    records.append(tmp_path / "metrics.jsonl", kept)
+    assert records.plot_run(tmp_path).exists()
+    records.write_scalars(tmp_path, kept[:2])
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe{}\n")
+    with pytest.warns(UserWarning, match="line 1: no record"):
+        assert records.read(tmp_path / "metrics.jsonl") == []
 
 
 def test_names_a_file_that_is_not_there(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from programs import run_all
-from tiny_tgan import make_tgan, save_run
+from tiny_tgan import make_tgan, plant_pickle, save_run
 
 from tgan_tf import checkpoints
 
@@ -33,9 +33,24 @@ MISTAKES = {
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
         "flags: is no file of measurements",
     ),
+    "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
+    "real statistics in a folder": (
+        ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
+        "run: cannot be read as measurements of real clips (Is a directory): give another file",
+    ),
+    "more clips than the disk holds": (
+        ["--run_dir=run", "--metrics=motion10000000000000000"],
+        "10,000,000,000,000,000 other real clips, measured: would take",
+    ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
-        "--output_dir=flags: is a file: give a directory",
+        "--output_dir=flags: is no directory: give the path of a directory",
+    ),
+    "no metrics": (["--run_dir=run", "--metrics="], "--metrics=: must not be empty"),
+    "unknown metric": (["--run_dir=run", "--metrics=foo"], "--metrics=foo: metric 'foo': unknown"),
+    "three clips": (
+        [*TWO, "--fake_data=three.npz", "--metrics=is"],
+        "metric is10_4f: there are 3 clips to be judged: give at least 10 clips",
     ),
     "critic": (
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
@@ -59,11 +74,13 @@ def directory(tmp_path_factory):
         file.unlink()
     (directory / "empty/checkpoints/step-3").rmdir()
     rng = np.random.default_rng(0)
-    for name, count in (("fake", 180), ("real", 150), ("few", 50)):
+    for name, count in (("fake", 180), ("real", 150), ("few", 50), ("three", 3)):
         base = rng.integers(0, 200, (count, 1, 1, 1, 1))
         clips = base + rng.integers(0, 50, (count, 4, 16, 16, 1))
         np.savez(directory / f"{name}.npz", clips=clips.astype(np.uint8))
     (directory / "flags").write_text("")
+    save_run(directory / "hostile")
+    plant_pickle(directory / "hostile")
     return directory
 
 
@@ -73,7 +90,7 @@ def results(directory):
     return run_all(
         "evaluate.py",
         {
-            **{name: flags for name, (flags, _) in MISTAKES.items()},
+            **{name: flags for name, (flags, *_) in MISTAKES.items()},
             "help": ["--help"],
             "run": [*run, f"{METRICS},wasserstein200,spectrum", "--checkpoint_step=3"],
             "all": [*run, "--all_checkpoints", "--metrics=fvd200", "--draws=2"],
@@ -100,7 +117,12 @@ def test_a_mistake_is_one_clear_line(results, name):
     assert results[name].code == 1, results[name].stderr
     (line,) = [line for line in results[name].stderr.splitlines() if "warning" not in line]
     assert line.startswith("evaluate.py: error: ")
-    assert MISTAKES[name][1] in line
+    for words in MISTAKES[name][1:]:
+        assert words in line
+
+
+def test_a_run_directory_cannot_consent_to_unpickling(results, directory):
+    assert not (directory / "hostile/made by the pickle").exists()
 
 
 def test_mistakes_leave_nothing_behind(results, directory):

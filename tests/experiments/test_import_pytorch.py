@@ -22,6 +22,8 @@ FIXTURE = Path(__file__).parents[1] / "fixtures/pytorch.npz"
 TORCH = """
     import numpy as np
 
+    __version__ = "2.10.0"
+
     class Tensor:
         def __init__(self, array):
             self.array = array

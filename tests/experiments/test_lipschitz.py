@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from programs import run_all
-from tiny_tgan import save_run
+from tiny_tgan import plant_pickle, save_run
 
 from tgan_tf.latents import latents
 
@@ -22,13 +22,18 @@ def results(tmp_path_factory):
     }
     for name in ("run", "conditional"):
         (directory / name / "flags.cfg").write_text(DATA)
+    save_run(directory / "hostile")
+    planted = plant_pickle(directory / "hostile")
     commands = {
+        "hostile": ["--run_dir=hostile"],
         "report": ["--run_dir=run", "--num_clips=3"],
         "conditional": ["--run_dir=conditional", "--num_clips=5"],
         "no clips": ["--run_dir=run", "--num_clips=0"],
         "no run": ["--run_dir=missing"],
     }
-    return run_all("lipschitz.py", commands, directory), tgans
+    results = run_all("lipschitz.py", commands, directory)
+    assert not planted.exists()
+    return results, tgans
 
 
 def test_a_row_a_layer_has_the_norms_from_below_to_above(results):
@@ -70,6 +75,7 @@ def test_generated_clips_go_through_a_conditional_critic_with_their_classes(resu
     [
         ("no clips", "--num_clips=0"),
         ("no run", "missing: no such directory"),
+        ("hostile", "--allow_unpickling"),
     ],
 )
 def test_a_users_mistake_is_one_clear_line(results, name, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import model_servers
@@ -12,15 +13,63 @@ from tiny_tgan import make_tgan
 from tgan_tf.export import export_generator
 
 MISTAKES = {
-    "no batch": (["--batch_size=0"], "--batch_size=0: give a whole number of at least 1"),
-    "no time": (["--seconds=nan"], "--seconds=nan: give a positive number"),
-    "no clients": (["--concurrencies=1,0"], "--concurrencies=1,0: give whole numbers"),
-    "no number": (["--concurrencies=a"], "--concurrencies=a: give whole numbers"),
-    "no directory": (["--output=missing/a.json"], "missing is no directory to write to"),
+    "no batch": (["--batch_size=0"], "--batch_size=0: must be an integer ≥ 1"),
+    "no time": (["--seconds=nan"], "--seconds=nan: must be a finite number > 0"),
+    "no clients": (["--concurrencies=1,0"], "--concurrencies=1,0: '0' must be an integer ≥ 1"),
+    "no number": (["--concurrencies=a"], "--concurrencies=a: 'a' must be an integer ≥ 1"),
+    "no directory": (
+        ["--output=missing/a.json"],
+        "a.json: there is no directory missing",
+    ),
     "there already": (["--output=there.json"], "--output=there.json: exists"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
     "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),
     "too large": (["--batch_size=5000"], "5000 times 4 frames: give at most 4096 rows"),
+}
+
+
+def declared(name, dtype, *sizes):
+    sizes = [{"size": str(size)} for size in (-1, *sizes)]
+    return {name: {"dtype": dtype, "tensor_shape": {"dim": sizes}}}
+
+
+def signature(inputs, outputs):
+    method = "tensorflow/serving/predict"
+    return {"inputs": inputs, "outputs": outputs, "method_name": method}
+
+
+SIGNATURE_MAP = {
+    "serving_default": signature(
+        declared("z0", "DT_FLOAT", 2), declared("videos", "DT_FLOAT", 1, 2, 2, 1)
+    ),
+    "generate": signature(declared("seed", "DT_INT64"), declared("videos", "DT_UINT8", 1, 2, 2, 1)),
+}
+METADATA = {
+    "model_spec": {"name": "default", "version": "1"},
+    "metadata": {"signature_def": {"signature_def": SIGNATURE_MAP}},
+}
+VIDEO = {"outputs": [[[[[1], [2]], [[3], [4]]]]]}
+
+
+def http(value):
+    body = json.dumps(value).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    return [head + body]
+
+
+# A client for the version, one to measure: its metadata, its warm-up, its requests.
+SOUND = [http(METADATA)] * 2 + [http(VIDEO)] * 8
+FAILING = {
+    "dies": ([*SOUND, []], "see whether TensorFlow Serving runs there and is ready"),
+    "rubbish": (
+        [*SOUND, [b"HTTP/1.1 200 OK\r\nno header\r\n\r\nrubbish"]],
+        "the reply is not TensorFlow Serving's: ",
+    ),
+    "sometimes": (
+        [*SOUND, [b"rubbish"], http(VIDEO)],
+        "requests failed: http://",
+    ),
+    "at first": ([http(METADATA), [b"rubbish"]], "the answer cannot be read: BadStatusLine"),
 }
 SIGNATURES = ("serving_default", "generate_encoded", "interpolate", "latent_walk")
 
@@ -36,7 +85,8 @@ def directory(tmp_path_factory):
 def results(directory):
     """All commands of this file, in this order, and what became of each."""
     export_generator(make_tgan().generator, directory / "tiny")
-    with model_servers.server_process(directory / "tiny") as (grpc, rest):
+    with contextlib.ExitStack() as stack:
+        grpc, rest = stack.enter_context(model_servers.server_process(directory / "tiny"))
         short = ["--seconds=0.2"]
         commands = {name: [*short, *flags] for name, (flags, _) in MISTAKES.items()}
         commands["grpc"] = [*short, "--concurrencies=1,3", "--batch_size=2", "--output=a.json"]
@@ -44,6 +94,10 @@ def results(directory):
             commands[name] = [*short, "--concurrencies=1", f"--signature={name}"]
         commands = {name: [f"--server={grpc}", *flags] for name, flags in commands.items()}
         commands["rest"] = [*short, f"--server={rest}", "--concurrencies=2"]
+        for name, (answers, _) in FAILING.items():
+            failing, _ = stack.enter_context(model_servers.raw_server(*answers))
+            flags = ["--concurrencies=1", "--timeout=1", f"--output={name}.json"]
+            commands[name] = [*short, f"--server=http://{failing}", *flags]
         return run_all("serving/load_test.py", commands, directory)
 
 
@@ -86,3 +140,20 @@ def test_mistakes_are_one_line(results, name):
     assert MISTAKES[name][1] in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_server_that_fails_half_way_is_one_line(results, name):
+    result = results[name]
+    assert result.code == 1
+    assert result.stderr.startswith("load_test.py: error: ")
+    assert FAILING[name][1] in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stdout
+
+
+def test_what_was_measured_of_a_server_that_sometimes_fails_is_kept(results, directory):
+    (row,) = rows(results["sometimes"].stdout)
+    assert row[1] > 0 and row[-1] == 1
+    kept = json.loads((directory / "sometimes.json").read_text())
+    assert kept["concurrencies"][0]["errors"] == 1

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import kill_trainings
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -109,38 +110,26 @@ def test_the_runs_flagfile_is_the_same_experiment_again(unbroken, tmp_path):
         np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
-def test_a_killed_run_resumes_to_the_same_weights_to_the_bit(unbroken, data, tmp_path):
-    run_dir = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(run_dir, data, deterministic=True, train_steps=100_000, keep_checkpoints=100_000),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    wait_for(lambda: 4 in checkpoints.steps(run_dir / "checkpoints"), process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    for step in checkpoints.steps(run_dir / "checkpoints"):
-        if step > 8:  # it went on for longer than the run it is compared with
-            shutil.rmtree(run_dir / f"checkpoints/step-{step}")
-    kept = checkpoints.steps(run_dir / "checkpoints")
-    result = train(run_dir, data, deterministic=True)
-    assert result.code == 0, result.stderr
-    assert f"going on at step {kept[-1]}" in result.stdout
-    resumed, expected = tensors(run_dir, 12), tensors(unbroken[0], 12)
-    assert resumed.keys() == expected.keys() and len(expected) > 60
-    for name, value in expected.items():
-        if "/total/" in name or "/count/" in name:  # a report's mean, over its own epoch
-            continue
-        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+def test_a_killed_run_goes_on_to_all_that_an_unbroken_one_has_written(tmp_path):
+    unbroken = kill_trainings.start(tmp_path / "unbroken")
+    kill_trainings.finish(unbroken)
+    process = kill_trainings.start(tmp_path / "killed")
+    wait_for(lambda: 8 in checkpoints.steps(tmp_path / "killed/checkpoints"), process)
+    assert kill_trainings.kill(process, 0)
+    (kept, *_) = kill_trainings.finish(kill_trainings.start(tmp_path / "killed")).splitlines()
+    assert "going on at step " in kept
+    kill_trainings.assert_same(tmp_path / "killed", kill_trainings.written(tmp_path / "unbroken"))
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(data, tmp_path):
+def test_one_run_has_one_writer_which_sigterm_saves_and_the_same_command_goes_on(data, tmp_path):
     arguments = {"train_steps": 100_000, "checkpoint_interval": 50_000}
     process = subprocess.Popen(
         command(tmp_path / "run", data, **arguments), stdout=subprocess.PIPE, text=True
     )
     for _ in ("how the array is read", "progress"):
         process.stdout.readline()
+    refused = train(tmp_path / "run", data, **arguments, seed=1)
+    assert_refused(refused, "is being trained by train.py", f"process {process.pid} of")
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     (step,) = checkpoints.steps(tmp_path / "run/checkpoints")
@@ -165,12 +154,68 @@ def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
     kept = [line for line in lines if not line.startswith(("--critic_slope", "--lipschitz"))]
     assert len(kept) == len(lines) - 2
     (run_dir / "flags.cfg").write_text("\n".join(kept))
+    model = json.loads((run_dir / "model.json").read_text())
+    del model["flags"]
+    (run_dir / "model.json").write_text(json.dumps(model))
     arguments = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={run_dir}"]
     commands = {"other": [*arguments, "--critic_slope=0.1"], "same": arguments}
     results = run_all("train.py", commands, tmp_path)
     assert results["same"].code == 0, results["same"].stderr
     assert "all 12 steps are made" in results["same"].stdout
     assert_refused(results["other"], "no --critic_slope", "--critic_slope=0.1")
+
+
+class TestACopiedRun:
+    @staticmethod
+    @pytest.fixture(scope="class")
+    def copied(unbroken, tmp_path_factory):
+        """A copy that was trained on from another directory, and what became of commands."""
+        directory = tmp_path_factory.mktemp("copied")
+        run_dir = shutil.copytree(unbroken[0], directory / "copy")
+        flagfile = f"--flagfile={run_dir}/flags.cfg"
+        first = shutil.copytree(unbroken[0], directory / "of the first version")
+        # Its flagfile says where it lay.
+        with (first / "flags.cfg").open("a") as file:
+            file.write(f"--run_dir={unbroken[0]}\n")
+        edited = shutil.copytree(unbroken[0], directory / "edited")
+        text = (edited / "flags.cfg").read_text()
+        (edited / "flags.cfg").write_text(text.replace("--size=8", "--size=16"))
+        commands = {
+            "on": [flagfile, "--train_steps=13"],
+            "first version": [f"--flagfile={first}/flags.cfg"],
+            "edited": [f"--flagfile={edited}/flags.cfg"],
+        }
+        (directory / "elsewhere").mkdir()
+        return run_all("train.py", commands, directory / "elsewhere"), directory
+
+    def test_goes_on_where_it_lies(self, copied, unbroken):
+        results, directory = copied
+        assert results["on"].code == 0, results["on"].stderr
+        assert checkpoints.steps(directory / "copy/checkpoints") == [8, 12, 13]
+        assert checkpoints.steps(unbroken[0] / "checkpoints") == [4, 8, 12]
+        assert not list((directory / "elsewhere").iterdir())
+
+    def test_of_the_first_version_goes_on_where_it_lies(self, copied):
+        results, directory = copied
+        assert f"{directory}/of the first version: all" in results["first version"].stdout
+
+    def test_whose_flagfile_was_edited_is_refused_by_the_flag_and_left_as_it_is(
+        self, copied, unbroken
+    ):
+        results, directory = copied
+        assert_refused(results["edited"], "--size=8", "--size=16")
+        model = (directory / "edited/model.json").read_bytes()
+        assert model == (unbroken[0] / "model.json").read_bytes()
+
+
+def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_path, monkeypatch):
+    results = []
+    for text in ('{"cluster": {"worker": ["a:1", "b:1"]}}', "worker"):
+        monkeypatch.setenv("TF_CONFIG", text)
+        results.append(run_all("train.py", {"": ["--run_dir=run"]}, tmp_path)[""])
+    assert_refused(results[0], "TF_CONFIG", "2 tasks")
+    assert_refused(results[1], "TF_CONFIG=worker")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_logical_cpus_train_mirrored(data, tmp_path):
@@ -194,7 +239,7 @@ MISTAKES = {
     "size": ({"size": 16}, ["size=16", "8 rows", "give 8"]),
     "frames": ({"frames": 8}, ["frames=8", "6 frames"]),
     "filters": ({"image_filters": 9}, ["image_filters=9"]),
-    "no GPUs": ({"distribution_strategy": "mirrored", "num_gpus": 0}, ["0 GPUs", "one_device"]),
+    "no GPUs": ({"num_gpus": 0}, ["--num_gpus=0: must be an integer ≥ 1"]),
     "no directory": ({"run_dir": "/dev/null/run"}, ["--run_dir=/dev/null/run"]),
     "no steps": ({"train_steps": 0}, ["--train_steps=0"]),
     "seed": ({"seed": -1}, ["--seed=-1"]),
@@ -273,11 +318,18 @@ def test_an_unknown_flag_value_is_refused_without_a_traceback(mistaken):
     assert "Traceback" not in result.stderr
 
 
-def test_evaluates_while_it_trains(tmp_path, data):
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, data):
+    """A run that was evaluated while it trained, and how it ended."""
+    run_dir = tmp_path_factory.mktemp("evaluated") / "run"
     flags = {"evaluate_every": 6, "evaluate_metrics": "motion10,wasserstein10"}
-    result = train(tmp_path / "run", data, **flags)
+    return run_dir, train(run_dir, data, **flags)
+
+
+def test_evaluates_while_it_trains(evaluated, data):
+    run_dir, result = evaluated
     assert result.code == 0, result.stderr
-    lines = (tmp_path / "run/evaluation/metrics.jsonl").read_text().splitlines()
+    lines = (run_dir / "evaluation/metrics.jsonl").read_text().splitlines()
     kept = [json.loads(line) for line in lines]
     assert [(one["metric"], one.get("step")) for one in kept] == [
         ("motion10_4f", None),
@@ -287,6 +339,27 @@ def test_evaluates_while_it_trains(tmp_path, data):
         ("wasserstein10_4f", 12),
     ]
     assert kept[1]["real"]["path"] == str(data)
+
+
+def test_what_a_kill_after_the_last_checkpoint_left_out_is_made_up(evaluated, tmp_path):
+    run_dir = shutil.copytree(evaluated[0], tmp_path / "run")
+    metrics, samples = run_dir / "evaluation/metrics.jsonl", run_dir / "samples/step-12.gif"
+    lines, picture = metrics.read_text().splitlines(), samples.read_bytes()
+    # The last record was being written.
+    metrics.write_text("\n".join([*lines[:3], lines[3][:100]]))
+    (run_dir / "evaluation/metrics.png").unlink()
+    samples.unlink()
+    shutil.copytree(run_dir / "checkpoints/step-4", run_dir / "checkpoints/step-1")
+    command = {"": [f"--flagfile={run_dir}/flags.cfg"]}
+    result = run_all("train.py", command, tmp_path)[""]
+    assert result.code == 0 and "all 12 steps are made" in result.stdout, result.stderr
+    again = metrics.read_text().splitlines()
+    assert len(again) == 6
+    for before, after in zip(lines[3:], again[4:]):
+        assert json.loads(after)["value"] == json.loads(before)["value"]
+    assert (run_dir / "evaluation/metrics.png").exists()
+    assert samples.read_bytes() == picture
+    assert checkpoints.steps(run_dir / "checkpoints") == [4, 8, 12]
 
 
 def test_refuses_an_evaluation_that_cannot_be_made_before_anything_is(tmp_path, data):

@@ -145,7 +145,7 @@ def write_table(path: str | os.PathLike, table: Table) -> None:
         data = file.getvalue()
     try:
         if tf.io.gfile.exists(path):
-            raise InputError(f"{path}: exists already: give another name, or remove it")
+            raise InputError(f"{path}: exists already: give another name")
         storage.write(path, data)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(

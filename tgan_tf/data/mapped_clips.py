@@ -13,6 +13,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import capacity
 from tgan_tf.errors import InputError
 
 _IN_ORDER = "nthwc"
@@ -33,6 +34,9 @@ class MappedClips:
         name: what a clip is called in messages, before its number.
 
     Attributes: those of `tgan_tf.data.windows.Videos`.
+
+    Raises:
+        InputError: they are more than the memory holds the names of.
     """
 
     labels = None
@@ -42,6 +46,8 @@ class MappedClips:
         self.path = str(path)
         self._clips = clips
         count, length, *frame_shape = clips.shape
+        # A file without blocks on the disk may be said to hold any number of clips.
+        capacity.check_memory(150 * count, f"{path}: its {count:,} clips", "give a shorter array")
         self.names = [f"{name} {number}" for number in range(count)]
         self.lengths = np.full(count, length, np.int64)
         self.frame_shape = tuple(frame_shape)

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 
+from tgan_tf import capacity, numpy_files
 from tgan_tf.data.mapped_clips import AXES_REMEDY, MappedClips, in_order, is_of_other_axes
 from tgan_tf.errors import InputError
 
@@ -16,6 +17,8 @@ _REMEDY = (
     "give an .npz file with an array clips of uint8 [clips, frames, rows, columns, channels], "
     "1 or 3 channels"
 )
+
+_MAPPED = "write it by np.savez, of whose files only what is needed is read"
 
 
 class ClipsFile(MappedClips):
@@ -31,8 +34,8 @@ class ClipsFile(MappedClips):
     Attributes: those of `tgan_tf.data.windows.Videos`; a clip is a video without a class.
 
     Raises:
-        InputError: the file cannot be read or does not hold such an array, or what its axes are is
-            in doubt.
+        InputError: the file cannot be read or does not hold such an array, what its axes are is in
+            doubt, or it is compressed and larger than the memory that is free.
 
     Example:
         >>> Windows(ClipsFile("generated/step-1000_seed-0/clips.npz")).clip(0).shape
@@ -58,7 +61,7 @@ def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
         with zipfile.ZipFile(path) as archive:
             info = _member(path, archive)
             with archive.open(info) as member:
-                shape, fortran_order, dtype = _header(member)
+                shape, fortran_order, dtype = numpy_files.read_header(member)
                 _check(path, info.filename, shape, dtype, axes)
                 if info.file_size - member.tell() != math.prod(shape):
                     raise ValueError("not as long as its shape says")
@@ -67,10 +70,19 @@ def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
                     order = "F" if fortran_order else "C"
                     clips = np.memmap(path, np.uint8, "r", offset, shape, order)
                 else:
+                    capacity.check_memory(
+                        math.prod(shape), f"{path}: its array, which is compressed", _MAPPED
+                    )
                     member.seek(0)
                     clips = np.lib.format.read_array(member, allow_pickle=False)
     except InputError:
         raise
+    except MemoryError as error:
+        size = capacity.readable(math.prod(shape))
+        raise InputError(
+            f"{path}: its array, which is compressed, takes {size} of memory, and they are not to "
+            f"be had: {_MAPPED}"
+        ) from error
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be read ({reason}): {_REMEDY}") from error
@@ -88,14 +100,6 @@ def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInf
         found = ", ".join(name[: -len(".npy")] for name in names) or "no array"
         raise InputError(f"{path}: holds {found}: {_REMEDY}")
     return archive.getinfo(names[0])
-
-
-def _header(member: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and dtype of an array, read up to its numbers."""
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    return np.lib.format.read_array_header_2_0(member)
 
 
 def _check(

@@ -13,11 +13,13 @@ replay, so that a run which stopped after k batches goes on with `start=k * batc
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Protocol
 
 import tensorflow as tf
 
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
 
@@ -84,11 +86,17 @@ def batches(
         `labels` of pairs of that and int32 [batch_size].
 
     Raises:
-        InputError: `batch_size` is below 1 or does not divide by the replicas, `start` is below 0,
-            or there are no labels.
+        InputError: `batch_size` is below 1, does not divide by the replicas or is more than the
+            memory holds, `start` is below 0, or there are no labels.
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size}: a batch needs at least 1 clip")
+    # As they are read, and as they are given.
+    check_memory(
+        5 * batch_size * math.prod(source.clip_shape),
+        f"batch_size={batch_size}: clips of {' x '.join(map(str, source.clip_shape))}",
+        "give a smaller one",
+    )
     if start < 0:
         raise InputError(f"start={start}: give the number of clips to pass over, 0 or more")
 

@@ -27,7 +27,7 @@ from typing import Any, Callable, NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
-from tgan_tf import __version__
+from tgan_tf import __version__, file_locks
 from tgan_tf.data import storage, tfrecords
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
@@ -160,16 +160,20 @@ def prepare(
             "sha256": _digest(sorted((r.name, r.category, r.subset) for r in recordings)),
         },
     }
-    info = _begin(output_dir, plan)
-    if info is not None:
-        return Summary(True, info, _read_skipped(output_dir))
-
-    shards = _shards(recordings, output_dir, settings, classes, _digest(plan))
-    todo = [shard for shard in shards if _finished(shard) is None]
-    with _progress(shards) as show:
-        if todo:
-            _run(todo, options, show)
-    return _end(output_dir, plan, settings, shards)
+    # An object store knows no locks.
+    held = contextlib.nullcontext()
+    if not storage.is_remote(output_dir):
+        held = file_locks.exclusive(output_dir, "videos are being prepared there")
+    with held:
+        info = _begin(output_dir, plan)
+        if info is not None:
+            return Summary(True, info, _read_skipped(output_dir))
+        shards = _shards(recordings, output_dir, settings, classes, _digest(plan))
+        todo = [shard for shard in shards if _finished(shard) is None]
+        with _progress(shards) as show:
+            if todo:
+                _run(todo, options, show)
+        return _end(output_dir, plan, settings, shards)
 
 
 def _check_recordings(recordings: Sequence[Recording], classes: Sequence[str] | None) -> None:
@@ -201,7 +205,8 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
     try:
         if tf.io.gfile.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
             raise InputError(f"{output_dir}: is no directory: give one")
-        files = storage.names(output_dir)
+        _sweep(output_dir)
+        files = storage.names(output_dir) - {file_locks.LOCK}
         if "info.json" in files:
             info = tfrecords.read_info(output_dir)
             _refuse_another(output_dir, info, plan)
@@ -209,8 +214,8 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                 path = os.path.join(output_dir, shard["file"])
                 if shard["file"] not in files or tf.io.gfile.stat(path).length != shard["bytes"]:
                     raise InputError(
-                        f"{path}: is missing or cut short: remove {output_dir} and prepare it "
-                        "again, or give another output_dir"
+                        f"{path}: is missing or cut short: restore it from a copy, or give "
+                        "another output_dir to prepare the videos in"
                     )
             _remove(progress)
             return info
@@ -225,7 +230,6 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
             )
         tf.io.gfile.makedirs(progress)
         storage.write(plan_file, _json(plan))
-        _remove_unfinished(output_dir)
     except (
         AttributeError,
         KeyError,
@@ -401,7 +405,7 @@ def _run(shards: list[_Shard], options, show: Callable[[], None]) -> None:
         thread.join(5)
         threading.excepthook = hook
         del os.environ[_MAIN_PROCESS]
-        _remove_unfinished(output_dir)
+        _sweep(output_dir)
     # A worker whose process fails as it ends, as with S3's file system, has done its work.
     if failures and any(_finished(shard) is None for shard in shards):
         raise InputError(
@@ -551,12 +555,11 @@ def _remove(directory: str) -> None:
         tf.io.gfile.rmtree(directory)
 
 
-def _remove_unfinished(output_dir: str) -> None:
+def _sweep(output_dir: str) -> None:
     """Removes what a killed process was writing."""
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
-        for file in storage.names(directory):
-            if storage.is_unfinished(file):
-                tf.io.gfile.remove(os.path.join(directory, file))
+        if tf.io.gfile.isdir(directory):
+            storage.sweep(directory)
 
 
 def _json(value: Any) -> bytes:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tgan_tf import file_locks
 from tgan_tf.errors import InputError, reason
 
 
@@ -153,8 +155,12 @@ def replacing(path: str) -> Iterator[str]:
     """A name to write a file to, which then becomes `path`: it appears whole or not at all.
 
     Raises:
-        tf.errors.OpError: it cannot be renamed.
+        OSError or tf.errors.OpError: it cannot be made or renamed.
     """
+    if not is_remote(path):
+        with file_locks.replacing(path) as temporary:
+            yield str(temporary)
+        return
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
     try:
@@ -166,9 +172,37 @@ def replacing(path: str) -> Iterator[str]:
         raise
 
 
-def is_unfinished(path: str) -> bool:
-    """Whether a file is one that a killed process was writing with `replacing`."""
-    return re.fullmatch(r"\..+\.[0-9a-f]{32}", os.path.basename(path)) is not None
+@contextlib.contextmanager
+def literal(path: str | os.PathLike) -> Iterator[str]:
+    """A path for functions of TensorFlow that take theirs for a pattern.
+
+    `tf.train.Checkpoint.read` and `tf.saved_model.load` do not find what lies at a path with a
+    bracket or a backslash in it, and a star or a question mark may lead them to another.
+
+    Yields:
+        The path itself, or a symbolic link to it, which exists as long as the context.
+    """
+    path = os.fspath(path)
+    if is_remote(path) or not re.search(r"[\[\]{}*?\\]", path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        link = os.path.join(directory, "link")
+        os.symlink(os.path.abspath(path), link)
+        yield link
+
+
+def sweep(directory: str) -> None:
+    """Removes what a killed process was writing in a directory with `replacing`.
+
+    In an object store, which knows no locks, that is also what a running process is writing.
+    """
+    if not is_remote(directory):
+        file_locks.sweep(directory)
+    # Local ones too were of this form once.
+    for name in names(directory):
+        if re.fullmatch(r"\..+\.[0-9a-f]{32}", name):
+            tf.io.gfile.remove(os.path.join(directory, name))
 
 
 def write(path: str, data: bytes) -> None:

@@ -438,7 +438,7 @@ class VideoFiles:
                 raise InputError(
                     f"{os.path.join(self.path, recording.name)}: is of class "
                     f"{recording.category!r}, which is none of the {len(classes)} classes: "
-                    "remove it, or mend the list of classes"
+                    "add it to the list of classes, or give another folder"
                 )
 
         def index(recording: Recording) -> _Index | UnreadableRecording:
@@ -488,8 +488,8 @@ class VideoFiles:
                 return _window(path, self._recipe, self._indices[video], wanted)
             except UnreadableRecording as error:
                 raise InputError(
-                    f"{path}: {error}: remove it, or prepare the videos with "
-                    "experiments/prepare_data.py, which leaves such files out"
+                    f"{path}: {error}: prepare the videos with experiments/prepare_data.py, which "
+                    "leaves such files out"
                 ) from error
 
         # Not stateful: the same arguments read the same window, in any order and thread.

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
 CROPS = ("center", "random")
@@ -85,7 +86,8 @@ class Windows:
         classes: names of the classes; None where the videos have none.
 
     Raises:
-        InputError: an argument is out of range, or all videos are too short.
+        InputError: an argument is out of range, all videos are too short, or a window is more than
+            the memory holds.
 
     Example:
         >>> Windows(TFRecordVideos("ucf101"), crop="random", mirror=True).clip(0).shape
@@ -124,6 +126,11 @@ class Windows:
                 f"{wanted}: a clip spans {span} frames, the longest video of {videos.path} has "
                 f"{max(videos.lengths)} frames: give fewer"
             )
+        check_memory(
+            frames * rows * columns * channels,
+            f"{wanted}: frames of {rows} x {columns} of {videos.path}",
+            "give fewer, or prepare the videos in a smaller size",
+        )
         left_out = len(videos.lengths) - len(long_enough)
         if left_out:
             warnings.warn(

@@ -15,7 +15,7 @@ import numpy as np
 from tgan_tf import rendering, runs
 from tgan_tf.data.pipeline import Source, batches
 from tgan_tf.errors import InputError
-from tgan_tf.latents import of_generator
+from tgan_tf.latents import LatentRows, of_generator
 from tgan_tf.models.network import Generator
 
 BATCH_SIZE = 16
@@ -69,13 +69,19 @@ class GeneratedClips:
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
         """See `ClipSet`."""
-        z0 = of_generator(self.generator, self.seed + draw, count)
-        return runs.generate(self.generator, z0)
+        return runs.generate(self.generator, self._latents(count, draw))
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
         """See `ClipSet`."""
-        z0 = of_generator(self.generator, self.seed + draw, max(places) + 1)
-        return np.concatenate(list(runs.generate(self.generator, z0[list(places)])))
+        rows = self._latents(max(places) + 1, draw)
+        z0 = np.concatenate([rows[place : place + 1] for place in places])
+        return np.concatenate(list(runs.generate(self.generator, z0)))
+
+    def _latents(self, count: int, draw: int) -> LatentRows:
+        seed = self.seed + draw
+        return LatentRows(
+            count, lambda first, rows: of_generator(self.generator, seed, rows, first=first)
+        )
 
 
 class SourceClips:

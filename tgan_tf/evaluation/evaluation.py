@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import file_locks
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import ClipSet
 from tgan_tf.evaluation.estimate import Estimate
@@ -67,7 +67,7 @@ class Evaluation:
         real_statistics: a file that those of `real` are read from, or kept in, instead.
 
     Raises:
-        InputError: the extractor does not take such clips.
+        InputError: the extractor does not take such clips, or `real_statistics` is another file.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Evaluation:
         self.extractor = extractor
         self.directory = Path(directory)
         self.real_statistics = real_statistics
+        if real_statistics is not None and os.path.exists(real_statistics):
+            Measurements(real_statistics)  # says now, not after all clips are measured, what it is
         # Traced anew for another number of frames, not for the last batch, which is smaller.
         self._columns = tf.function(self._measure_clips, reduce_retracing=True)
 
@@ -103,29 +105,31 @@ class Evaluation:
             metric = METRICS[request.metric]
             name = request.name(request.metric)
             if request.frames > frames:
-                raise InputError(f"--metrics={name}: the clips have {frames} frames: give fewer")
+                raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
             if metric.column == "scores":
                 if critic is None or critic.num_classes:
                     raise InputError(
-                        f"--metrics={name}: needs a critic that is not conditional: give --run_dir "
+                        f"metric {name}: needs a critic that is not conditional: give --run_dir "
                         "of such a run"
                     )
                 if request.frames != fake.clip_shape[0]:
                     raise InputError(
-                        f"--metrics={name}: the critic takes {fake.clip_shape[0]} frames: give "
+                        f"metric {name}: the critic takes {fake.clip_shape[0]} frames: give "
                         "these, or none"
                     )
                 continue
             self.extractor.check((request.frames, *self.real.clip_shape[1:]))
             if metric.column == "probabilities" and not self.extractor.num_classes:
                 raise InputError(
-                    f"--metrics={name}: --extractor={self.extractor.name} gives features, no "
+                    f"metric {name}: --extractor={self.extractor.name} gives features, no "
                     "probabilities of classes: give another extractor"
                 )
             if fake.num_clips is not None and request.count > fake.num_clips:
+                most = fake.num_clips // metric.multiple * metric.multiple
+                fewest = metric.fewest(self.extractor.num_features)
                 raise InputError(
-                    f"--metrics={name}: there are {fake.num_clips} clips to be judged: give "
-                    f"{request.metric}{fake.num_clips // metric.multiple * metric.multiple}"
+                    f"metric {name}: there are {fake.num_clips} clips to be judged: give "
+                    + (f"{request.metric}{most}" if most >= fewest else f"at least {fewest} clips")
                 )
             real_count = self._real_count(request.count)
             if metric.column == "probabilities":
@@ -134,7 +138,7 @@ class Evaluation:
                 fewest = metric.fewest(self.extractor.num_features)
                 if count < fewest:
                     raise InputError(
-                        f"--metrics={name}: {count} {of} are too few for the "
+                        f"metric {name}: {count} {of} are too few for the "
                         f"{self.extractor.num_features} features of "
                         f"--extractor={self.extractor.name}: give at least {fewest}, or an "
                         "extractor with fewer features"
@@ -203,14 +207,15 @@ class Evaluation:
             return {"scores": tf.reduce_sum(critic(clips, training=False), axis=1)}
 
         held_out = {}
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary, "clips.npy")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with file_locks.unfinished(self.directory / "judged") as temporary:
+            path = temporary / "clips.npy"
             batches = fake.batches(count, draw)
             judged = measure(path, batches, count, requests[0].frames, columns, {}, what)
             if "scores" in needed:
                 count = min(count, self.other_real.num_clips or count)
                 held_out = measure(
-                    Path(temporary, "held_out.npy"),
+                    temporary / "held_out.npy",
                     self.other_real.batches(count, 0),
                     count,
                     requests[0].frames,

@@ -12,8 +12,10 @@ clips. A file that was kept is used again for exactly what it says.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
@@ -22,10 +24,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tgan_tf import numpy_files
+from tgan_tf.capacity import check_disk
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, reason
 
 FORMAT = 1
+
+_ANOTHER = "give another file, or one that is not there yet"
 
 
 class Measurements:
@@ -40,24 +46,47 @@ class Measurements:
         description: what was measured by what.
 
     Raises:
-        InputError: the file is no such one.
+        InputError: the file cannot be read, or is no such one.
     """
 
     def __init__(self, path: str | os.PathLike):
         try:
-            with open(path, "rb") as file:
-                text = np.lib.format.read_array(file)
-                self.description = json.loads(text.tobytes())
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-                rows = np.memmap(path, dtype, "r", file.tell(), shape)
-            self.columns = {name: rows[name] for name in dtype.names}
-            self.count = len(rows)
-        except (OSError, ValueError, TypeError) as error:
+            self.description, rows = _open(path)
+        except OSError as error:
+            why = error.strerror or error
             raise InputError(
-                f"{path}: is no file of measurements of real clips ({error}): delete it, and it is "
-                "made anew"
+                f"{path}: cannot be read as measurements of real clips ({why}): {_ANOTHER}"
             ) from error
+        except Exception as error:  # whatever it is, its head may raise anything
+            raise InputError(
+                f"{path}: is no file of measurements of real clips ({reason(error)}): {_ANOTHER}"
+            ) from error
+        self.columns = {name: rows[name] for name in rows.dtype.names}
+        self.count = len(rows)
+
+
+def _open(path: str | os.PathLike) -> tuple[dict, np.ndarray]:
+    """What a file says it is of, and its rows, mapped.
+
+    Raises:
+        OSError: it cannot be read.
+        Exception: of many classes, where it is no such file.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        (length,), _, dtype = numpy_files.read_header(file)
+        if dtype != np.uint8 or length > size:
+            raise ValueError("it does not begin with a description")
+        description = json.loads(file.read(length))
+        if not isinstance(description, dict):
+            raise ValueError("its description is none")
+        (count,), _, dtype = numpy_files.read_header(file)
+        # An array of anything else than numbers must not be mapped.
+        if not dtype.names or any(dtype[name].base != np.float32 for name in dtype.names):
+            raise ValueError(f"it holds {dtype}, and no columns of float32")
+        if size - file.tell() != count * dtype.itemsize:
+            raise ValueError("it is not as long as it says")
+        return description, np.memmap(path, dtype, "r", file.tell(), count)
 
 
 def measure(
@@ -81,36 +110,50 @@ def measure(
         what: what the bar is called.
 
     Raises:
-        InputError: the clips hold a NaN or an infinity, or the file cannot be written.
+        InputError: the clips hold a NaN or an infinity, or the file cannot be written or would
+            be larger than what the disk has room for.
     """
     path = Path(path)
-    row, bar = 0, tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
+    measured = _measured(clips, frames, columns, what)
+    first = next(measured)
+    dtype = [(name, "<f4", value.shape[1:]) for name, value in first.items()]
+    check_disk(
+        count * np.dtype(dtype).itemsize,
+        path.parent,
+        f"{count:,} {what}, measured",
+        "ask for fewer, or give a directory with more room",
+    )
+    bar = tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with storage.replacing(str(path)) as temporary, open(temporary, "wb") as file, bar:
-            for batch in clips:
-                if not np.isfinite(batch).all():
-                    raise InputError(
-                        f"{what}: NaN or infinity in the clips from number {row} on: the generator "
-                        "has diverged, evaluate an earlier --checkpoint_step"
-                    )
-                values = columns(tf.constant(batch[:, :frames]))
-                values = {name: value.numpy() for name, value in values.items()}
-                if row == 0:
-                    dtype = [(name, "<f4", value.shape[1:]) for name, value in values.items()]
-                    _write_head(file, description, dtype, count)
-                rows = np.empty(len(batch), dtype)
+            _write_head(file, description, dtype, count)
+            for values in itertools.chain([first], measured):
+                rows = np.empty(len(next(iter(values.values()))), dtype)
                 for name, value in values.items():
                     rows[name] = value
                 file.write(rows.tobytes())
-                row += len(batch)
-                bar.update(len(batch))
+                bar.update(len(rows))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): free some disk space, or give a "
             "directory that can be written to"
         ) from error
     return Measurements(path)
+
+
+def _measured(clips, frames, columns, what) -> Iterator[dict[str, np.ndarray]]:
+    """What is measured of each batch, as of `measure`."""
+    row = 0
+    for batch in clips:
+        if not np.isfinite(batch).all():
+            raise InputError(
+                f"{what}: NaN or infinity in the clips from number {row} on: the generator "
+                "has diverged, evaluate an earlier --checkpoint_step"
+            )
+        values = columns(tf.constant(batch[:, :frames]))
+        yield {name: value.numpy() for name, value in values.items()}
+        row += len(batch)
 
 
 def measure_once(
@@ -136,13 +179,17 @@ def measure_once(
         path: a file that the user names instead, made if missing.
 
     Raises:
-        InputError: the file at `path` is of other clips, of another extractor or of too few clips.
+        InputError: the file at `path` is of other clips, of another extractor or of too few clips,
+            or is no file of measurements.
     """
     description = json.loads(json.dumps({"format": FORMAT, "frames": frames, **description}))
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
     place = Path(path) if path is not None else Path(directory) / f"real-{digest[:16]}.npy"
-    if place.exists():
-        kept = Measurements(place)
+    if path is None:
+        kept = _kept(place)
+    else:
+        kept = Measurements(place) if place.exists() else None
+    if kept is not None:
         if kept.description == description and kept.count >= count:
             return kept
         if path is not None:
@@ -155,6 +202,20 @@ def measure_once(
                 f"--real_statistics={path}: {why}: give another file, or one that is not there yet"
             )
     return measure(place, clips(count), count, frames, columns, description, what)
+
+
+def _kept(place: Path) -> Measurements | None:
+    """What an earlier call has kept, under a name that is only for that; None if it is broken."""
+    if not place.exists():
+        return None
+    try:
+        _open(place)
+    except OSError:  # not proved broken: the next line says why it cannot be read
+        pass
+    except Exception as error:
+        warnings.warn(f"{place}: damaged ({reason(error)}), measured once more", stacklevel=3)
+        return None
+    return Measurements(place)
 
 
 def _write_head(file: BinaryIO, description: dict, dtype: list, count: int) -> None:

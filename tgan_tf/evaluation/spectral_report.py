@@ -15,12 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import kernels
 from tgan_tf.convolutions import of_layer, wrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
-from tgan_tf.spectral import kernel_matrix, singular_values
 
 
 class Stage(NamedTuple):
@@ -127,11 +127,12 @@ def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
     report = {}
     for stage, (layer, _) in zip(measured, critic.stages):
         kernel = wrapped(layer).kernel
-        values = singular_values(kernel).numpy()
+        matrices = kernels.of_layer(wrapped(layer))
+        values = matrices.singular_values(kernel).numpy()
         report[stage.name] = Estimate(
             stage.matrix_norm,
             details={
-                "shape": kernel_matrix(kernel).shape.as_list(),
+                "shape": matrices.shape(kernel),
                 "above_half": float(np.mean(values > values[0] / 2)),
                 "operator_norm": stage.operator_norm,
                 "gamma": stage.gamma,
@@ -164,7 +165,7 @@ def _stage(
         scales = normalization.gamma.numpy() / np.sqrt(variance)
         gamma = float(np.abs(scales).max())
         norm = float(convolution.norm(kernel * scales, tolerance=tolerance)[0])
-    matrix_norm = float(singular_values(kernel)[0])
+    matrix_norm = float(kernels.of_layer(wrapped(layer)).singular_values(kernel)[0])
     return Stage(name, matrix_norm, operator_norm, gamma, norm)
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import sys
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -239,8 +244,9 @@ BAD_MODELS = {
     "missing.keras": (lambda path: None, "no such file.*moving_mnist, c3d, i3d"),
     "text.keras": (lambda path: path.write_text("text"), "cannot be loaded"),
     "text.h5": (lambda path: path.write_text("text"), "cannot be loaded"),
-    "lambda.keras": (_lambda, "cannot be loaded"),
-    "lambda.h5": (_lambda, "Lambda layer, which is code"),
+    "lambda.keras": (_lambda, "'Lambda' of the module 'keras.layers', which may be code"),
+    "lambda.h5": (_lambda, "it holds 'Lambda', which may be code"),
+    "weights.h5": (lambda path: _keras().save_weights(path), "cannot be loaded.*model_config"),
     "two.keras": (_two_inputs, "2 inputs"),
     "rank2.keras": (_rank_2, r"takes \(None, 8\)"),
     "rank5.keras": (_bad_output, r"output for 2 clips is float32 \(2, 4, 8, 8, 1\)"),
@@ -261,6 +267,105 @@ BAD_MODELS = {
     ),
     "no signature": (lambda path: tf.saved_model.save(tf.Module(), str(path)), "no signature"),
 }
+
+
+def _edited(path, edit):
+    """Changes the configuration of a saved model, as text."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            file.attrs["model_config"] = edit(file.attrs["model_config"])
+    else:
+        with zipfile.ZipFile(path) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        content["config.json"] = edit(content["config.json"].decode()).encode()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+
+
+def _with_trap(path, marker):
+    """A Lambda layer in a wrapper in a model in a model, which writes a file."""
+    trap = f"__import__('pathlib').Path({str(marker)!r}).touch()"
+    layer = keras.layers.TimeDistributed(
+        keras.layers.Lambda(eval(f"lambda h: ({trap}, h)[1]", {}), output_shape=(4,))
+    )
+    inner = keras.Sequential([keras.layers.Reshape((2, 2, 2, 4)), layer])
+    inputs = keras.Input((4, 8, 1, 1))
+    outer = keras.Sequential([keras.layers.Reshape((32,)), inner, keras.layers.Flatten()])
+    keras.Model(inputs, outer(inputs)).save(path)
+    marker.unlink()
+    _edited(path, lambda text: text.replace("Lambda", "\\u004cambda"))
+
+
+def _of_module(path, marker):
+    """Names a class of a module of its own, which writes a file when it is imported."""
+    (path.parent / "trap.py").write_text(f"open({str(marker)!r}, 'w')")
+    _keras().save(path)
+    config = {"module": "trap", "class_name": "Trap", "config": {}, "registered_name": None}
+    _edited(path, lambda _: json.dumps(config))
+
+
+class _Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return self.marker.touch, ()
+
+
+def _with_pickle(path, marker):
+    _keras().save(path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO()
+    np.savez(weights, __root__=np.array(_Trap(marker), object))
+    del content["model.weights.h5"]
+    content["model.weights.npz"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+TRAPS = {
+    "a Lambda layer by its name in escapes.h5": _with_trap,
+    "a class of another module.keras": _of_module,
+    "pickled weights.keras": _with_pickle,
+}
+
+
+class TestHostileFiles:
+    @pytest.mark.parametrize("name", TRAPS)
+    def test_run_nothing(self, name, tmp_path, monkeypatch):
+        path, marker = tmp_path / name, tmp_path / "sprung"
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "trap", raising=False)
+        TRAPS[name](path, marker)
+        with pytest.raises(InputError, match="cannot be loaded") as error:
+            ModelFile(path)
+        assert not marker.exists()
+        assert "\n" not in str(error.value)
+
+    def test_of_arrays_far_larger_than_the_file_are_refused(self, tmp_path):
+        path = tmp_path / "model.h5"
+        _keras().save(path)
+        with h5py.File(path, "a") as file:
+            names = []
+            file.visit(names.append)
+            name = next(name for name in names if name.endswith("kernel:0"))
+            del file[name]
+            file.create_dataset(name, (2**40, D), np.float32, chunks=True)
+        with pytest.raises(InputError, match="its arrays would take 21,990,232,555"):
+            ModelFile(path)
+
+    def test_of_arrays_in_another_file_are_refused(self, tmp_path):
+        path = tmp_path / "model.h5"
+        _keras().save(path)
+        with h5py.File(path, "a") as file:
+            file["elsewhere"] = h5py.ExternalLink("nowhere.h5", "/image")
+        with pytest.raises(InputError, match="its elsewhere lies in another file"):
+            ModelFile(path)
 
 
 class TestBadInput:

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf import numpy_files
+from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 from tgan_tf.evaluation.extractors.model_file import sha256_of
 
@@ -173,12 +174,13 @@ def _read(path: str) -> dict[str, np.ndarray]:
     """All arrays of an .npz file."""
     remedy = "give an .npz file, as the authors of TGAN distribute it"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return numpy_files.read_npz(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}): {remedy}") from error
     except Exception as error:  # a damaged archive or header may raise anything
-        raise InputError(f"{path}: is no whole .npz file of plain numbers: {remedy}") from error
+        raise InputError(
+            f"{path}: is no whole .npz file of plain numbers ({reason(error)}): {remedy}"
+        ) from error
 
 
 def _load(network: keras.Model, path: str) -> None:

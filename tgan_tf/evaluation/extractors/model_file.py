@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +16,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import keras_config
 from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 
 PROBE_SHAPE = (16, 64, 64, 3)
 """The clip that a model is tried with, in the dimensions that it leaves free."""
+
+LARGEST_CONFIG = 2**26
+"""Bytes of a .keras file's config.json; networks of a thousand layers have one hundredth of it."""
 
 
 class ModelFile:
@@ -28,9 +36,11 @@ class ModelFile:
     random clips its rows are at least 0 and of sum 1 within 1e-3. Clips are not resized.
 
     Args:
-        path: a .keras or .h5 file without code of its own (a Lambda layer), or a SavedModel's
-            directory, of which the signature "serving_default" is called; if it has none, the
-            object itself.
+        path: a .keras or .h5 file of Keras's own layers, or a SavedModel's directory, of which the
+            signature "serving_default" is called; if it has none, the object itself. The Keras file
+            may come from anyone: it is refused if it holds a Lambda layer or anything else that
+            could run code (see `tgan_tf.keras_config`). A SavedModel is a program, which runs when
+            it is called and may read and write files: only of a source you trust.
 
     Raises:
         InputError: there is no such file, it cannot be loaded, or it takes or gives something else.
@@ -126,6 +136,8 @@ def open_saved_model(
 ) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
     """A function of one float32 tensor in a SavedModel, of TensorFlow 2, 1 or TF1's TF-Hub.
 
+    A SavedModel is a program: only of a source you trust.
+
     Args:
         directory: where saved_model.pb is.
         signatures: the names of the signature to take, the first that there is. If there is none,
@@ -197,12 +209,7 @@ def _open_keras(
             ".keras or .h5 file or of a SavedModel"
         )
     try:
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                # Keras's safe mode is for .keras files only: of this one it would run the code.
-                if '"Lambda"' in str(file.attrs.get("model_config")):
-                    raise ValueError("it holds a Lambda layer, which is code")
-        model = keras.models.load_model(path, compile=False)
+        model = _load_keras(path)
     except Exception as error:  # damaged files may raise anything
         raise InputError(f"{path}: cannot be loaded ({reason(error)}): {remedy}") from error
     inputs = model.inputs or []
@@ -210,6 +217,74 @@ def _open_keras(
         raise InputError(f"{path}: takes {len(inputs)} inputs: give a model that takes only clips")
     shape = inputs[0].shape if inputs else (model.get_build_config() or {}).get("input_shape")
     return lambda clips: _by_name(model(clips, training=False)), tf.TensorShape(shape)
+
+
+def _load_keras(path: str | os.PathLike) -> keras.Model:
+    """A Keras model of a file that may come from anyone: nothing in it is run, nothing imported.
+
+    Not by `keras.models.load_model` of the file itself, which does both, and unpickles weights in
+    .npz. The network is made of the checked configuration; the rest is arrays in HDF5.
+
+    Raises:
+        Exception: of many classes, where the file is damaged or holds more than plain layers.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                config = keras_config.checked(file.attrs["model_config"])
+                _check_arrays(file, os.path.getsize(path))
+            model = keras.models.model_from_json(json.dumps(config))
+            # Keras goes by the name, and reads only a whole model's weights of this one.
+            link = Path(directory, "model.h5")
+            link.symlink_to(Path(path).resolve())
+            model.load_weights(link)
+        else:
+            copy = Path(directory, "model.keras")
+            with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as checked:
+                with archive.open("config.json") as member:
+                    text = member.read(LARGEST_CONFIG + 1)
+                if len(text) > LARGEST_CONFIG:
+                    raise ValueError(f"its configuration is of over {LARGEST_CONFIG} bytes")
+                checked.writestr("config.json", json.dumps(keras_config.checked(text)))
+                size = archive.getinfo("model.weights.h5").file_size
+                _check_size("model.weights.h5", size, os.path.getsize(path))
+                with archive.open("model.weights.h5") as member:
+                    with h5py.File(member) as file:
+                        _check_arrays(file, size)
+                    member.seek(0)
+                    with checked.open("model.weights.h5", "w", force_zip64=True) as weights:
+                        shutil.copyfileobj(member, weights)
+            model = keras.models.load_model(copy, compile=False)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"it holds a {type(model).__name__}, which is no model")
+    return model
+
+
+def _check_arrays(file: h5py.File, size: int) -> None:
+    """Raises a `ValueError` if arrays lie outside a file, or are far larger than it."""
+    total = 0
+
+    def look(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> str | None:
+        nonlocal total
+        if isinstance(link, h5py.ExternalLink):
+            return name
+        item = file[name]
+        if isinstance(item, h5py.Dataset):
+            total += item.nbytes
+            if item.external or item.is_virtual:
+                return name
+        return None
+
+    elsewhere = file.visititems_links(look)
+    if elsewhere is not None:
+        raise ValueError(f"its {elsewhere} lies in another file")
+    _check_size("its arrays", total, size)
+
+
+def _check_size(what: str, declared: int, size: int) -> None:
+    # Keras compresses nothing; others may, but trained weights shrink little.
+    if declared > 16 * size:
+        raise ValueError(f"{what} would take {declared:,} bytes, of a file of {size:,}")
 
 
 def _by_name(outputs) -> dict[str, tf.Tensor]:

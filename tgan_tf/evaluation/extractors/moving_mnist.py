@@ -14,10 +14,10 @@ import hashlib
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf import numpy_files
+from tgan_tf.errors import InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 
 WEIGHTS = Path(__file__).with_name("moving_mnist.npz")
@@ -107,14 +107,14 @@ class MovingMNIST:
         self.network = MovingMNISTClassifier()
         try:
             data = Path(weights).read_bytes()
-            with np.load(weights) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = numpy_files.read_npz(weights)
             for name, variable in named_weights(self.network).items():
                 variable.assign(arrays[name])
-        except (OSError, KeyError, ValueError) as error:
+        except Exception as error:  # a damaged archive or header may raise anything
             raise InputError(
-                f"{weights}: does not hold the weights of the Moving MNIST classifier ({error}): "
-                "install the package anew, or make it by experiments/train_classifier.py"
+                f"{weights}: does not hold the weights of the Moving MNIST classifier "
+                f"({reason(error)}): install the package anew, or make it by "
+                "experiments/train_classifier.py"
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
 

@@ -1,0 +1,90 @@
+"""What memory and disks can hold, so that what they cannot is refused with its size.
+
+    check_memory(16 * 10**12, "num_clips=1000000", "give at most 1,200")
+
+raises "num_clips=1000000: would take 16.0 TB of memory, of which 19.2 GB are free: give at most
+1,200", before anything is done, where a program would otherwise grow until it is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from tgan_tf.errors import InputError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(needed: int, what: str, remedy: str) -> None:
+    """Raises an `InputError` if there is less memory than something takes.
+
+    Args:
+        needed: bytes.
+        what: for the message, the value that asks for them and where it is from.
+        remedy: what to give instead.
+    """
+    free = free_memory()
+    if free is not None and needed > free:
+        raise InputError(
+            f"{what}: would take {readable(needed)} of memory, of which {readable(free)} are "
+            f"free: {remedy}"
+        )
+
+
+def check_disk(needed: int, directory: str | os.PathLike, what: str, remedy: str) -> None:
+    """Raises an `InputError` if the disk of a directory has less room than something takes.
+
+    Args:
+        needed: bytes.
+        directory: local; it need not exist yet.
+        what: as of `check_memory`.
+        remedy: as of `check_memory`.
+    """
+    place = Path(directory).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:  # what is written there will tell
+        return
+    if needed > free:
+        raise InputError(
+            f"{what}: would take {readable(needed)} in {directory}, where {readable(free)} are "
+            f"free: {remedy}"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that this process can still take of its machine's or container's; None if unknown."""
+    limits = []
+    try:
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+        limits.append(1024 * int(found[1]))
+    except (OSError, TypeError):
+        pass
+    # Version 2, and version 1, where no limit is a number larger than any memory.
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, used = (int((_CGROUP / name).read_text()) for name in (limit, usage))
+            statistics = (_CGROUP / limit).with_name("memory.stat").read_text()
+            # Pages of files are given back when they are needed.
+            pages = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
+            limits.append(most - used + int(pages[1]))
+        except (OSError, ValueError, TypeError):  # "max" is no limit
+            continue
+    return min(limits, default=None)
+
+
+def readable(size: int) -> str:
+    """A number of bytes, such as "19.2 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.0f} PB"

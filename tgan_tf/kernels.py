@@ -1,0 +1,242 @@
+"""Which matrices a Keras layer's kernel is made of: what singular value clipping clips.
+
+The paper clips a convolution as the matrix from one window of its input to one position of its
+output. Where that is among a kernel's axes each class of layers lays down for itself:
+
+    Dense, convolutions             [*window, inputs, outputs]
+    transposed convolutions         [*window, outputs, inputs]
+    convolutions of g groups        g matrices [*window, inputs / g, outputs / g] side by side
+    depthwise convolutions          for each channel a matrix [*window, multiplier]
+    locally connected layers        for each position of the output a matrix [window, outputs]
+    recurrent layers                [inputs, gates x units], [units, gates x units]
+    EinsumDense                     as its equation says
+
+Matrices that act side by side on inputs of their own are the blocks of a block-diagonal matrix: its
+largest singular value is the largest of theirs.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Callable, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tgan_tf import spectral
+from tgan_tf.errors import InputError
+
+
+class Matrices(NamedTuple):
+    """How a kernel is made of matrices, of one or of several side by side.
+
+    Attributes:
+        output_axes: the kernel's axes that together are the matrices' outputs.
+        block_axes: the axes that number the matrices; all others are the matrices' inputs.
+        groups: into how many successive parts the last axis is split, a matrix each.
+    """
+
+    output_axes: tuple[int, ...] = (-1,)
+    block_axes: tuple[int, ...] = ()
+    groups: int = 1
+
+    def clip(self, kernel: tf.Tensor, max_singular_value: float) -> tf.Tensor:
+        """The kernel with each matrix clipped, as `spectral.clip_singular_values`."""
+        split, axes = self._split(kernel)
+        clipped = spectral.clip_singular_values(split, max_singular_value, *axes)
+        return tf.reshape(clipped, kernel.shape)
+
+    def singular_values(self, kernel: tf.Tensor) -> tf.Tensor:
+        """Those of all matrices in falling order, as `spectral.singular_values`."""
+        split, axes = self._split(kernel)
+        return spectral.singular_values(split, *axes)
+
+    def shape(self, kernel: tf.Tensor) -> list[int]:
+        """[inputs, outputs] of a matrix, before them the number of matrices if there are several.
+
+        Args:
+            kernel: of the layer's shape.
+        """
+        split, axes = self._split(kernel)
+        return spectral.kernel_matrix(split, *axes).shape.as_list()
+
+    def _split(self, kernel):
+        kernel = tf.convert_to_tensor(kernel)
+        if self.groups == 1:
+            return kernel, (self.output_axes, self.block_axes)
+        *others, outputs = kernel.shape
+        split = tf.reshape(kernel, [*others, self.groups, outputs // self.groups])
+        return split, ((-1,), (-2,))
+
+
+def _whole(layer):
+    return Matrices()
+
+
+def _of_groups(layer):
+    return Matrices(groups=layer.groups)
+
+
+def _transposed(layer):
+    return Matrices((-2,))
+
+
+def _of_channels(layer):
+    return Matrices((-1,), (-2,))
+
+
+def _of_positions(layer):
+    if layer.implementation != 1:
+        raise _refusal(layer, f"implementation={layer.implementation}", "give implementation=1")
+    return Matrices((-1,), (0,))
+
+
+def _of_equation(layer):
+    operands, outputs = layer.equation.replace("...", "").split("->")
+    inputs, kernel = operands.split(",")
+    # An input axis that is summed over without the kernel makes the map larger than the kernel.
+    summed = set(inputs) - set(kernel) - set(outputs)
+    if summed or any(len(set(axes)) < len(axes) for axes in (inputs, kernel, outputs)):
+        raise _refusal(
+            layer,
+            f"equation={layer.equation!r}",
+            "write it without repeated axes and without an axis that is in the input alone",
+        )
+    return Matrices(
+        tuple(i for i, axis in enumerate(kernel) if axis not in inputs),
+        tuple(i for i, axis in enumerate(kernel) if axis in inputs and axis in outputs),
+    )
+
+
+_Rule = Callable[[keras.layers.Layer], Matrices]
+_KERNEL = ("kernel_constraint", "kernel")
+_RECURRENT = ("recurrent_constraint", "recurrent_kernel")
+_DEPTHWISE = ("depthwise_constraint", "depthwise_kernel")
+_POINTWISE = ("pointwise_constraint", "pointwise_kernel")
+_OF_CELL = {
+    ("kernel_constraint", "cell.kernel"): _whole,
+    ("recurrent_constraint", "cell.recurrent_kernel"): _whole,
+}
+
+# Of each class the kernels: the constraint's argument, where the variable is, what it is made of. A
+# layer is what the first of its base classes here says. What has no kernel here is not clipped.
+_LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
+    keras.layers.Dense: {_KERNEL: _whole},
+    keras.layers.EinsumDense: {_KERNEL: _of_equation},
+    keras.layers.Embedding: {("embeddings_constraint", "embeddings"): _whole},
+    keras.layers.Conv1D: {_KERNEL: _of_groups},
+    keras.layers.Conv2D: {_KERNEL: _of_groups},
+    keras.layers.Conv3D: {_KERNEL: _of_groups},
+    keras.layers.Conv1DTranspose: {_KERNEL: _transposed},
+    keras.layers.Conv2DTranspose: {_KERNEL: _transposed},
+    keras.layers.Conv3DTranspose: {_KERNEL: _transposed},
+    keras.layers.DepthwiseConv1D: {_DEPTHWISE: _of_channels},
+    keras.layers.DepthwiseConv2D: {_DEPTHWISE: _of_channels},
+    keras.layers.SeparableConv1D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
+    keras.layers.SeparableConv2D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
+    keras.layers.LocallyConnected1D: {_KERNEL: _of_positions},
+    keras.layers.LocallyConnected2D: {_KERNEL: _of_positions},
+    keras.layers.SimpleRNNCell: {_KERNEL: _whole, _RECURRENT: _whole},
+    keras.layers.GRUCell: {_KERNEL: _whole, _RECURRENT: _whole},
+    keras.layers.LSTMCell: {_KERNEL: _whole, _RECURRENT: _whole},
+    # Their cells are of no public class.
+    keras.layers.ConvLSTM1D: _OF_CELL,
+    keras.layers.ConvLSTM2D: _OF_CELL,
+    keras.layers.ConvLSTM3D: _OF_CELL,
+    keras.layers.BatchNormalization: {},
+    keras.layers.GroupNormalization: {},
+    keras.layers.LayerNormalization: {},
+    keras.layers.PReLU: {},
+}
+
+
+def of_variable(
+    variable: tf.Variable, layers: list[keras.layers.Layer]
+) -> tuple[keras.layers.Layer, Matrices] | None:
+    """The layer among some whose known kernel a variable is, and what it is made of.
+
+    Raises:
+        InputError: it is a kernel of a layer that is set up in a way that is not known.
+    """
+    for layer in layers:
+        for (_, place), rule in (_rules(layer) or {}).items():
+            if _at(layer, place) is variable:
+                return layer, rule(layer)
+    return None
+
+
+def of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matrices:
+    """What a variable is made of that `of_variable` does not know.
+
+    A matrix is one however it is multiplied.
+
+    Raises:
+        InputError: it has more than 2 axes or less, or is of a layer of Keras's that has no kernel.
+    """
+    holders = [
+        layer for layer in layers if any(value is variable for value in vars(layer).values())
+    ]
+    if len(variable.shape) == 2 and all(_rules(layer) is None for layer in holders):
+        return Matrices()
+    owner = holders[0] if holders else None
+    raise _refusal(owner, described(variable), "give output_axis, the axis of its outputs")
+
+
+def of_layer(layer: keras.layers.Layer) -> Matrices:
+    """What the `kernel` of a built layer is made of.
+
+    Raises:
+        InputError: it has none, or none whose matrices are known.
+    """
+    found = of_variable(layer.kernel, [layer]) if hasattr(layer, "kernel") else None
+    if found is None:
+        raise _refusal(layer, "the kernel", "take a dense layer or a convolution")
+    return found[1]
+
+
+def check(layer: keras.layers.Layer, argument: str) -> None:
+    """Refuses a layer whose variable of a constraint's argument is no known kernel.
+
+    Args:
+        layer: built or not. One of a class that Keras has not is passed over until it is trained.
+        argument: such as "kernel_constraint".
+
+    Raises:
+        InputError: names the layer and the argument.
+    """
+    rules = _rules(layer)
+    if rules is None:
+        return
+    for (known, _), rule in rules.items():
+        if known == argument:
+            rule(layer)
+            return
+    raise _refusal(layer, argument, "take it away, or give output_axis")
+
+
+def _rules(layer):
+    return next((_LAYERS[base] for base in type(layer).__mro__ if base in _LAYERS), None)
+
+
+def _at(layer, place):
+    try:
+        return operator.attrgetter(place)(layer)
+    except AttributeError:  # Not built yet.
+        return None
+
+
+def described(variable: tf.Variable | tf.Tensor) -> str:
+    """Its name, if it has one, and its shape, for messages."""
+    try:
+        name = variable.name
+    except AttributeError:  # An eager tensor has none.
+        name = "a tensor"
+    return f"{name} of shape {tuple(variable.shape)}"
+
+
+def _refusal(layer, what, remedy):
+    owner = f"{type(layer).__name__} {layer.name!r}" if layer is not None else "no Keras layer"
+    return InputError(
+        f"SingularValueClipping on {what}, of {owner}: its matrix of inputs x outputs is not "
+        f"known: {remedy}"
+    )
