@@ -39,8 +39,9 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
     """Defines --data_path, or another flag for it, --size and how what lies there is read."""
     checked_flags.existing(
         path_flag,
-        "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif; one folder a "
-        "class); the reference's UCF-101 as .h5; a .txt list of Golf scenes"
+        "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif, .mpg and "
+        "more; one folder a class, under train and test if they are split); the reference's "
+        "UCF-101 as .h5; a .txt list of Golf scenes"
         + (
             ""
             if required
@@ -88,7 +89,7 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
         "trust. It counts on the command line only, not in a flagfile.",
     )
-    flags.DEFINE_string(
+    checked_flags.text(
         "array_axes",
         None,
         ".npy, .npz: what the array's axes are, a letter each: n clips, t frames, h rows, w "

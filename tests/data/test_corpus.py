@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -98,6 +100,12 @@ class TestOtherKinds:
         assert (corpus.kind, corpus.subsets, corpus.recipe) == ("npz", ("train",), None)
         assert corpus.videos("train").frame_shape == (8, 10, 3)
         assert corpus.videos("train").lengths.tolist() == [4, 4]
+
+    def test_prepared_of_held_out_folders_as_classes_is_refused(self, tmp_path):
+        info = {"format": 1, "counts": {"train": {}}, "classes": ["test", "train", "val"]}
+        (tmp_path / "info.json").write_text(json.dumps(info))
+        with pytest.raises(InputError, match="its classes are test, train, val: .* prepare"):
+            open_corpus(str(tmp_path))
 
     def test_prepared(self, ucf101, tmp_path):
         filmed = open_corpus(str(ucf101), size=16, split="1")

@@ -73,6 +73,18 @@ class TestRecordings:
         assert list(found) == NAMES
         assert {subset for _, subset in found.values()} == {"train"}
 
+    def test_in_held_out_folders_are_not_trained_on(self, tmp_path):
+        names = [f"train/Archery/{NAMES[0]}", f"test/Archery/{NAMES[1]}", f"val/{NAMES[4]}"]
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        with pytest.warns(UserWarning, match="the 1 videos in val are left out"):
+            found = _found(tmp_path)
+        assert {name: subset for name, (_, subset) in found.items()} == {
+            NAMES[0]: "train",
+            NAMES[1]: "test",
+        }
+
     def test_of_a_split_are_those_on_its_lists(self, directory):
         assert _found(directory, "1") == {
             "v_Archery_g01_c01.avi": ("Archery", "test"),

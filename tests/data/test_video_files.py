@@ -203,9 +203,67 @@ class TestRecordings:
             "test/2.mp4": (None, "test"),
         }
 
-    def test_beside_other_folders_train_is_a_class(self, tmp_path):
-        found = self._recordings(tmp_path, ["train/1.mp4", "tram/2.mp4"])
-        assert found["train/1.mp4"] == ("train", "train")
+    def test_never_train_on_held_out_folders_whatever_their_spelling(self, tmp_path):
+        spelt = "test Testing TST test_set test-data videos_test"
+        for number, name in enumerate(spelt.split()):
+            names = [f"Training/{number}.mp4", f"{name}/{number}.mp4"]
+            found = self._recordings(tmp_path / str(number), names)
+            assert [found[each][1] for each in names] == ["train", "test"], name
+
+    def test_in_a_validation_folder_are_the_test_where_there_is_no_other(self, tmp_path):
+        spelt = "val Valid validation dev EVAL evaluation held_out held-out HoldOut val_set"
+        for number, name in enumerate(spelt.split()):
+            with pytest.warns(UserWarning, match=f"the 1 videos in {name} are the subset test"):
+                found = self._recordings(tmp_path / str(number), ["trn/a/1.mp4", f"{name}/a/2.mp4"])
+            assert found == {"trn/a/1.mp4": ("a", "train"), f"{name}/a/2.mp4": ("a", "test")}
+
+    def test_in_a_validation_folder_beside_a_test_are_left_out_and_that_is_said(self, tmp_path):
+        names = ["train/a/1.mp4", "val/a/2.mp4", "val/b/3.mp4", "test/a/4.mp4"]
+        with pytest.warns(UserWarning, match="the 2 videos in val are left out") as caught:
+            found = self._recordings(tmp_path, names)
+        assert len(caught) == 1
+        assert found == {"train/a/1.mp4": ("a", "train"), "test/a/4.mp4": ("a", "test")}
+
+    @pytest.mark.parametrize(
+        "names, named",
+        [
+            (["train/1.mp4", "tram/2.mp4"], "tram lies beside train"),
+            (["train/1.mp4", "test/1.mp4", "2.mp4"], "2.mp4 lies beside test, train"),
+            (["walk/1.mp4", "test/1.mp4"], "walk lies beside test"),
+            (["train1/1.mp4", "test1/2.mp4"], "the folder test1 may be of"),
+            (["train/1.mp4", "test2/2.mp4"], "the folder test2 may be of"),
+            (["trainval/1.mp4", "test/2.mp4"], "the folder trainval may be of"),
+            (["ucf_train/1.mp4", "ucf_test/2.mp4"], "the folder ucf_test may be of"),
+            (["walk/train/1.mp4", "walk/test/2.mp4"], "the folder walk/test is not right under"),
+            (["a/b/val/1.mp4", "a/b/train/1.mp4"], "the folder a/b/val is not right under"),
+            (["train/train/1.mp4", "train/test/1.mp4"], "the folder train/test is not right"),
+            (["train_1.mp4", "test_1.mp4"], "videos are called train_1.mp4 and test_1.mp4"),
+            (["a/train1.mp4", "b/val-2.mp4"], "videos are called a/train1.mp4 and b/val-2.mp4"),
+        ],
+    )
+    def test_refuse_folders_that_may_be_held_out(self, tmp_path, names, named):
+        with pytest.raises(InputError) as error:
+            self._recordings(tmp_path, names)
+        assert f"{tmp_path}: {named}" in str(error.value)
+        assert "put the videos into train, test or val right under" in str(error.value)
+
+    @pytest.mark.filterwarnings("error")
+    def test_are_of_classes_whose_names_only_sound_so(self, tmp_path):
+        names = ["training dog/1.mp4", "contest/1.mp4", "001/train_1.mp4", "evaluate/a.mp4"]
+        found = self._recordings(tmp_path, names)
+        assert {subset for _, subset in found.values()} == {"train"}
+        assert len({category for category, _ in found.values()}) == 4
+
+    def test_tell_in_one_line_what_files_are_left_out(self, tmp_path):
+        names = ["a/1.mp4", "a/2.RM", "b/3.rm", "c/noend", "b/4.mp4.part", "README", ".DS_Store"]
+        names += ["a/1.txt", "a/1.JSON", "a.csv", "Thumbs.db", "a/1.jpg", ".hidden/2.rm"]
+        with pytest.warns(UserWarning) as caught:
+            self._recordings(tmp_path, names)
+        (message,) = (str(each.message) for each in caught)
+        assert message == (
+            f"{tmp_path}: 4 files are left out, of other kinds than videos that are known: "
+            "2 .rm, 1 .part, 1 without an extension"
+        )
 
     def test_go_to_the_test_by_their_names_alone_in_the_share_that_is_set(self, tmp_path):
         names = [f"{number}.mp4" for number in range(400)]

@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
-from tgan_tf.data import golf, hdf5, storage, tfrecords, ucf101, video_files
+from tgan_tf.data import golf, hdf5, storage, subsets, tfrecords, ucf101, video_files
 from tgan_tf.data.mapped_clips import MappedClips
 from tgan_tf.data.moving_mnist_file import MovingMNISTFile
 from tgan_tf.data.npz import ClipsFile
@@ -64,8 +64,8 @@ def open_corpus(path: str, size: int = 64, **options) -> Corpus:
 
     A directory with an `info.json` is prepared TFRecords, one with videos is UCF-101 if all of them
     are named like it and a folder of videos otherwise; `.h5` and `.hdf5` are the reference's
-    UCF-101, `.npy` is its Moving MNIST, `.txt` a list of Golf scenes; `.npz` are clips, as
-    `generate.py` writes them.
+    UCF-101, `.npy` is its Moving MNIST or another array, `.txt` a list of Golf scenes; `.npz` are
+    clips, as `generate.py` writes them.
 
     Args:
         path: local, or in an object store.
@@ -200,6 +200,7 @@ def _clips(path: str, kind: str, videos: MappedClips) -> Corpus:
 
 def _open_tfrecords(path: str, size: int, options: dict) -> Corpus:
     info = tfrecords.read_info(path)
+    subsets.check_classes(path, info["classes"] or ())
     damaged_shards = options.get("damaged_shards", "refuse")
     verify = options.get("verify_shards", True)
     return Corpus(

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from tgan_tf.data import storage, video_files
+from tgan_tf.data import storage, subsets, video_files
 from tgan_tf.data.recordings import Recording
 from tgan_tf.errors import InputError
 
@@ -43,29 +43,35 @@ def recordings(
     Args:
         directory: of the videos, local or in an object store.
         split: "1", "2" or "3" as the lists say, leaving out what is on neither; "all": every video
-            is of the subset "train".
+            is of the subset "train", but for those in folders that `tgan_tf.data.subsets` knows as
+            held out.
         lists: directory of the lists. Without it they are looked for in that of the videos, in
             `ucfTrainTestlist` in it, and in `ucfTrainTestlist` beside it.
 
     Raises:
-        InputError: there are no such videos or lists, a list names videos that are missing, or
-            there is no such split.
+        InputError: there are no such videos or lists, a list names videos that are missing, there
+            is no such split, or folders may be held out.
     """
     if split not in SPLITS:
         raise InputError(f"split={split!r}: give one of {', '.join(SPLITS)}")
-    found = [recording for recording in video_files.recordings(directory) if parse(recording.name)]
-    if not found:
+    directory = storage.register(directory)
+    names = [name for name in video_files.find(directory, tell=True) if parse(name)]
+    if not names:
         raise InputError(f"{directory}: no videos named v_<Category>_g<group>_c<clip>.avi under it")
-    subsets = None if split == "all" else _subsets(directory, split, lists, found)
+    if split == "all":
+        placed = subsets.of_folders(directory, names)
+        found = ["train"] * len(names) if placed is None else [subset for subset, _ in placed]
+    else:
+        listed = _subsets(directory, split, lists, names)
+        found = [listed.get(os.path.basename(name)) for name in names]
     # Files and list do not always agree: v_HandStandPushups_g01_c01.avi, HandstandPushups.
     spelt = {name.lower(): name for name in classes(directory, lists) or ()}
     chosen = []
-    for recording in found:
-        category = parse(recording.name)[0]
+    for name, subset in zip(names, found):
+        category = parse(name)[0]
         category = spelt.get(category.lower(), category)
-        subset = "train" if subsets is None else subsets.get(os.path.basename(recording.name))
         if subset is not None:
-            chosen.append(recording._replace(category=category, subset=subset))
+            chosen.append(video_files.recording(directory, name, category, subset))
     return chosen
 
 
@@ -93,10 +99,10 @@ def classes(
     return tuple(name for _, name in sorted(numbered))
 
 
-def _subsets(directory, split: str, lists, found: list[Recording]) -> dict[str, str]:
+def _subsets(directory, split: str, lists, names: Iterable[str]) -> dict[str, str]:
     """The subset of each video that a split names, by the file's name."""
-    there = {os.path.basename(recording.name) for recording in found}
-    subsets = {}
+    there = set(map(os.path.basename, names))
+    found = {}
     for subset in ("train", "test"):
         name = f"{subset}list0{split}.txt"
         file = _find(name, directory, lists)
@@ -115,8 +121,8 @@ def _subsets(directory, split: str, lists, found: list[Recording]) -> dict[str, 
                 f"{file}: {len(missing)} of the {len(named)} videos it names are not under "
                 f"{directory}, for one {missing[0]}: download them, or take split=all"
             )
-        subsets.update(dict.fromkeys(named, subset))
-    return subsets
+        found.update(dict.fromkeys(named, subset))
+    return found
 
 
 def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> list[str]:

@@ -14,6 +14,7 @@ or ends before its time raises `UnreadableRecording`.
 from __future__ import annotations
 
 import bisect
+import collections
 import functools
 import hashlib
 import itertools
@@ -30,30 +31,21 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tgan_tf.data import storage
+from tgan_tf.data import storage, subsets
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
 
 #: How the names of video files end, in small or capital letters.
-EXTENSIONS = (
-    ".mp4",
-    ".avi",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".gif",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".vob",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".wmv",
-    ".asf",
-    ".flv",
-    ".3gp",
-    ".ogv",
+EXTENSIONS = tuple(
+    ".mp4 .avi .mov .mkv .webm .gif .m4v .mpg .mpeg .vob .ts .mts .m2ts .wmv .asf .flv .3gp "
+    ".ogv".split()
+)
+
+# What usually lies beside videos, and goes without saying.
+_COMPANIONS = frozenset(
+    ".txt .csv .tsv .json .jsonl .xml .yaml .yml .md .html .pdf .log .info .nfo .db .ini .jpg "
+    ".jpeg .png .bmp .webp .srt .vtt .ass .sub .idx .wav .mp3 .m4a .aac .flac .ogg .py .sh .npy "
+    ".npz .pkl .mat .zip .tar .gz .rar .7z .md5 .sha256".split()
 )
 
 # Colours are averaged over the same area as brightness: by default swscale takes every second one.
@@ -73,8 +65,12 @@ class _Shown(NamedTuple):
     aspect: Fraction
 
 
-def find(directory: str | os.PathLike) -> list[str]:
+def find(directory: str | os.PathLike, tell: bool = False) -> list[str]:
     """All video files under a directory, as paths relative to it, sorted; hidden ones are not.
+
+    Args:
+        directory: local, or in an object store.
+        tell: warn, in one line, of files that are left out since they are of other kinds.
 
     Raises:
         InputError: there is no such directory, or no video file under it.
@@ -82,21 +78,34 @@ def find(directory: str | os.PathLike) -> list[str]:
     directory = storage.register(directory)
     if not tf.io.gfile.isdir(directory):
         raise InputError(f"{directory}: there is no such directory: give one of videos")
-    found = [
-        name
-        for name in storage.files(directory)
-        if name.lower().endswith(EXTENSIONS) and "/." not in f"/{name}"
-    ]
+    found, others = [], collections.Counter()
+    for name in storage.files(directory):
+        extension = os.path.splitext(name)[1].lower()
+        if "/." in f"/{name}":
+            continue
+        if extension in EXTENSIONS:
+            found.append(name)
+        # README and LICENSE are no videos without an extension.
+        elif extension not in _COMPANIONS and (extension or not os.path.basename(name).isupper()):
+            others[extension or "without an extension"] += 1
     if not found:
         raise InputError(f"{directory}: no videos ({', '.join(EXTENSIONS)}) under it")
+    if tell and others:
+        counts = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
+        warnings.warn(
+            f"{directory}: {sum(others.values())} files are left out, of other kinds than videos "
+            f"that are known: {counts}",
+            stacklevel=2,
+        )
     return found
 
 
 def recordings(directory: str | os.PathLike, test_share: float = 0.0) -> list[Recording]:
     """The video files under a directory, one recording each, named by their relative paths.
 
-    If every video lies in a folder, the first folder is its class. If every one lies in the folder
-    train or test, these are the subsets, and the folders below them the classes.
+    If every video lies in a folder, the first folder is its class. If there are folders train and
+    test, or of other such names, these are the subsets, and the folders below them the classes; see
+    `tgan_tf.data.subsets`.
 
     Args:
         directory: local, or in an object store.
@@ -104,32 +113,42 @@ def recordings(directory: str | os.PathLike, test_share: float = 0.0) -> list[Re
             follows from their names alone. Only where there are no folders train and test.
 
     Raises:
-        InputError: as `find` raises it; or the share is out of range or of no use.
+        InputError: as `find` and `subsets.of_folders` raise it; or the share is out of range or of
+            no use.
     """
     if not 0 <= test_share < 1:
         raise InputError(f"test_share={test_share}: give a share from 0 up to, but not, 1")
     directory = storage.register(directory)
-    names = find(directory)
-    folders = [name.split("/")[:-1] for name in names]
-    if all(folder and folder[0] in ("train", "test") for folder in folders):
-        if test_share:
-            raise InputError(
-                f"test_share={test_share}: the folders of {directory} say already which videos are "
-                "for the test: leave it out"
-            )
-        subsets = [folder.pop(0) for folder in folders]
-    else:
-        subsets = ["test" if _share(name) < test_share else "train" for name in names]
-    has_classes = all(folders)
-    return [
-        Recording(
-            name,
-            folder[0] if has_classes else None,
-            subset,
-            functools.partial(read, os.path.join(directory, name)),
+    names = find(directory, tell=True)
+    placed = subsets.of_folders(directory, names)
+    if placed is None:
+        placed = [
+            ("test" if _share(name) < test_share else "train", name.split("/")[:-1])
+            for name in names
+        ]
+    elif test_share:
+        raise InputError(
+            f"test_share={test_share}: the folders of {directory} say already which videos are "
+            "for the test: leave it out"
         )
-        for name, folder, subset in zip(names, folders, subsets)
+    chosen = [(name, subset, folders) for name, (subset, folders) in zip(names, placed) if subset]
+    has_classes = all(folders for _, _, folders in chosen)
+    return [
+        recording(directory, name, folders[0] if has_classes else None, subset)
+        for name, subset, folders in chosen
     ]
+
+
+def recording(directory: str, name: str, category: str | None, subset: str) -> Recording:
+    """The recording of a video file; see `Recording`.
+
+    Args:
+        directory: local, or in an object store.
+        name: of the file, relative to the directory.
+        category: its class; None where there are no classes.
+        subset: "train" or "test".
+    """
+    return Recording(name, category, subset, functools.partial(read, os.path.join(directory, name)))
 
 
 def _share(name: str) -> float:

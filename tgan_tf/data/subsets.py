@@ -1,0 +1,145 @@
+"""Which videos are for training and which are held out, by the folders that they lie in.
+
+    videos/train/walk/1.mp4    videos/test/walk/2.mp4    videos/val/run/3.mp4
+
+Held-out videos are never trained on, and never taken for a class: folders that may be of them, but
+are not laid out so, are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+
+from tgan_tf.errors import InputError
+
+_SPELT = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "heldout": "validation",
+    "holdout": "validation",
+}
+_HELD_OUT = ("test", "validation")
+# What may be around the name: train_set, Test-Data, val videos.
+_AROUND = r"[\W_]|datasets?|sets?|data|splits?|videos?|clips?"
+_ANY = "|".join(_SPELT)
+_REMEDY = (
+    "put the videos into train, test or val right under the directory, in these a folder a class; "
+    "what is a class, name otherwise"
+)
+
+
+def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, list[str]]] | None:
+    """The subset of each video, and the folders below that of the subset.
+
+    There are two subsets, "train" and "test". A folder for validation is the test if there is no
+    other, and left out beside one; either is said in a warning.
+
+    Args:
+        directory: for messages.
+        names: of the videos, relative to it.
+
+    Returns:
+        Of each video its subset, None if it is left out, and the names of the folders. None if no
+        folder is named as those of subsets are.
+
+    Raises:
+        InputError: folders are named so, or nearly so, but not all videos lie in such, or they are
+            not right under the directory; or files are.
+    """
+    folders = [name.split("/")[:-1] for name in names]
+    tops = sorted({each[0] for each in folders if each})
+    kinds = {top: _SPELT.get(_bare(top)) for top in tops}
+    unclear = [top for top in tops if kinds[top] is None and re.fullmatch(_NEARLY, _bare(top))]
+    words = {top: _words([top]) for top in tops if kinds[top] is None}
+    if _is_divided({kind for found in words.values() for kind in found}):  # ucf_train, ucf_test
+        unclear += [top for top in tops if words.get(top)]
+    if unclear:
+        raise InputError(
+            f"{directory}: the folder {min(unclear)} may be of training or of held-out videos: "
+            f"{_REMEDY}"
+        )
+    for each in folders:
+        for depth, folder in enumerate(each[1:], 2):
+            if _SPELT.get(_bare(folder)) in _HELD_OUT:
+                raise InputError(
+                    f"{directory}: the folder {'/'.join(each[:depth])} is not right under it: "
+                    f"{_REMEDY}"
+                )
+    known = [top for top in tops if kinds[top] is not None]
+    if not known:
+        _check_files(directory, names)
+        return None
+    for name, each in zip(names, folders):
+        if not each or each[0] not in known:
+            raise InputError(
+                f"{directory}: {name.split('/')[0]} lies beside {', '.join(known)}: {_REMEDY}"
+            )
+    validation = [top for top in known if kinds[top] == "validation"]
+    count = sum(each[0] in validation for each in folders)
+    subsets = {"train": "train", "test": "test", "validation": "test"}
+    if count and "test" in kinds.values():
+        subsets["validation"] = None
+        told = "left out: neither trained on nor tested"
+    else:
+        told = "the subset test"
+    if count:
+        warnings.warn(
+            f"{directory}: the {count} videos in {', '.join(validation)} are {told}", stacklevel=2
+        )
+    return [(subsets[kinds[each[0]]], each[1:]) for each in folders]
+
+
+def check_classes(path: str, classes: Iterable[str]) -> None:
+    """Raises an `InputError` if what counts as classes are subsets, as they once did."""
+    kinds = {_SPELT.get(_bare(name)) for name in classes}
+    if _is_divided(kinds):
+        raise InputError(
+            f"{path}: its classes are {', '.join(classes)}: held-out videos would be trained on: "
+            "prepare the videos again"
+        )
+
+
+# train1, test_02, trainval, val 64x64
+_NEARLY = rf"[\dx]*(?:{_ANY})(?:{_ANY}|[\dx])*"
+
+
+def _bare(name: str) -> str:
+    """A folder's name without what may be around that of a subset."""
+    return re.sub(_AROUND, "", name.lower())
+
+
+def _words(names: Iterable[str]) -> set[str]:
+    """The kinds of subsets that words in names tell of."""
+    found = (word for name in names for word in re.findall("[a-z]+", name.lower()))
+    return {_SPELT[word] for word in found if word in _SPELT}
+
+
+def _is_divided(kinds: set[str | None]) -> bool:
+    """Whether there are videos for training and held-out ones."""
+    return "train" in kinds and not kinds.isdisjoint(_HELD_OUT)
+
+
+def _check_files(directory: str, names: Sequence[str]) -> None:
+    """Raises an `InputError` if all files are called train_1.mp4, test_2.mp4 and so on."""
+    first = {}
+    for name in names:
+        word = re.match("[a-z]*", name.rsplit("/", 1)[-1].lower())[0]
+        first.setdefault(_SPELT.get(word), name)
+    if None not in first and _is_divided(set(first)):
+        held_out = min(name for kind, name in first.items() if kind in _HELD_OUT)
+        raise InputError(
+            f"{directory}: videos are called {first['train']} and {held_out}: {_REMEDY}"
+        )
