@@ -29,7 +29,7 @@ from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf import file_locks  # noqa: E402
-from tgan_tf.errors import InputError, one_line, remedy  # noqa: E402
+from tgan_tf.errors import NO_SPACE, InputError, one_line, remedy  # noqa: E402
 
 # Control characters, surrogates (bytes that are no text) and what begins another line: none of them
 # can stand in a flagfile, a message or a table.
@@ -76,9 +76,12 @@ def run(
             # Raised while a clip was read, it comes back inside an error of TensorFlow's, in Python
             # or, of an assertion, in brackets.
             inside = re.search(r"InputError: (.*)", str(error))
-            if inside is None:
+            if inside is not None:
+                _fail(program, inside[1].rstrip("]'\""))
+            full = re.search(rf"(\S+; )?({NO_SPACE})", str(error))
+            if full is None:
                 raise
-            _fail(program, inside[1].rstrip("]'\""))
+            _fail(program, f"{full[0]}: {remedy(error)}")
 
     # Names of files may hold what the terminal has no characters for.
     sys.stdout.reconfigure(errors="backslashreplace")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections import Counter
 
 import checked_flags
@@ -29,6 +30,8 @@ from tgan_tf.data.tfrecords import ENCODINGS
 from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
+
+SMALLEST = 8  # rows and columns, of any network
 
 data_flags.define_videos(required=True)
 flags.adopt_module_key_flags(data_flags)
@@ -75,6 +78,14 @@ checked_flags.number(
 
 
 def main(arguments: list[str]) -> int:
+    if FLAGS.size < SMALLEST:
+        raise InputError(f"--size={FLAGS.size}: no training takes so small frames: give {SMALLEST}")
+    if FLAGS.size & (FLAGS.size - 1):
+        warnings.warn(
+            f"--size={FLAGS.size} is no power of two: a training will cut "
+            f"{2 ** (FLAGS.size.bit_length() - 1)} rows and columns out of such frames",
+            stacklevel=2,
+        )
     corpus = data_flags.open_data(test_share=FLAGS.test_share)
     if corpus.recipe is None:
         raise InputError(

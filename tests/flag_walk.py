@@ -87,16 +87,17 @@ def accepted_value(flag) -> str:
     return "new"
 
 
-def own_flags() -> list:
-    """The flags that the program and its flag modules define."""
+def own_flags(program: str) -> list:
+    """The flags that the program and its flag modules define, without those of libraries."""
     from absl import flags
 
-    return [
-        flag
-        for module, defined in flags.FLAGS.flags_by_module_dict().items()
-        if not module.startswith("absl.")
-        for flag in defined
-    ]
+    def is_own(module: str) -> bool:
+        # absl calls the module that is run by the path of the program.
+        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        return module == program or Path(file).is_relative_to(EXPERIMENTS)
+
+    defined = flags.FLAGS.flags_by_module_dict()
+    return [flag for module in filter(is_own, defined) for flag in defined[module]]
 
 
 def required_flags(program: str) -> list[str]:
@@ -150,7 +151,7 @@ def walk(program: str, report: int, run, main, **options) -> None:
     code, _, said = end([*arguments(), "--only_check_args"])
     if code or said:
         wrong.append(f"nothing wrong was given: exit code {code}: {said}")
-    for flag in own_flags():
+    for flag in own_flags(program):
         try:
             values = list(refused_values(flag))
         except TypeError as error:

@@ -4,7 +4,8 @@ import errno
 import re
 import unicodedata
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = "No space left on device|Disk quota exceeded|File too large"
+"""A pattern of what TensorFlow's errors say of a full disk, which have no number."""
 
 
 class InputError(ValueError):
@@ -55,7 +56,7 @@ def remedy(error: Exception) -> str:
     Disk space is to be freed only where it lacks.
     """
     number = getattr(error, "errno", None)
-    if number in _NO_SPACE or re.search("No space left|File too large|Disk quota", str(error)):
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or re.search(NO_SPACE, str(error)):
         return "free some disk space"
     if number in (errno.EMFILE, errno.ENFILE):
         return "allow more open files, by ulimit -n"

@@ -225,6 +225,8 @@ class TestBadInput:
         ("arguments", "place"),
         [
             ({"frames": 0}, "frames=0"),
+            ({"size": 0}, "size=0: must be an integer ≥ 1"),
+            ({"frames": float("nan")}, "frames=nan"),
             ({"digit_size": 65}, "digit_size=65"),
             ({"digit_size": 0}, "digit_size=0"),
             ({"num_digits": 3}, "num_digits=3"),

@@ -100,6 +100,7 @@ MISTAKES = {
     "share": (["--max_skipped_share=2"], "--max_skipped_share=2: must be a number ≥ 0 and ≤ 1"),
     "no frames": (["--min_frames=0"], "min_frames=0"),
     "no rate": (["--frame_rate=-1"], "frame_rate=-1"),
+    "small": (["--size=4"], "--size=4: no training takes so small frames: give 8"),
     "no lists": (["--split=1"], "trainlist01.txt"),
     "table": (["--table=a.csv"], "--table=a.csv: no such file"),
     "no flag": (["films"], "'films' is not a flag"),
@@ -112,6 +113,7 @@ def mistaken(ucf101, tmp_path_factory):
     directory = tmp_path_factory.mktemp("mistaken")
     common = [f"--data_path={ucf101}", "--output_dir=out", "--size=16"]
     commands = {name: [*common, *flags] for name, (flags, _) in MISTAKES.items()}
+    commands["no power of two"] = [*common, "--size=17", "--split=1"]
     return run_all("prepare_data.py", commands, directory), directory
 
 
@@ -122,3 +124,9 @@ def test_bad_flags_are_refused_in_one_line(mistaken, name):
     assert MISTAKES[name][1] in results[name].stderr
     assert len(results[name].stderr.splitlines()) == 1
     assert not (directory / "out").exists()
+
+
+def test_a_size_that_no_training_has_is_said_before_anything_is_prepared(mistaken):
+    warning, error = mistaken[0]["no power of two"].stderr.splitlines()
+    assert "--size=17 is no power of two: a training will cut 16 rows" in warning
+    assert "trainlist01.txt" in error

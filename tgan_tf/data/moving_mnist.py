@@ -19,6 +19,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.errors import InputError
 
 _STEP = 0.1
@@ -112,17 +113,14 @@ class MovingMNIST:
         split: str = "train",
         seed: int = 0,
     ):
-        if frames < 1:
-            raise InputError(f"frames={frames}: a clip needs at least 1 frame")
-        if not 1 <= digit_size <= size:
+        check(Integer(1), frames=frames, size=size, digit_size=digit_size)
+        if digit_size > size:
             raise InputError(
                 f"digit_size={digit_size}: give 1 to {size} pixels, so that a digit fits in a "
                 f"frame of size={size}"
             )
-        if num_digits not in (1, 2):
-            raise InputError(f"num_digits={num_digits}: give 1 or 2 digits a clip")
-        if split not in _SPLITS:
-            raise InputError(f"split={split!r}: give one of {', '.join(_SPLITS)}")
+        check(Integer(1, 2), num_digits=num_digits)
+        check(OneOf(tuple(_SPLITS)), split=split)
         self.frames = frames
         self.size = size
         self.digit_size = digit_size

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
 
@@ -105,13 +106,9 @@ class Windows:
         seed: int = 0,
         window: str = "random",
     ):
-        for name, value in (("frames", frames), ("size", size), ("stride", stride)):
-            if value < 1:
-                raise InputError(f"{name}={value}: give a whole number of at least 1")
-        if crop not in CROPS:
-            raise InputError(f"crop={crop!r}: give one of {', '.join(CROPS)}")
-        if window not in WINDOWS:
-            raise InputError(f"window={window!r}: give one of {', '.join(WINDOWS)}")
+        check(Integer(1), frames=frames, size=size, stride=stride)
+        check(OneOf(CROPS), crop=crop)
+        check(OneOf(WINDOWS), window=window)
         rows, columns, channels = videos.frame_shape
         if size > min(rows, columns):
             raise InputError(
