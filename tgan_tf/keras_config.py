@@ -58,7 +58,9 @@ _KNOWN = {
 _MODULES = re.compile(
     r"keras|keras\.(layers(\.experimental)?|models|activations|constraints|initializers|regularizers|"
     r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
-    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)"
+    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)|"
+    # Where TensorFlow's initialisers of the same names lie, which some of Keras's networks have.
+    r"tensorflow\.python\.ops\.init_ops_v2"
 )
 
 # What calls of TensorFlow's functions on the tensors of a functional model are saved as.
