@@ -29,6 +29,7 @@ import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import checked_flags
 import command_line
 import keras
 import numpy as np
@@ -58,23 +59,30 @@ PAPER = {
 PRECISIONS = ("float32", "mixed_bfloat16")
 CLIPPING_INTERVAL = 5
 
-flags.DEFINE_integer("frames", PAPER["frames"], "Frames of a clip, a power of two (paper: 16).")
-flags.DEFINE_integer("size", PAPER["size"], "Rows and columns of a frame (paper: 64).")
-flags.DEFINE_integer(
-    "temporal_filters", PAPER["temporal_filters"], "Temporal generator's widest layer (paper: 512)."
+for size, about in {
+    "frames": "Frames of a clip, a power of two (paper: 16).",
+    "size": "Rows and columns of a frame (paper: 64).",
+    "temporal_filters": "Temporal generator's widest layer (paper: 512).",
+    "image_filters": "Image generator's widest layer (paper: 512).",
+    "critic_filters": "Critic's first layer, doubled by each (paper: 64).",
+    "batch_size": "Clips in a step (paper: 32).",
+}.items():
+    checked_flags.integer(size, PAPER[size], about, at_least=1, at_most=65536)
+checked_flags.names(
+    "precisions", list(PRECISIONS), "Keras policies to measure, with commas.", PRECISIONS
 )
-flags.DEFINE_integer(
-    "image_filters", PAPER["image_filters"], "Image generator's widest layer (paper: 512)."
+checked_flags.integer("repeats", 3, "How often each part is measured, after a warm-up.", at_least=1)
+checked_flags.number(
+    "max_minutes",
+    None,
+    "Begin no second repeat of a part after this, if given.",
+    above=0,
+    at_most=1e6,
 )
-flags.DEFINE_integer(
-    "critic_filters", PAPER["critic_filters"], "Critic's first layer, doubled by each (paper: 64)."
+checked_flags.integer(
+    "product_size", 4096, "Rows of the square matrices whose product is the peak.", 1, 65536
 )
-flags.DEFINE_integer("batch_size", PAPER["batch_size"], "Clips in a step (paper: 32).")
-flags.DEFINE_list("precisions", list(PRECISIONS), "Keras policies to measure, with commas.")
-flags.DEFINE_integer("repeats", 3, "How often each part is measured, after a warm-up.")
-flags.DEFINE_float("max_minutes", None, "Begin no second repeat of a part after this, if given.")
-flags.DEFINE_integer("product_size", 4096, "Rows of the square matrices whose product is the peak.")
-flags.DEFINE_string("output", "benchmark.json", "JSON file of the results; must not exist yet.")
+checked_flags.new_file("output", "benchmark.json", "JSON file of the results; must not exist yet.")
 
 
 class Row(NamedTuple):
@@ -140,7 +148,6 @@ BESIDE = (
 
 
 def main(_) -> None:
-    check_flags()
     check_memory(8 * FLAGS.product_size**2, f"--product_size={FLAGS.product_size}", "give less")
     network = {name: FLAGS[name].value for name in PAPER}
     tgan = make_tgan(TGAN, network)
@@ -158,21 +165,6 @@ def main(_) -> None:
     print(table(results))
     command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
     print(f"{FLAGS.output}: written", file=sys.stderr)
-
-
-def check_flags() -> None:
-    """Raises an `InputError` for what would only show after minutes, or not at all."""
-    for name in ("batch_size", "repeats", "product_size"):
-        if FLAGS[name].value < 1:
-            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
-    if FLAGS.max_minutes is not None and not FLAGS.max_minutes > 0:
-        raise InputError(f"--max_minutes={FLAGS.max_minutes}: give a positive number")
-    given = FLAGS.precisions
-    if not given or len(set(given)) < len(given) or not set(given) <= set(PRECISIONS):
-        raise InputError(
-            f"--precisions={','.join(given)}: give some of {','.join(PRECISIONS)}, each once"
-        )
-    command_line.check_new_file("output")
 
 
 def measure(network: dict[str, int], bfloat16_arithmetic: bool) -> dict[str, dict]:

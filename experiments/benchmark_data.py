@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import benchmark
+import checked_flags
 import command_line
 import numpy as np
 import tensorflow as tf
@@ -39,11 +40,11 @@ from tgan_tf.tgan import TGAN
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "data_path", None, "Local directory of videos, such as UCF-101's.", required=True
+checked_flags.existing(
+    "data_path", "Local directory of videos, such as UCF-101's.", kind="directory", required=True
 )
-flags.DEFINE_list(
-    "num_videos", ["10", "100", "1000"], "Videos to prepare; the last two tell the speed."
+checked_flags.integers(
+    "num_videos", [10, 100, 1000], "Videos to prepare; the last two tell the speed.", at_least=1
 )
 flags.declare_key_flag("output")
 flags.declare_key_flag("repeats")
@@ -77,11 +78,10 @@ ROWS = (
 
 
 def main(_) -> None:
-    benchmark.check_flags()
-    counts = [int(count) if count.isdigit() else 0 for count in FLAGS.num_videos]
-    if len(counts) < 2 or counts[0] < 1 or sorted(set(counts)) != counts:
+    counts = FLAGS.num_videos
+    if len(counts) < 2 or sorted(counts) != counts:
         raise InputError(
-            f"--num_videos={','.join(FLAGS.num_videos)}: give two or more numbers, ascending"
+            f"--num_videos={','.join(map(str, counts))}: give two or more numbers, ascending"
         )
     files = [f"{FLAGS.data_path}/{name}" for name in video_files.find(FLAGS.data_path)]
     results = {

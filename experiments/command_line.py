@@ -5,11 +5,13 @@ Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads w
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
 import signal
 import sys
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import Callable
@@ -21,12 +23,18 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
+import checked_flags  # noqa: E402
 import flagfiles  # noqa: E402
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf import file_locks  # noqa: E402
-from tgan_tf.errors import InputError, one_line  # noqa: E402
+from tgan_tf.errors import InputError, one_line, remedy  # noqa: E402
+
+# Control characters, surrogates (bytes that are no text) and what begins another line: none of them
+# can stand in a flagfile, a message or a table.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+_LONGEST_WORD = 1000  # characters that a message shows of a value
 
 
 def run(
@@ -46,12 +54,6 @@ def run(
     def show_warning(message, category, *_, **__):
         print(f"{program}: warning: {one_line(str(message))}", file=sys.stderr)
 
-    def parsed(argv):
-        try:
-            return app.parse_flags_with_usage([argv[0], *flagfiles.read(argv[1:])])
-        except InputError as error:
-            _fail(program, str(error))
-
     def guarded(arguments):
         warnings.showwarning = show_warning
         for argument in arguments[1:]:
@@ -61,11 +63,13 @@ def run(
             return main(arguments)
         except (InputError, FloatingPointError) as error:
             _fail(program, str(error))
+        except flags.Error as error:  # Of flags that are taken from a file as it goes on.
+            _fail(program, _about_flags(error))
         except OSError as error:
             if error.strerror is None:
                 raise
-            place = ": ".join(filter(None, [error.filename, error.strerror]))
-            _fail(program, f"{place}: free some disk space, or give a path that can be used")
+            place = ": ".join(map(str, filter(None, [error.filename, error.strerror])))
+            _fail(program, f"{place}: {remedy(error)}")
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
         except Exception as error:
@@ -81,7 +85,7 @@ def run(
     # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
     absl_logging.set_verbosity(absl_logging.WARNING)
     try:
-        app.run(guarded, flags_parser=parsed)
+        app.run(guarded, flags_parser=functools.partial(parse_flags, program))
     except SystemExit as end:
         # Python's own way to end would wait for ever where a clip is being read by Python, and
         # abort where tensorflow-io has used s3:// (its issue 1912).
@@ -100,21 +104,58 @@ def is_given(flag: str) -> bool:
     return not {flag, f"no{flag}"}.isdisjoint(names)
 
 
-def check_new_file(flag: str) -> None:
-    """Raises an `InputError` if the file that a flag names is there, or could not be written."""
-    path = Path(flags.FLAGS[flag].value)
-    if path.exists():
-        raise InputError(f"--{flag}={path}: exists, give another name")
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise InputError(f"--{flag}={path}: {path.parent} is no directory to write to")
-
-
 def write_new_file(flag: str, text: str) -> None:
     """Writes the file that a flag names, whole or not at all."""
     with file_locks.replacing(flags.FLAGS[flag].value) as temporary:
         temporary.write_text(text)
 
 
+def parse_flags(program: str, argv: list[str]) -> list[str]:
+    """Parses the flags; a value that a flag cannot have ends the program as `run` says.
+
+    Args:
+        program: its name, for the message.
+        argv: the name or path of the program, and its arguments.
+
+    Returns:
+        The name, and the arguments that are no flags.
+    """
+    try:
+        _check_text(argv[1:])
+        arguments = flagfiles.read(argv[1:])
+        _check_text(arguments)
+        rest = flags.FLAGS([argv[0], *arguments])
+        checked_flags.check_paths()
+        return rest
+    except (flags.Error, ValueError) as error:
+        _fail(program, _about_flags(error))
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Raises an `InputError` for an argument that is no text, or a flag with an empty value."""
+    for argument in arguments:
+        if any(unicodedata.category(character) in _NO_TEXT for character in argument):
+            raise InputError(f"{argument}: must be text in UTF-8, without control characters")
+    # What follows is not for this program.
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for argument in own:
+        if re.fullmatch("--?[^=]*=", argument):
+            raise InputError(f"{argument}: must not be empty: give a value, or leave the flag out")
+
+
+def _about_flags(error: Exception) -> str:
+    """What absl says of flags, without its own words about them."""
+    lines = []
+    for line in str(error).splitlines():
+        line = re.sub("^flags? |^ERROR:: ", "", line)
+        missing = re.search("Flag (--.*) must have a value other than None", line)
+        lines.append(f"{missing[1]}: must be given" if missing else line)
+    return "; ".join(lines)
+
+
 def _fail(program: str, message: str):
+    """Ends the program with one line, whatever the message has in it."""
+    half = _LONGEST_WORD // 2
+    message = re.sub(rf"(\S{{{half}}})\S+(\S{{{half}}})", r"\1…\2", message)
     print(f"{program}: error: {one_line(message)}", file=sys.stderr)
     sys.exit(1)

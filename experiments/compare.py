@@ -14,6 +14,7 @@ import itertools
 import warnings
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
@@ -44,22 +45,26 @@ ERROR_RATES = {
 
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()
-flags.DEFINE_string("output_dir", "comparison", "Where comparison.md and comparison.png go.")
+checked_flags.output_directory(
+    "output_dir", "comparison", "Where comparison.md and comparison.png go."
+)
 flags.DEFINE_bool("gam", True, "Judge the runs by each other's critic, at their newest checkpoint.")
-flags.DEFINE_integer(
+checked_flags.integer(
     "gam_clips",
     500,
     "Clips of each kind that a critic judges; four times as many set its threshold.",
+    at_least=2,
+    at_most=10**6,
 )
-flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+checked_flags.integer(
+    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+)
 
 
 def main(arguments: list[str]) -> None:
     run_dirs = list(dict.fromkeys(Path(path) for path in arguments[1:]))
     if len(run_dirs) < 2:
         raise InputError("give at least two run directories: compare.py runs/a runs/b")
-    if FLAGS.gam_clips < 2:
-        raise InputError(f"--gam_clips={FLAGS.gam_clips}: give a whole number of at least 2")
     for path in run_dirs:
         if not path.is_dir():
             raise InputError(f"{path}: no such directory: give the --run_dir of a training")

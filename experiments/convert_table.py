@@ -10,6 +10,7 @@ that you trust.
 
 from __future__ import annotations
 
+import checked_flags
 import command_line
 from absl import flags
 
@@ -17,8 +18,14 @@ from tgan_tf.data import hdf5
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("input", None, "Table to read, .csv, .pkl or .pickle.", required=True)
-flags.DEFINE_string("output", None, "Table to write, likewise; must not exist.", required=True)
+checked_flags.existing("input", "Table to read, .csv, .pkl or .pickle.", required=True)
+checked_flags.new_file(
+    "output",
+    None,
+    "Table to write, likewise; must not exist.",
+    suffixes=(".csv", ".pkl", ".pickle"),
+    required=True,
+)
 flags.DEFINE_bool("allow_unpickling", False, "Read a pickle, which runs the code in it.")
 
 

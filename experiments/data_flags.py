@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import checked_flags
 import command_line
 import flagfiles
 from absl import flags
@@ -36,9 +37,8 @@ _NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
     """Defines --data_path, or another flag for it, --size and how what lies there is read."""
-    flags.DEFINE_string(
+    checked_flags.existing(
         path_flag,
-        None,
         "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif; one folder a "
         "class); the reference's UCF-101 as .h5; a .txt list of Golf scenes"
         + (
@@ -48,9 +48,14 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         )
         + ". Local, gs:// or s3://."
         + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
+        kind="path",
+        remote=True,
+        remedy="give a file or a directory of videos",
         required=required,
     )
-    flags.DEFINE_integer("size", 64, "Rows and columns of a frame, a power of two (paper: 64).")
+    checked_flags.integer(
+        "size", 64, "Rows and columns of a frame, a power of two (paper: 64).", 1, 4096
+    )
     flags.DEFINE_enum(
         "recipe",
         None,
@@ -64,17 +69,18 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         ["1", "2", "3", "all"],
         "UCF-101: which official split; all, the default, trains on every video.",
     )
-    flags.DEFINE_string(
+    checked_flags.existing(
         "split_lists",
-        None,
         "UCF-101: directory of trainlist01.txt and so on; default ucfTrainTestlist in or beside "
         "the videos.",
+        kind="directory",
+        remote=True,
     )
-    flags.DEFINE_string(
+    checked_flags.existing(
         "table",
-        None,
         "HDF5: CSV file of start, end, category, group, scene of each video; default the .csv "
         "beside it.",
+        remote=True,
     )
     flags.DEFINE_bool(
         "allow_unpickling",
@@ -93,8 +99,10 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
 
 def define_clips() -> None:
     """Defines which clips are cut out of the videos, or made of digits."""
-    flags.DEFINE_integer("frames", 16, "Frames of a clip, a power of two (paper: 16).")
-    flags.DEFINE_integer("stride", 1, "Video's frames from one frame of a clip to the next.")
+    checked_flags.integer("frames", 16, "Frames of a clip, a power of two (paper: 16).", 1, 4096)
+    checked_flags.integer(
+        "stride", 1, "Video's frames from one frame of a clip to the next.", at_least=1
+    )
     flags.DEFINE_enum(
         "crop", "center", CROPS, "Where --size x --size pixels are taken from a larger frame."
     )
@@ -110,8 +118,10 @@ def define_clips() -> None:
         None,
         "TFRecords: read all shards once before and compare their hashes; default true.",
     )
-    flags.DEFINE_integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.")
-    flags.DEFINE_integer("digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.")
+    checked_flags.integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.", 1, 2)
+    checked_flags.integer(
+        "digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.", 1, 4096
+    )
 
 
 def open_data(path_flag: str = "data_path", **more) -> Corpus | None:

@@ -12,15 +12,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
 from absl import flags
 
-from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.distortions import DISTORTIONS, DistortedClips
-from tgan_tf.evaluation.metrics import METRICS, parse
 
 FLAGS = flags.FLAGS
 
@@ -29,21 +28,16 @@ data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
-flags.DEFINE_list(
-    "metrics", ["fvd512"], f"What is measured, {evaluation_flags.metrics_help(with_critic=False)}."
+evaluation_flags.define_metrics("metrics", ["fvd512"], with_critic=False)
+checked_flags.new_file(
+    "output", "distortions.png", "PNG of the plot; must not exist yet.", suffixes=(".png",)
 )
-flags.DEFINE_string("output", "distortions.png", "PNG of the plot; must not exist yet.")
-flags.DEFINE_integer("seed", 0, "Of the clips and the distortions.")
+checked_flags.integer("seed", 0, "Of the clips and the distortions.", at_least=0)
 
 
 def main(_) -> None:
     output = Path(FLAGS.output)
-    if output.exists():
-        raise InputError(f"{output} exists: give another --output")
-    requests = parse(FLAGS.metrics, FLAGS.frames)
-    for request in requests:
-        if METRICS[request.metric].column == "scores":
-            raise InputError(f"--metrics={request.metric}: needs a critic, use evaluate.py")
+    requests = evaluation_flags.requests("metrics", FLAGS.frames)
     corpus = data_flags.open_data("real_data")
     panels, rows = [], [["metric", "distortion", "level", "value"]]
     with tempfile.TemporaryDirectory() as directory:

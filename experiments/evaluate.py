@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
@@ -36,23 +37,33 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
 from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
 from tgan_tf.evaluation.evaluation import Evaluation, Result
-from tgan_tf.evaluation.metrics import Request, parse
+from tgan_tf.evaluation.metrics import Request
 from tgan_tf.evaluation.spectral_report import spectral_report
 
 FLAGS = flags.FLAGS
 
 SPECTRUM = "spectrum"
 
-flags.DEFINE_string("run_dir", None, "Directory of the run to be judged, as of train.py.")
-flags.DEFINE_integer(
-    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+checked_flags.existing(
+    "run_dir",
+    "Directory of the run to be judged, as of train.py.",
+    kind="directory",
+    remedy="give the --run_dir of a training",
+)
+checked_flags.integer(
+    "checkpoint_step",
+    None,
+    "Training step of the checkpoint; default the newest sound one.",
+    at_least=0,
 )
 flags.DEFINE_bool("all_checkpoints", False, "Every checkpoint of the run.")
-flags.DEFINE_string(
+checked_flags.existing(
     "fake_data",
-    None,
     "Instead of --run_dir: directory of videos, prepared TFRecords, .npz of clips or whatever else "
     "--real_data may be.",
+    kind="path",
+    remote=True,
+    remedy="give a file or a directory of videos",
 )
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()
@@ -65,27 +76,28 @@ flags.DEFINE_enum(
     "Which frames of a video are its clip: from a random frame on, the first, those in the centre; "
     "all: as many clips as do not overlap.",
 )
-flags.DEFINE_list(
+evaluation_flags.define_metrics(
     "metrics",
     ["is", "fvd", "kvd", "prdc", "motion"],
-    f"What is measured, {evaluation_flags.metrics_help()}; {SPECTRUM}: each critic kernel's "
-    "largest singular value. The last two need --run_dir.",
+    more=f"{SPECTRUM}: each critic kernel's largest singular value. The last two need --run_dir",
 )
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
-flags.DEFINE_integer(
+checked_flags.integer(
     "draws",
     1,
     "How often other clips are generated, or taken from --fake_data, and judged: for the error.",
+    at_least=1,
 )
-flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+checked_flags.integer(
+    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+)
 flags.DEFINE_bool("floor", True, "Judge other real clips as well: no generator does better.")
-flags.DEFINE_string(
+checked_flags.kept_file(
     "real_statistics",
-    None,
     "File that what is measured of the real clips is kept in; default one in --output_dir.",
 )
-flags.DEFINE_string(
+checked_flags.output_directory(
     "output_dir",
     None,
     "Where results go; default RUN_DIR/evaluation, with --fake_data the directory evaluation.",
@@ -95,14 +107,6 @@ flags.DEFINE_string(
 def main(_) -> None:
     if (FLAGS.run_dir is None) == (FLAGS.fake_data is None):
         raise InputError("give one of --run_dir and --fake_data: whose clips are to be judged?")
-    if FLAGS.draws < 1:
-        raise InputError(f"--draws={FLAGS.draws}: give a whole number of at least 1")
-    if not 0 <= FLAGS.seed < 2**31:
-        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
-    if not FLAGS.metrics:
-        raise InputError("--metrics=: give some, see --help")
-    if FLAGS.output_dir is not None and Path(FLAGS.output_dir).is_file():
-        raise InputError(f"--output_dir={FLAGS.output_dir}: is a file: give a directory")
     if FLAGS.run_dir is None:
         judge_clips()
     else:
@@ -119,8 +123,7 @@ def judge_run(run_dir: Path) -> None:
         steps = checkpoints.steps(run_dir / "checkpoints")
     data_flags.take_from_run(run_dir, "real_data")
     output_dir = Path(FLAGS.output_dir or run_dir / "evaluation")
-    names = [name for name in FLAGS.metrics if name != SPECTRUM]
-    requests = parse(names, generator.frames)
+    requests = evaluation_flags.requests("metrics", generator.frames, without=SPECTRUM)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
         corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
@@ -165,7 +168,7 @@ def judge_clips() -> None:
         raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
     judged = data_flags.open_path(FLAGS.fake_data)
     fake = evaluation_flags.clips_of(judged, judged.subsets[0], FLAGS.window, FLAGS.seed)
-    requests = parse(FLAGS.metrics, FLAGS.frames, fake.num_clips)
+    requests = evaluation_flags.requests("metrics", FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
         corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics

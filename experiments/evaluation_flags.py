@@ -10,6 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 from absl import flags
@@ -20,7 +21,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
 from tgan_tf.evaluation.evaluation import Evaluation
 from tgan_tf.evaluation.extractors import open_extractor
-from tgan_tf.evaluation.metrics import METRICS
+from tgan_tf.evaluation.metrics import METRICS, Request, parse
 
 FLAGS = flags.FLAGS
 
@@ -38,9 +39,50 @@ def metrics_help(with_critic: bool = True) -> str:
     )
 
 
+def define_metrics(
+    name: str, default: list[str], with_critic: bool = True, more: str | None = None
+) -> None:
+    """Defines a flag for the metrics that are measured.
+
+    Args:
+        name: of the flag.
+        default: the metrics if it is not given.
+        with_critic: whether there is a critic, which some metrics need.
+        more: what is measured beside the metrics, and what the help says of it, as "name: help".
+    """
+    own = more.split(":")[0] if more else None
+
+    def parse_item(item: str) -> str:
+        if item != own:
+            request = parse([item], checked_flags.LARGEST)[0]
+            if not with_critic and METRICS[request.metric].column == "scores":
+                raise InputError(f"metric {item}: needs a critic, use evaluate.py")
+        return item
+
+    about = f"What is measured, {metrics_help(with_critic)}" + (f"; {more}" if more else "") + "."
+    checked_flags.items(name, default, about, parse_item)
+
+
+def requests(
+    flag: str, frames: int, num_clips: int | None = None, without: str = ""
+) -> list[Request]:
+    """What the metrics of a flag ask for; arguments and errors are those of `metrics.parse`.
+
+    Args:
+        flag: of `define_metrics`.
+        frames: of the clips.
+        num_clips: how many there are.
+        without: an item of the flag that is no metric.
+    """
+    try:
+        return parse([name for name in FLAGS[flag].value if name != without], frames, num_clips)
+    except InputError as error:
+        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: {error}") from error
+
+
 def define_extractor() -> None:
     """Defines --extractor and where its weights are."""
-    flags.DEFINE_string(
+    checked_flags.text(
         "extractor",
         "moving_mnist",
         "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
@@ -48,13 +90,13 @@ def define_extractor() -> None:
         "[-1, 1] to probabilities or features. A SavedModel runs its own code: only of a source "
         "you trust.",
     )
-    flags.DEFINE_string(
+    checked_flags.text(
         "extractor_weights",
         None,
         "c3d: path or URL of conv3d_deepnetA_ucf.npz. i3d: SavedModel directory or TF-Hub handle, "
         "default that of Kinetics-400; it runs its own code, only of a source you trust.",
     )
-    flags.DEFINE_string("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+    checked_flags.text("c3d_mean", None, "c3d: path or URL of mean2.npz.")
 
 
 def check_extractor() -> None:

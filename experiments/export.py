@@ -12,23 +12,30 @@ model_card.json with the run, its flags, what evaluate.py has found of it, and a
 
 from __future__ import annotations
 
-import os
 import shlex
-from pathlib import Path
 
+import checked_flags
 import command_line
 from absl import flags
 
 from tgan_tf import export, runs
-from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "Directory of the run, as of train.py.", required=True)
-flags.DEFINE_integer(
-    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+checked_flags.existing(
+    "run_dir",
+    "Directory of the run, as of train.py.",
+    kind="directory",
+    remedy="give the --run_dir of a training",
+    required=True,
 )
-flags.DEFINE_string(
+checked_flags.integer(
+    "checkpoint_step",
+    None,
+    "Training step of the checkpoint; default the newest sound one.",
+    at_least=0,
+)
+checked_flags.output_directory(
     "export_dir",
     None,
     "Directory of the model's versions, saved_models/NAME, made if missing.",
@@ -40,35 +47,26 @@ flags.DEFINE_enum(
     export.COMPUTE_DTYPES,
     "What the layers compute in, for hardware that is faster so; weights and videos stay float32.",
 )
-flags.DEFINE_string(
-    "keras_file", None, "Also writes the generator as this .keras file, which must not exist yet."
+checked_flags.new_file(
+    "keras_file",
+    None,
+    "Also writes the generator as this .keras file, which must not exist yet.",
+    suffixes=(".keras",),
 )
 
 
 def main(_) -> None:
-    keras_file = FLAGS.keras_file and checked_keras_file(Path(FLAGS.keras_file))
     generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
     training = export.describe_run(FLAGS.run_dir, step)
-    if keras_file:
-        export.save_keras(generator, keras_file)
-        print(f"{keras_file}: the generator of step {step} for keras.models.load_model")
+    if FLAGS.keras_file:
+        export.save_keras(generator, FLAGS.keras_file)
+        print(f"{FLAGS.keras_file}: the generator of step {step} for keras.models.load_model")
     version = export.export_generator(generator, FLAGS.export_dir, FLAGS.compute_dtype, training)
     print(f"{FLAGS.run_dir}: the generator of step {step} is in {version}")
     print(
         f"Look at it: saved_model_cli show --dir {shlex.quote(str(version))} --tag_set serve --all"
     )
     print(f"Make videos: python experiments/generate.py --saved_model={shlex.quote(str(version))}")
-
-
-def checked_keras_file(path: Path) -> Path:
-    """Raises an `InputError` for a file that could not be written, before anything is."""
-    if path.suffix != ".keras":
-        raise InputError(f"--keras_file={path}: give a name that ends in .keras")
-    if os.path.lexists(path):
-        raise InputError(f"--keras_file={path} exists: give another name")
-    if not path.parent.is_dir():
-        raise InputError(f"--keras_file={path}: there is no directory {path.parent}: make it first")
-    return path
 
 
 if __name__ == "__main__":

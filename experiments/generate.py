@@ -25,13 +25,13 @@ class a row, or all of --label.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import checked_flags
 import command_line
 import numpy as np
 import server_flags
@@ -40,7 +40,7 @@ from absl import flags
 
 from tgan_tf import export, file_locks, rendering, runs
 from tgan_tf.capacity import check_disk, check_memory
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import num_frames
 from tgan_tf.latents import LatentRows, latents, of_generator
 
@@ -49,39 +49,61 @@ FLAGS = flags.FLAGS
 FORMATS = ("gif", "mp4", "png", "npz")
 GRID_CLIPS = 64
 SHEET_CLIPS = 16
-LONGEST_SIDE = 16384  # pixels; what H.264 can encode
 
-flags.DEFINE_string("run_dir", None, "Directory of a run, as of train.py.")
-flags.DEFINE_integer(
-    "checkpoint_step", None, "With --run_dir: step of the checkpoint; default the newest sound one."
+checked_flags.existing(
+    "run_dir",
+    "Directory of a run, as of train.py.",
+    kind="directory",
+    remedy="give the --run_dir of a training",
 )
-flags.DEFINE_string(
-    "saved_model",
+checked_flags.integer(
+    "checkpoint_step",
     None,
+    "With --run_dir: step of the checkpoint; default the newest sound one.",
+    at_least=0,
+)
+checked_flags.existing(
+    "saved_model",
     "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
     "a source you trust.",
+    kind="directory",
+    remedy="give what export.py has written",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
-flags.DEFINE_integer("num_videos", 16, "How many videos, at least 1.")
-flags.DEFINE_integer("seed", 0, "Of the latents, from 0 on.")
-flags.DEFINE_integer(
-    "label", None, "Conditional generator: the class of all videos, from 0 on; default all in turn."
+checked_flags.integer("num_videos", 16, "How many videos, at least 1.", at_least=1)
+checked_flags.integer("seed", 0, "Of the latents, from 0 on.", at_least=0, at_most=2**64 - 1)
+checked_flags.integer(
+    "label",
+    None,
+    "Conditional generator: the class of all videos, from 0 on; default all in turn.",
+    at_least=0,
 )
-flags.DEFINE_integer(
-    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1."
+checked_flags.integer(
+    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1.", at_least=1
 )
-flags.DEFINE_list("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.")
-flags.DEFINE_float("frames_per_second", 10.0, "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).")
-flags.DEFINE_integer(
-    "scale", 1, "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1."
+checked_flags.names("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.", FORMATS)
+checked_flags.number(
+    "frames_per_second",
+    10.0,
+    "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
+    at_least=0.01,
+    at_most=1000,
 )
-flags.DEFINE_string(
+checked_flags.integer(
+    "scale",
+    1,
+    "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1.",
+    at_least=1,
+    at_most=rendering.LONGEST_SIDE,
+)
+checked_flags.output_directory(
     "output_dir",
     None,
     "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S, or "
     "generated/NAME/version-V_seed-S of a model that is not a run's.",
+    new=True,
 )
 
 
@@ -132,8 +154,8 @@ def main(_) -> None:
             complete.rename(output_dir)
     except OSError as error:
         raise InputError(
-            f"{output_dir}: the videos could not be written ({error.strerror or error}): free some "
-            "disk space, or give an --output_dir that can be written to"
+            f"{output_dir}: the videos could not be written ({error.strerror or error}): "
+            f"{remedy(error)}"
         ) from error
     print(f"{maker.name}: {FLAGS.num_videos} videos of seed {FLAGS.seed}, in {output_dir}:")
     for line in contents(FLAGS.num_videos):
@@ -169,14 +191,11 @@ def video_maker() -> VideoMaker:
     if FLAGS.saved_model:
         serve, version = export.load_exported(FLAGS.saved_model)
         name = version.resolve().parent.name
-        # Models of before there were classes do not tell.
-        trained = json.loads((version / export.MODEL_CARD).read_text())["generator"]
         return exported_maker(
             lambda **inputs: serve(**inputs)["videos"].numpy(),
             serve.structured_input_signature[1],
             tuple(serve.structured_outputs["videos"].shape[1:]),
-            trained.get("num_classes", 0),
-            trained.get("latent_distribution", "uniform"),
+            *export.read_latents(version),
             str(version),
             Path("generated", name, f"version-{version.resolve().name}"),
         )
@@ -255,28 +274,11 @@ def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
 
 def check_flags() -> None:
     """Raises an `InputError` for a value that nothing can be made with."""
-    if FLAGS.num_videos < 1:
-        raise InputError(f"--num_videos={FLAGS.num_videos}: give a whole number of at least 1")
-    if not 0 <= FLAGS.seed < 2**64:
-        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^64 - 1")
-    if not FLAGS.formats:
-        raise InputError(f"--formats=: give some of {','.join(FORMATS)}")
-    for name in FLAGS.formats:
-        if name not in FORMATS:
-            raise InputError(
-                f"--formats={','.join(FLAGS.formats)}: {name!r} is unknown, "
-                f"give some of {','.join(FORMATS)}"
-            )
-    highest = 50 if "gif" in FLAGS.formats else 1000
-    if not 0.01 <= FLAGS.frames_per_second <= highest:
+    if "gif" in FLAGS.formats and FLAGS.frames_per_second > 50:
         raise InputError(
-            f"--frames_per_second={FLAGS.frames_per_second}: give a number from 0.01 to {highest}"
-            + (", or up to 1000 with --formats=mp4" if highest == 50 else "")
+            f"--frames_per_second={FLAGS.frames_per_second}: a GIF has at most 50: give that, or "
+            "--formats=mp4"
         )
-    if FLAGS.factor < 1:
-        raise InputError(f"--factor={FLAGS.factor}: give a whole number of at least 1")
-    if FLAGS.scale < 1:
-        raise InputError(f"--scale={FLAGS.scale}: give a whole number of at least 1")
     if "mp4" in FLAGS.formats:
         # Says now, not after all clips are made, that there is no encoder.
         rendering.encode_mp4(np.zeros([1, 2, 2, 1], np.uint8))
@@ -288,12 +290,7 @@ def check_picture_sizes(frames: int, size: int) -> None:
     if "png" in FLAGS.formats:
         columns = max(columns, frames, min(FLAGS.num_videos, SHEET_CLIPS))
     if {"gif", "mp4", "png"} & set(FLAGS.formats):
-        largest = LONGEST_SIDE // (columns * (size + 2))
-        if FLAGS.scale > max(largest, 1):
-            raise InputError(
-                f"--scale={FLAGS.scale}: the pictures would have over {LONGEST_SIDE} rows or "
-                f"columns, give at most {max(largest, 1)}"
-            )
+        rendering.check_scale(FLAGS.scale, columns * (size + 2))
 
 
 def check_room(maker: VideoMaker, output_dir: Path) -> None:

@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import checked_flags
 import command_line
 import imported_run
 import train
@@ -26,14 +27,17 @@ from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("config", None, "The training's YAML file.", required=True)
-flags.DEFINE_string(
+checked_flags.existing(
+    "config", "The training's YAML file.", remedy="give the .yml of the training", required=True
+)
+checked_flags.existing(
     "snapshot",
-    None,
     "Its results directory, or a snapshot_iter_N.npz in it.",
+    kind="path",
+    remedy="give the results directory of the reference's train.py",
     required=True,
 )
-flags.DEFINE_integer("iteration", None, "Which N of the directory; default the last.")
+checked_flags.integer("iteration", None, "Which N of the directory; default the last.", at_least=0)
 flags.adopt_module_key_flags(train)
 
 INITIALIZERS = {"Uniform": "uniform", "Default": "lecun_normal"}

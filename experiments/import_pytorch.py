@@ -11,6 +11,7 @@ may --data_path, where the data lies now.
 
 from __future__ import annotations
 
+import checked_flags
 import command_line
 import imported_run
 import train
@@ -20,8 +21,15 @@ from tgan_tf import reference_weights
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("config", None, "The training's YAML file.", required=True)
-flags.DEFINE_string("checkpoint", None, "Its checkpointN.pth.", required=True)
+checked_flags.existing(
+    "config", "The training's YAML file.", remedy="give the .yml of the training", required=True
+)
+checked_flags.existing(
+    "checkpoint",
+    "Its checkpointN.pth.",
+    remedy="give a checkpoint of the PyTorch TGAN",
+    required=True,
+)
 flags.adopt_module_key_flags(train)
 
 

@@ -89,11 +89,15 @@ def set_flags(values: dict[str, Any]) -> None:
         InputError: another one is on the command line, or no run can have these values.
     """
     for name, value in values.items():
-        if not FLAGS[name].present:
-            setattr(FLAGS, name, value)
+        flag = FLAGS[name]
+        if not flag.present:
+            try:
+                flag.value = flag.parser.parse(value)
+            except ValueError as error:
+                raise InputError(f"--config: {name} is {value!r}, which {error}") from error
         elif name != "data_path":
             raise InputError(
-                f"--{name}={FLAGS[name].value}: --config says it is {value}: leave the flag out"
+                f"--{name}={flag.value}: --config says it is {value}: leave the flag out"
             )
     train.check_flags()
 

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import numpy as np
@@ -21,7 +22,7 @@ from tgan_tf import rendering
 from tgan_tf.capacity import check_memory
 from tgan_tf.data.pipeline import batches
 from tgan_tf.data.windows import Windows
-from tgan_tf.errors import InputError, one_line
+from tgan_tf.errors import one_line
 
 FLAGS = flags.FLAGS
 
@@ -29,23 +30,25 @@ data_flags.define_videos()
 data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 flags.DEFINE_enum("subset", "train", ["train", "test"], "Which videos.")
-flags.DEFINE_integer("seed", 0, "As of train.py: another seed, other clips.")
-flags.DEFINE_string("output", "clips.png", "PNG of the sheet; must not exist yet.")
-flags.DEFINE_integer("num_clips", 8, "Clips on the sheet, a row each.")
-flags.DEFINE_integer("scale", 1, "Rows and columns of the sheet that a pixel becomes.")
+checked_flags.integer("seed", 0, "As of train.py: another seed, other clips.", at_least=0)
+checked_flags.new_file(
+    "output", "clips.png", "PNG of the sheet; must not exist yet.", suffixes=(".png",)
+)
+checked_flags.integer("num_clips", 8, "Clips on the sheet, a row each.", at_least=1)
+checked_flags.integer(
+    "scale",
+    1,
+    "Rows and columns of the sheet that a pixel becomes.",
+    at_least=1,
+    at_most=rendering.LONGEST_SIDE,
+)
 
 SHOWN_CLASSES = 10
 
 
 def main(_) -> None:
     output = Path(FLAGS.output)
-    if output.exists():
-        raise InputError(f"--output={output}: exists, give another name")
-    if not output.parent.is_dir():
-        raise InputError(f"--output={output}: there is no directory {output.parent}")
-    for name in ("num_clips", "scale"):
-        if FLAGS[name].value < 1:
-            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
+    rendering.check_scale(FLAGS.scale, max(FLAGS.num_clips, FLAGS.frames) * (FLAGS.size + 2))
     corpus = data_flags.open_data()
     source = data_flags.make_source(corpus, FLAGS.subset)
     check_memory(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
@@ -23,27 +24,37 @@ from absl import flags
 
 from tgan_tf import runs
 from tgan_tf.convolutions import of_layer, wrapped
-from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import GeneratedClips
 from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound, stages
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "Directory of the run, as of train.py.", required=True)
-flags.DEFINE_integer(
-    "checkpoint_step", None, "Training step of the checkpoint; default the newest sound one."
+checked_flags.existing(
+    "run_dir",
+    "Directory of the run, as of train.py.",
+    kind="directory",
+    remedy="give the --run_dir of a training",
+    required=True,
 )
-flags.DEFINE_integer("num_clips", 64, "Clips of each kind whose gradients are looked at.")
-flags.DEFINE_integer("seed", 0, "Of latents, and of the real clips' windows and order.")
+checked_flags.integer(
+    "checkpoint_step",
+    None,
+    "Training step of the checkpoint; default the newest sound one.",
+    at_least=0,
+)
+checked_flags.integer(
+    "num_clips", 64, "Clips of each kind whose gradients are looked at.", at_least=1
+)
+checked_flags.integer(
+    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+)
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 
 
 def main(_) -> None:
-    if FLAGS.num_clips < 1:
-        raise InputError(f"--num_clips={FLAGS.num_clips}: give a whole number of at least 1")
     run_dir = Path(FLAGS.run_dir)
     generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
     data_flags.take_from_run(run_dir, "real_data")

@@ -19,6 +19,7 @@ import re
 import sys
 from collections import Counter
 
+import checked_flags
 import command_line
 import data_flags
 from absl import flags
@@ -31,30 +32,49 @@ FLAGS = flags.FLAGS
 
 data_flags.define_videos(required=True)
 flags.adopt_module_key_flags(data_flags)
-flags.DEFINE_string("output_dir", None, "New directory; local, gs:// or s3://.", required=True)
-flags.DEFINE_float(
-    "frame_rate", None, "Frames a second to resample to; default every frame of the video."
+checked_flags.output_directory(
+    "output_dir", None, "New directory; local, gs:// or s3://.", remote=True, required=True
 )
-flags.DEFINE_integer("min_frames", 16, "Shorter videos are skipped (paper: clips of 16 frames).")
-flags.DEFINE_integer(
+checked_flags.number(
+    "frame_rate",
+    None,
+    "Frames a second to resample to; default every frame of the video.",
+    above=0,
+    at_most=1e6,
+)
+checked_flags.integer(
+    "min_frames", 16, "Shorter videos are skipped (paper: clips of 16 frames).", at_least=1
+)
+checked_flags.integer(
     "max_frames",
     2000,
     "Longer videos become several, so that none fills the memory (longest of UCF-101: 1776).",
+    at_least=1,
 )
-flags.DEFINE_float(
-    "test_share", None, "Videos without official lists: share held out as test, below 1; default 0."
+checked_flags.number(
+    "test_share",
+    None,
+    "Videos without official lists: share held out as test, below 1; default 0.",
+    at_least=0,
+    below=1,
 )
 flags.DEFINE_enum("encoding", "jpeg", ENCODINGS, "jpeg: several times smaller. raw: exact.")
-flags.DEFINE_integer("quality", 95, "Of JPEG, 1 to 100; colours are kept at full resolution.")
-flags.DEFINE_integer("videos_per_shard", 64, "Videos in a shard, the unit of work and of restart.")
-flags.DEFINE_float(
-    "max_skipped_share", 0.05, "Exit code 1 if a larger share of the videos was skipped, 0 to 1."
+checked_flags.integer(
+    "quality", 95, "Of JPEG, 1 to 100; colours are kept at full resolution.", 1, 100
+)
+checked_flags.integer(
+    "videos_per_shard", 64, "Videos in a shard, the unit of work and of restart.", at_least=1
+)
+checked_flags.number(
+    "max_skipped_share",
+    0.05,
+    "Exit code 1 if a larger share of the videos was skipped, 0 to 1.",
+    at_least=0,
+    at_most=1,
 )
 
 
 def main(arguments: list[str]) -> int:
-    if not 0.0 <= FLAGS.max_skipped_share <= 1.0:
-        raise InputError(f"--max_skipped_share={FLAGS.max_skipped_share}: give 0 to 1")
     corpus = data_flags.open_data(test_share=FLAGS.test_share)
     if corpus.recipe is None:
         raise InputError(

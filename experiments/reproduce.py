@@ -36,6 +36,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import checked_flags
 import command_line
 import data_flags
 import numpy as np
@@ -43,7 +44,7 @@ from absl import flags
 
 from tgan_tf import rendering, runs
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.metrics import METRICS, parse
 from tgan_tf.latents import of_generator
@@ -61,15 +62,22 @@ VARIANTS = {
 
 SAMPLES = 3  # clips of each variant in samples.png
 
-flags.DEFINE_string("output_dir", None, "Directory of it all, made if missing.", required=True)
-flags.DEFINE_list("variants", list(VARIANTS), f"Which of {', '.join(VARIANTS)}.")
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the runs of each variant.")
-flags.DEFINE_integer("seed", 0, "Of the latents and the real clips of all evaluations.")
-flags.DEFINE_integer("train_steps", None, "Steps of each run; default 2500, with --paper 100,000.")
-flags.DEFINE_integer(
+checked_flags.output_directory(
+    "output_dir", None, "Directory of it all, made if missing.", required=True
+)
+checked_flags.names("variants", list(VARIANTS), f"Which of {', '.join(VARIANTS)}.", tuple(VARIANTS))
+checked_flags.integers("seeds", [0, 1, 2], "Seeds of the runs of each variant.", at_least=0)
+checked_flags.integer(
+    "seed", 0, "Of the latents and the real clips of all evaluations.", at_least=0
+)
+checked_flags.integer(
+    "train_steps", None, "Steps of each run; default 2500, with --paper 100,000.", at_least=1
+)
+checked_flags.integer(
     "checkpoint_interval",
     None,
     "Steps from one checkpoint, and evaluation, to the next; default a fifth of all.",
+    at_least=1,
 )
 flags.DEFINE_bool(
     "paper",
@@ -80,12 +88,14 @@ flags.DEFINE_bool(
 data_flags.define_videos()
 data_flags.define_clips()
 flags.declare_key_flag("data_path")
-flags.DEFINE_string("extractor_weights", None, "--paper: path or URL of conv3d_deepnetA_ucf.npz.")
-flags.DEFINE_string("c3d_mean", None, "--paper: path or URL of mean2.npz.")
-flags.DEFINE_integer(
+checked_flags.text("extractor_weights", None, "--paper: path or URL of conv3d_deepnetA_ucf.npz.")
+checked_flags.text("c3d_mean", None, "--paper: path or URL of mean2.npz.")
+checked_flags.integer(
     "jobs",
     None,
     "Runs at a time, each on its own share of the cores; default one a core, with --paper one.",
+    at_least=1,
+    at_most=1024,
 )
 flags.DEFINE_bool("dry_run", False, "Only print the commands.")
 
@@ -160,7 +170,7 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     train_flags = [*paper_flags("data_path"), *arguments[1:]]
     # All variants of a seed first: they can be compared before the other seeds are there.
-    names = itertools.product(map(int, FLAGS.seeds), FLAGS.variants)
+    names = itertools.product(FLAGS.seeds, FLAGS.variants)
     every = [
         make_run(output_dir, variant, seed, train_flags, floor=number == 0)
         for number, (seed, variant) in enumerate(names)
@@ -185,17 +195,6 @@ def main(arguments: list[str]) -> int:
 
 def check_flags() -> None:
     """Sets what follows from other flags; raises an `InputError` for what makes no sense."""
-    for name in FLAGS.variants:
-        if name not in VARIANTS:
-            raise InputError(f"--variants={name}: give some of {','.join(VARIANTS)}")
-    for seed in FLAGS.seeds:
-        if not (seed.isdecimal() and int(seed) < 2**31):
-            raise InputError(f"--seeds={seed}: give whole numbers from 0 to 2^31 - 1")
-    FLAGS.seeds = [str(int(seed)) for seed in FLAGS.seeds]
-    for name in ("variants", "seeds"):
-        values = FLAGS[name].value
-        if not values or len(set(values)) < len(values):
-            raise InputError(f"--{name}={','.join(values)}: give at least one, and each only once")
     for flag in FLAGS.get_key_flags_for_module(data_flags):
         if flag.present and flag.name != "data_path":
             raise InputError(f"--{flag.name}: is a flag of train.py, give it after a lone --")
@@ -210,9 +209,6 @@ def check_flags() -> None:
         FLAGS.checkpoint_interval = max(FLAGS.train_steps // 5, 1)
     if FLAGS.jobs is None:
         FLAGS.jobs = 1 if FLAGS.paper else len(cores())
-    for name in ("train_steps", "checkpoint_interval", "jobs"):
-        if FLAGS[name].value < 1:
-            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
 
 
 def from_root(path: str) -> str:
@@ -290,7 +286,16 @@ def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
         if output_dir.exists() and any(output_dir.iterdir()):
             raise InputError(f"--output_dir={output_dir}: holds other files: give a new directory")
         return
-    earlier = json.loads(path.read_text())
+    try:
+        earlier = json.loads(path.read_text())
+        if not isinstance(earlier, list) or not all(isinstance(line, str) for line in earlier):
+            raise TypeError("it is no list of flags")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): {remedy(error)}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged ({reason(error)}): restore it from a copy, or give a new --output_dir"
+        ) from error
     if earlier != settings:
         before = " ".join(line for line in earlier if line not in settings)
         now = " ".join(line for line in settings if line not in earlier)
@@ -472,8 +477,8 @@ def tables(found: dict) -> str:
         "",
         records.table([head, *rows, real]),
         "",
-        f"Mean ± standard deviation over the seeds {', '.join(FLAGS.seeds)}; real clips, held-out "
-        "ones if there are any, are judged once: value ± its own error.",
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, FLAGS.seeds))}; real clips, "
+        "held-out ones if there are any, are judged once: value ± its own error.",
         "",
         *about,
         "",

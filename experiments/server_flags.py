@@ -6,6 +6,7 @@ flags.adopt_module_key_flags(server_flags)
 
 from __future__ import annotations
 
+import checked_flags
 from absl import flags
 
 from tgan_tf.serving import Client
@@ -19,20 +20,24 @@ def define_server(required: bool) -> None:
     Args:
         required: whether the program has no other source than --server.
     """
-    flags.DEFINE_string(
+    checked_flags.text(
         "server",
         None,
         "TensorFlow Serving: HOST:PORT for gRPC, http://HOST:PORT for REST.",
         required=required,
     )
-    flags.DEFINE_string(
+    checked_flags.text(
         "model_name",
         "default",
         "Of the server: the model, which is called default if the server was given "
         "--model_base_path alone.",
     )
-    flags.DEFINE_integer("model_version", None, "Of the model: a version; default the newest.")
-    flags.DEFINE_float("timeout", 60.0, "Of the server: seconds to wait for an answer.")
+    checked_flags.integer(
+        "model_version", None, "Of the model: a version; default the newest.", 0, 2**63 - 1
+    )
+    checked_flags.number(
+        "timeout", 60.0, "Of the server: seconds to wait for an answer.", above=0, at_most=1e6
+    )
 
 
 def open_client() -> Client:

@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
@@ -33,11 +34,11 @@ from tgan_tf.constraints import (
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import InputError
-from tgan_tf.evaluation.metrics import parse
 from tgan_tf.latents import of_generator
 from tgan_tf.models import CRITICS, GENERATORS
 from tgan_tf.models.critic import HEADS
 from tgan_tf.models.network import LATENT_DISTRIBUTIONS, CriticNetwork, Generator
+from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 from tgan_tf.tgan import TGAN, rmsprop
 
 FLAGS = flags.FLAGS
@@ -48,7 +49,7 @@ INITIALIZERS = {
     "lecun_normal": {"class_name": "LecunNormal", "config": {}},
 }
 
-flags.DEFINE_string(
+checked_flags.output_directory(
     "run_dir",
     None,
     "Directory of the run, made if missing. Required, but with --flagfile=RUN_DIR/flags.cfg: a run "
@@ -76,24 +77,34 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "conditional", False, "Give generator and critic the class of a clip: digit, or data set's."
 )
-flags.DEFINE_integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).")
-flags.DEFINE_integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).")
+checked_flags.integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).", 1, 65536)
+checked_flags.integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).", 1, 65536)
 flags.DEFINE_enum(
     "latent_distribution",
     "uniform",
     LATENT_DISTRIBUTIONS,
     "z0 of Uniform(-1, 1) (paper) or Normal(0, 1) (PyTorch TGAN).",
 )
-flags.DEFINE_integer("temporal_filters", 512, "Temporal generator's widest layer (paper: 512).")
-flags.DEFINE_integer(
+checked_flags.integer(
+    "temporal_filters", 512, "Temporal generator's widest layer (paper: 512).", 1, 65536
+)
+checked_flags.integer(
     "gru_layers",
     0,
     "Temporal generator of that many recurrent layers (GRU); 0: transposed convolutions (paper).",
+    at_least=0,
+    at_most=100,
 )
-flags.DEFINE_integer(
-    "image_filters", 512, "Widest layer of image generator, conv3d or two_stream (paper: 512)."
+checked_flags.integer(
+    "image_filters",
+    512,
+    "Widest layer of image generator, conv3d or two_stream (paper: 512).",
+    at_least=1,
+    at_most=65536,
 )
-flags.DEFINE_integer("critic_filters", 64, "Critic's first layer, doubled by each (paper: 64).")
+checked_flags.integer(
+    "critic_filters", 64, "Critic's first layer, doubled by each (paper: 64).", 1, 65536
+)
 for network in ("temporal", "image", "critic"):
     flags.DEFINE_enum(
         f"{network}_initializer",
@@ -107,45 +118,61 @@ flags.DEFINE_bool(
     "temporal_offset", False, "Offset in temporal generator's batch normalisations (paper: none)."
 )
 flags.DEFINE_bool("critic_offset", False, "Offset in critic's batch normalisations (paper: none).")
-flags.DEFINE_float("batch_norm_epsilon", 2e-5, "Of all batch normalisations (reference: 2e-5).")
-flags.DEFINE_float("critic_slope", 0.2, "Of the critic's leaky ReLU (reference: 0.2).")
+checked_flags.number(
+    "batch_norm_epsilon", 2e-5, "Of all batch normalisations (reference: 2e-5).", above=0
+)
+checked_flags.number(
+    "critic_slope", 0.2, "Of the critic's leaky ReLU (reference: 0.2).", at_least=0, at_most=1
+)
 flags.DEFINE_enum(
     "critic_head",
     "convolution",
     HEADS,
     "The tgan critic's score: convolution (paper) or mean (PyTorch TGAN) of the last features.",
 )
-flags.DEFINE_float(
+checked_flags.number(
     "critic_noise",
     0.0,
     "Deviation of Gaussian noise before the critic's leaky ReLU (reference's normal GAN: 0.3).",
+    at_least=0,
 )
 
 flags.DEFINE_enum(
     "objective", "wasserstein", sorted(objectives.OBJECTIVES), "What generator and critic minimise."
 )
-flags.DEFINE_integer("batch_size", 32, "Clips in an update, of all replicas together (paper: 32).")
-flags.DEFINE_integer("n_critic", 1, "Critic's updates for one of the generator (reference: 1).")
+checked_flags.integer(
+    "batch_size", 32, "Clips in an update, of all replicas together (paper: 32).", 1, 65536
+)
+checked_flags.integer(
+    "n_critic", 1, "Critic's updates for one of the generator (reference: 1).", 1, 1000
+)
 flags.DEFINE_enum(
     "optimizer",
     "rmsprop",
     ["rmsprop", "adam"],
     "Of generator and critic: RMSprop (paper), or Adam with 0.5 and 0.9 (gradient penalty).",
 )
-flags.DEFINE_float("learning_rate", 5e-5, "Of both optimizers (paper: 5e-5).")
-flags.DEFINE_integer(
+checked_flags.number("learning_rate", 5e-5, "Of both optimizers (paper: 5e-5).", above=0)
+checked_flags.integer(
     "learning_rate_decay_steps",
     None,
     "The rates fall linearly to 0 over so many updates of the generator; constant if not given.",
+    at_least=1,
 )
-flags.DEFINE_float(
+checked_flags.number(
     "ema_momentum",
     None,
     "Keep a moving average of the generator's weights, such as 0.999, and show, evaluate and "
     "export that one.",
+    at_least=0,
+    below=1,
 )
-flags.DEFINE_float(
-    "shuffle_frames", 0.0, "Probability that a step's clips are seen in a random order of frames."
+checked_flags.number(
+    "shuffle_frames",
+    0.0,
+    "Probability that a step's clips are seen in a random order of frames.",
+    at_least=0,
+    at_most=1,
 )
 flags.DEFINE_enum(
     "lipschitz",
@@ -154,8 +181,8 @@ flags.DEFINE_enum(
     "What keeps the critic Lipschitz: singular_value_clipping (paper); weight_clipping (Arjovsky "
     "et al. 2017); spectral_normalization (Miyato et al. 2018); none.",
 )
-flags.DEFINE_float(
-    "max_singular_value", 1.0, "Largest of each critic kernel after clipping (paper: 1)."
+checked_flags.number(
+    "max_singular_value", 1.0, "Largest of each critic kernel after clipping (paper: 1).", above=0
 )
 flags.DEFINE_enum(
     "clipped_norm",
@@ -164,39 +191,54 @@ flags.DEFINE_enum(
     "What singular value clipping clips: matrix, the kernel's (paper), or operator, the "
     "convolution's own.",
 )
-flags.DEFINE_integer(
+checked_flags.integer(
     "clipping_interval",
     5,
     "Critic's updates between clippings of singular values and of the scales of batch "
     "normalisations (paper: 5).",
+    at_least=1,
 )
-flags.DEFINE_float("weight_limit", 0.01, "weight_clipping: of each entry (reference: 0.01).")
-flags.DEFINE_float(
+checked_flags.number(
+    "weight_limit", 0.01, "weight_clipping: of each entry (reference: 0.01).", above=0
+)
+checked_flags.number(
     "gradient_penalty",
     0.0,
     "Weight of the critic's gradient penalty (Gulrajani et al. 2017: 10); with --lipschitz=none.",
+    at_least=0,
 )
-flags.DEFINE_integer("seed", 0, "Of initial weights, latents and data, 0 to 2^31 - 1.")
+checked_flags.integer("seed", 0, "Of initial weights, latents and data, 0 to 2^31 - 1.", at_least=0)
 
-flags.DEFINE_integer("train_steps", 100_000, "Updates of the generator in all (reference).")
-flags.DEFINE_float(
+checked_flags.integer(
+    "train_steps", 100_000, "Updates of the generator in all (reference).", at_least=1
+)
+checked_flags.number(
     "max_minutes",
     None,
     "Stop at the first report (--summary_interval) after this many minutes, if given.",
+    above=0,
+    at_most=1e6,
 )
-flags.DEFINE_integer("checkpoint_interval", 1000, "Steps from one checkpoint to the next.")
-flags.DEFINE_integer("keep_checkpoints", 3, "How many of the newest checkpoints are kept.")
-flags.DEFINE_integer("sample_interval", 1000, "Steps from one set of samples to the next.")
-flags.DEFINE_integer("summary_interval", 100, "Steps from one report to the next: an epoch.")
+checked_flags.integer(
+    "checkpoint_interval", 1000, "Steps from one checkpoint to the next.", at_least=1
+)
+checked_flags.integer(
+    "keep_checkpoints", 3, "How many of the newest checkpoints are kept.", at_least=1
+)
+checked_flags.integer(
+    "sample_interval", 1000, "Steps from one set of samples to the next.", at_least=1
+)
+checked_flags.integer(
+    "summary_interval", 100, "Steps from one report to the next: an epoch.", at_least=1
+)
 
-flags.DEFINE_integer(
-    "evaluate_every", None, "Steps from one evaluation to the next, as by evaluate.py; none if not."
+checked_flags.integer(
+    "evaluate_every",
+    None,
+    "Steps from one evaluation to the next, as by evaluate.py; none if not.",
+    at_least=1,
 )
-flags.DEFINE_list(
-    "evaluate_metrics",
-    ["fvd512", "kvd512"],
-    f"What is measured, {evaluation_flags.metrics_help()}.",
-)
+evaluation_flags.define_metrics("evaluate_metrics", ["fvd512", "kvd512"])
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
 
@@ -206,11 +248,15 @@ flags.DEFINE_enum(
     ["one_device", "mirrored"],
     "one_device: the first GPU, or the CPU. mirrored: each batch shared by several devices.",
 )
-flags.DEFINE_integer("num_gpus", None, "mirrored: how many GPUs; default all of the machine.")
-flags.DEFINE_integer(
+checked_flags.integer(
+    "num_gpus", None, "mirrored: how many GPUs; default all of the machine.", at_least=1
+)
+checked_flags.integer(
     "logical_cpus",
     None,
     "mirrored: replicas on this many parts of the CPU, to try it without GPUs.",
+    at_least=1,
+    at_most=1024,
 )
 flags.DEFINE_enum(
     "mixed_precision",
@@ -367,41 +413,14 @@ def run_directory() -> Path:
 
 
 def check_flags() -> None:
-    """Raises an `InputError` for a value no run can have, before anything is made."""
-    for name in (
-        "batch_size",
-        "n_critic",
-        "train_steps",
-        "checkpoint_interval",
-        "keep_checkpoints",
-        "sample_interval",
-        "summary_interval",
-    ):
-        if FLAGS[name].value < 1:
-            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
-    for name in ("learning_rate", "batch_norm_epsilon", "weight_limit"):
-        if not 0.0 < FLAGS[name].value < float("inf"):
-            raise InputError(f"--{name}={FLAGS[name].value}: give a positive, finite number")
-    if FLAGS.learning_rate_decay_steps is not None and FLAGS.learning_rate_decay_steps < 1:
-        raise InputError(
-            f"--learning_rate_decay_steps={FLAGS.learning_rate_decay_steps}: give at least 1"
-        )
-    if FLAGS.ema_momentum is not None and not 0.0 <= FLAGS.ema_momentum < 1.0:
-        raise InputError(f"--ema_momentum={FLAGS.ema_momentum}: give a number from 0 to below 1")
-    if FLAGS.gru_layers < 0:
-        raise InputError(f"--gru_layers={FLAGS.gru_layers}: give a whole number of 0 or more")
+    """Raises an `InputError` for flags that make no sense together, before anything is made."""
+    doublings_to_frames(FLAGS.frames)
+    doublings_to_size(FLAGS.size)
     check_variant()
-    # NumPy takes seeds up to 2^32 and TensorFlow's stateless operations up to 2^31.
-    if not 0 <= FLAGS.seed < 2**31:
-        raise InputError(f"--seed={FLAGS.seed}: give a whole number from 0 to 2^31 - 1")
-    if FLAGS.max_minutes is not None and not FLAGS.max_minutes > 0:
-        raise InputError(f"--max_minutes={FLAGS.max_minutes}: give a positive number")
 
 
 def check_variant() -> None:
-    """Raises an `InputError` for flags that make no sense together, or have no use."""
-    if not 0.0 <= FLAGS.gradient_penalty < float("inf"):
-        raise InputError(f"--gradient_penalty={FLAGS.gradient_penalty}: give a number of 0 or more")
+    """Raises an `InputError` for flags of a variant that cannot be, or have no use, together."""
     penalised = FLAGS.gradient_penalty > 0.0
     if penalised and FLAGS.lipschitz != "none":
         raise InputError(
@@ -446,8 +465,6 @@ def make_strategy() -> tf.distribute.Strategy:
     if FLAGS.logical_cpus is not None:
         if FLAGS.num_gpus is not None:
             raise InputError("--num_gpus and --logical_cpus: give one of the two")
-        if FLAGS.logical_cpus < 1:
-            raise InputError(f"--logical_cpus={FLAGS.logical_cpus}: give at least 1")
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * FLAGS.logical_cpus,
@@ -610,11 +627,9 @@ def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate 
     """What evaluates while training, if it was asked for."""
     if FLAGS.evaluate_every is None:
         return None
-    if FLAGS.evaluate_every < 1:
-        raise InputError(f"--evaluate_every={FLAGS.evaluate_every}: give at least 1")
     return callbacks.Evaluate(
         evaluation_flags.make_evaluation(corpus, run_dir / "evaluation"),
-        parse(FLAGS.evaluate_metrics, FLAGS.frames),
+        evaluation_flags.requests("evaluate_metrics", FLAGS.frames),
         FLAGS.evaluate_every,
         run_dir,
     )

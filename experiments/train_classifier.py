@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import checked_flags
 import command_line
 import keras
 import numpy as np
@@ -44,23 +45,26 @@ TEST_BATCH = 50
 TESTED = ((64, 28), (32, 16))
 CALIBRATION_CLIPS = 2000
 
-flags.DEFINE_string("output", None, "The .npz to write; must not exist yet.", required=True)
-flags.DEFINE_integer("train_steps", 8000, "Batches.")
-flags.DEFINE_integer("batch_size", 32, "Clips in a batch.")
-flags.DEFINE_float("learning_rate", 3e-3, "Of Adam at the start; it falls to 0 along a cosine.")
-flags.DEFINE_integer("test_clips", 5000, "Clips of held-out digits it is tried on, at each size.")
-flags.DEFINE_integer("seed", 0, "Of initial weights and clips.")
+checked_flags.new_file(
+    "output", None, "The .npz to write; must not exist yet.", suffixes=(".npz",), required=True
+)
+checked_flags.integer("train_steps", 8000, "Batches.", at_least=1)
+checked_flags.integer("batch_size", 32, "Clips in a batch.", at_least=1, at_most=65536)
+checked_flags.number(
+    "learning_rate", 3e-3, "Of Adam at the start; it falls to 0 along a cosine.", above=0
+)
+checked_flags.integer(
+    "test_clips", 5000, "Clips of held-out digits it is tried on, at each size.", at_least=1
+)
+# The scenes have the seeds from it on.
+checked_flags.integer("seed", 0, "Of initial weights and clips.", 0, checked_flags.LARGEST - 1000)
 
 
 def main(_) -> None:
     output = Path(FLAGS.output)
     card = output.with_suffix(".md")
-    for path in (output, card):
-        if path.exists():
-            raise InputError(f"{path} exists: give another --output")
-    for name in ("train_steps", "batch_size", "test_clips"):
-        if FLAGS[name].value < 1:
-            raise InputError(f"--{name}={FLAGS[name].value}: give a whole number of at least 1")
+    if card.exists():
+        raise InputError(f"--output={output}: its card {card} exists: give another name")
     if FLAGS.test_clips % TEST_BATCH:
         raise InputError(f"--test_clips={FLAGS.test_clips}: give a multiple of {TEST_BATCH}")
     keras.utils.set_random_seed(FLAGS.seed)

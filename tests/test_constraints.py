@@ -801,5 +801,5 @@ class TestOperatorNorm:
             layer.kernel_constraint(layer.kernel)
 
     def test_unknown_norm_is_refused(self):
-        with pytest.raises(InputError, match="norm='largest': give one of matrix, operator"):
+        with pytest.raises(InputError, match="norm='largest': must be one of matrix, operator"):
             SingularValueClipping(norm="largest")

@@ -1,11 +1,14 @@
 """What is left of the errors of others."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError, reason, remedy
 
 
 def test_no_message_advises_to_delete_what_a_user_has():
@@ -32,3 +35,28 @@ def test_an_input_error_is_one_line_whatever_names_are_in_it():
     error = InputError("a\nb\r\x1b[31m\u2028\udce9é 漢.mp4: give another")
     assert str(error) == "a\\nb\\r\\x1b[31m\\u2028\\xe9é 漢.mp4: give another"
     assert InputError("a").args == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "disk space"),
+        (errno.EDQUOT, "disk space"),
+        (errno.EFBIG, "disk space"),
+        (errno.EMFILE, "open files"),
+        (errno.EACCES, "you may use"),
+        (errno.EROFS, "you may use"),
+        (errno.ENOENT, "that exists"),
+        (errno.EISDIR, "another path"),
+    ],
+)
+def test_the_remedy_of_an_operating_systems_error_is_of_its_own_kind(number, words):
+    said = remedy(OSError(number, os.strerror(number), "a"))
+    assert words in said
+    assert ("disk" in said) == (words == "disk space")
+
+
+def test_the_remedy_of_tensorflows_full_disk_is_disk_space():
+    error = tf.errors.ResourceExhaustedError(None, None, "/runs/x; No space left on device")
+    assert remedy(error) == "free some disk space"
+    assert "disk" not in remedy(tf.errors.NotFoundError(None, None, "/runs/x; No such file"))

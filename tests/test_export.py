@@ -266,6 +266,42 @@ class TestLoading:
                 export.load_exported(tmp_path / name)
             assert "\n" not in str(error.value)
 
+    @pytest.mark.parametrize("cut", [0, 50, 300])
+    @pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])
+    def test_refuses_damaged_variables_in_one_line(self, exported, tmp_path, part, cut):
+        version = shutil.copytree(exported, tmp_path / "1")
+        path = version / "variables" / part
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(
+            InputError, match="1: cannot be loaded .*restore it from a copy"
+        ) as error:
+            export.load_exported(version)
+        assert "\n" not in str(error.value)
+
+    def test_reads_of_the_card_what_latents_it_takes(self, exported):
+        assert export.read_latents(exported) == (0, "uniform")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (None, "cannot be read .No such file or directory.: give a path that exists"),
+            ("{", "damaged"),
+            ("\xff", "damaged"),
+            ("[]", "damaged"),
+            ('{"generator": 3}', "damaged"),
+            ('{"generator": {"num_classes": "x"}}', "damaged .num_classes='x': must be an integer"),
+            ('{"generator": {"num_classes": NaN}}', "damaged .num_classes=nan"),
+            ('{"generator": {"latent_distribution": "cauchy"}}', "damaged .latent_distribution='c"),
+            ("[" * 100_000, "damaged"),
+        ],
+    )
+    def test_refuses_a_damaged_card_in_one_line(self, tmp_path, text, reason):
+        if text is not None:
+            (tmp_path / "model_card.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError, match=f"model_card.json: {reason}") as error:
+            export.read_latents(tmp_path)
+        assert "\n" not in str(error.value) and "disk" not in str(error.value)
+
 
 class TestKerasFile:
     def test_is_the_same_generator(self, generator, tmp_path):

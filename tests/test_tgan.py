@@ -339,6 +339,18 @@ def test_frames_are_shuffled_the_same_in_a_batch_and_otherwise_for_generated_cli
     assert orders[0] != orders[1]
 
 
+def test_whether_frames_are_shuffled_has_nothing_to_do_with_the_latents():
+    tgan, _, real, _ = play(shuffle_frames=0.5)
+    tgan.critic.seen.clear()
+    steps = 40
+    train(tgan, real, steps)
+    shuffled = np.array([(clips != real).any() for clips, _ in tgan.critic.seen[1::2]])
+    first_latents = np.array([drawn_latents(tgan, 6, step=1 + i)[0, 0] for i in range(steps)])
+    assert 8 < shuffled.sum() < 32
+    # Half of them, but for chance; the same number would make it all or none.
+    assert 8 < (shuffled == (first_latents < 0)).sum() < 32
+
+
 def test_a_generated_clip_has_the_class_of_the_real_one_in_its_place():
     labels = np.array([2, 0, 1, 1, 2, 0])
     tgan, _, real, _ = play(num_classes=3, labels=labels)

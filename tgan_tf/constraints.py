@@ -22,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf import convolutions, kernels
+from tgan_tf.arguments import Integer, Number, OneOf, check
 from tgan_tf.errors import InputError
 
 NORMS = ("matrix", "operator")
@@ -40,8 +41,7 @@ class _OnABeat(keras.constraints.Constraint):
     """
 
     def __init__(self, interval: int = 1):
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise InputError(f"interval={interval!r}: give a whole number of steps of at least 1")
+        check(Integer(1), interval=interval)
         self.interval = interval
         self.step = None
 
@@ -115,12 +115,8 @@ class SingularValueClipping(_OnABeat):
         norm: str = "matrix",
     ):
         super().__init__(interval)
-        if not 0.0 < max_singular_value < float("inf"):
-            raise InputError(
-                f"max_singular_value={max_singular_value!r}: give a positive, finite number"
-            )
-        if norm not in NORMS:
-            raise InputError(f"norm={norm!r}: give one of {', '.join(NORMS)}")
+        check(Number(above=0), max_singular_value=max_singular_value)
+        check(OneOf(NORMS), norm=norm)
         self.max_singular_value = max_singular_value
         self.output_axis = output_axis
         self.norm = norm
@@ -254,8 +250,7 @@ class WeightClipping(keras.constraints.Constraint):
     """
 
     def __init__(self, limit: float = 0.01):
-        if not 0.0 < limit < float("inf"):
-            raise InputError(f"limit={limit!r}: give a positive, finite number")
+        check(Number(above=0), limit=limit)
         self.limit = limit
 
     def __call__(self, w):

@@ -1,7 +1,10 @@
 """The error a user's mistake raises, and what others' errors say to a user."""
 
+import errno
 import re
 import unicodedata
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
@@ -44,3 +47,20 @@ def reason(error: Exception) -> str:
     message = re.sub(r"{{.*?}} *", "", message)
     lines = message.rsplit("; ", 1)[-1].split(" [Op:")[0].strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def remedy(error: Exception) -> str:
+    """What a user can do about an error of the operating system, or of TensorFlow's file systems.
+
+    Disk space is to be freed only where it lacks.
+    """
+    number = getattr(error, "errno", None)
+    if number in _NO_SPACE or re.search("No space left|File too large|Disk quota", str(error)):
+        return "free some disk space"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "allow more open files, by ulimit -n"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "give a path that you may use, or change who may"
+    if number == errno.ENOENT:
+        return "give a path that exists, or restore what is missing"
+    return "give another path"

@@ -31,10 +31,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tgan_tf import __version__, file_locks, runs
+from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import LATENT_DISTRIBUTIONS, Generator
 from tgan_tf.signatures import signatures
 
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
@@ -91,8 +92,7 @@ def export_generator(
             return export_dir / _publish(saved, place).name
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
-            f"{export_dir}: the model could not be written ({reason(error)}): free some disk "
-            "space or give an export_dir that can be written to"
+            f"{export_dir}: the model could not be written ({reason(error)}): {remedy(error)}"
         ) from error
 
 
@@ -112,8 +112,7 @@ def save_keras(generator: Generator, path: str | Path) -> None:
             generator.save(temporary)
     except OSError as error:
         raise InputError(
-            f"{path}: the model could not be written ({reason(error)}): free some disk space or "
-            "give a path that can be written to"
+            f"{path}: the model could not be written ({reason(error)}): {remedy(error)}"
         ) from error
 
 
@@ -149,7 +148,7 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
         "flags": flags,
         "metrics": {
             record["metric"]: {
-                **{key: record[key] for key in kept},
+                **{key: record.get(key) for key in kept},
                 "extractor": record["extractor"]["name"],
             }
             for record in found
@@ -189,12 +188,42 @@ def load_exported(path: str | Path) -> tuple[Callable, Path]:
             f"{version}: it has no {error}, so it is no exported generator: give what export.py "
             "has written"
         ) from error
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:  # Whatever TensorFlow raises for files that make no sense.
         raise InputError(
             f"{version}: cannot be loaded ({reason(error)}): restore it from a copy, or export the "
             "run again"
         ) from error
     return serve, version
+
+
+def read_latents(version: Path) -> tuple[int, str]:
+    """What latents an exported generator takes, by its model card.
+
+    Args:
+        version: of `load_exported`.
+
+    Returns:
+        Its number of classes, 0 if it is not conditional or, as cards of before there were classes,
+        does not tell; and the distribution of z0.
+
+    Raises:
+        InputError: the card is missing or damaged.
+    """
+    path = version / MODEL_CARD
+    try:
+        trained = json.loads(path.read_text())["generator"]
+        found = trained.get("num_classes", 0), trained.get("latent_distribution", "uniform")
+        check(Integer(0), num_classes=found[0])
+        check(OneOf(LATENT_DISTRIBUTIONS), latent_distribution=found[1])
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({reason(error)}): {remedy(error)}, or export the run again"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged ({reason(error)}): restore it from a copy, or export the run again"
+        ) from error
+    return found
 
 
 def _is_version(path: Path) -> bool:

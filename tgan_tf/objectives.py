@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple
 
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf.arguments import OneOf, check
 
 
 class Objective(NamedTuple):
@@ -93,6 +93,5 @@ def get(name: str) -> Objective:
     Raises:
         InputError: there is no such objective.
     """
-    if name not in OBJECTIVES:
-        raise InputError(f"objective={name!r}: give one of {', '.join(sorted(OBJECTIVES))}")
+    check(OneOf(tuple(sorted(OBJECTIVES))), objective=name)
     return OBJECTIVES[name]

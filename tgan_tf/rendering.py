@@ -33,6 +33,9 @@ _CLIPS = "clips, frames, height, width, channels"
 _VIDEO = "frames, height, width, channels"
 _IMAGE = "height, width, channels"
 
+LONGEST_SIDE = 16384
+"""Rows or columns that an enlarged picture has at most: what H.264 can encode."""
+
 _GAP = 2  # pixels between two cells
 # Neither the black of Moving MNIST nor the 128 of a generator that has not learnt anything yet.
 _GAP_GREY = 80
@@ -275,6 +278,16 @@ def save_png(path: str | os.PathLike, image: np.ndarray, scale: int = 1) -> None
     _write(path, encode_png(image, scale))
 
 
+def check_scale(scale: int, side: int) -> None:
+    """Raises an `InputError` if a picture of `side` rows or columns becomes larger than can be."""
+    largest = max(LONGEST_SIDE // side, 1)
+    if scale > largest:
+        raise InputError(
+            f"scale={scale}: the pictures would have over {LONGEST_SIDE} rows or columns, give at "
+            f"most {largest}"
+        )
+
+
 def _joined(cells: np.ndarray) -> np.ndarray:
     """Joins [B, rows, columns, H, W, C] into [B, height, width, C], with gaps between the cells."""
     batch, rows, columns, height, width, channels = cells.shape
@@ -301,6 +314,7 @@ def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
 def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
     """Repeats the pixels of [T, H, W, ...] in both directions."""
     scale = _checked_count("scale", scale)
+    check_scale(scale, max(frames.shape[1:3]))
     check_memory(
         2 * frames.size * scale**2,
         f"scale={scale}: {len(frames)} of {frames.shape[1]} x {frames.shape[2]}, enlarged",

@@ -154,7 +154,7 @@ def operator_norm(
         _, new = stretched(x)
         return i + 1, x, new, tf.math.divide_no_nan(tf.abs(new - norm), new)
 
-    x = tf.random.stateless_normal(shape, [0, 0], dtype=kernel.dtype)
+    x = tf.random.stateless_normal(shape, [0, 0], dtype=kernel.dtype, alg="philox")
     x /= tf.norm(x)
     one = tf.ones([], kernel.dtype)
     _, _, norm, change = tf.while_loop(

@@ -21,8 +21,10 @@ import functools
 import keras
 import tensorflow as tf
 
-from tgan_tf import moving_average, objectives
+from tgan_tf import draws, moving_average, objectives
+from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.constraints import follow_optimizer
+from tgan_tf.draws import Draw, Pass
 from tgan_tf.errors import InputError
 from tgan_tf.models.network import CriticNetwork, Generator
 
@@ -112,18 +114,15 @@ class TGAN(keras.Model):
             **kwargs: as of `keras.Model.compile`, but no optimizer, loss or metrics.
 
         Raises:
-            InputError: the objective is unknown, n_critic is not a whole number of at least 1,
+            InputError: the objective is unknown, n_critic is not an integer ≥ 1,
                 gradient_penalty or shuffle_frames is out of range, or the two optimisers are one
                 object.
         """
         self.objective_name = objective
         self.objective = objectives.get(objective)
-        if isinstance(n_critic, bool) or not isinstance(n_critic, int) or n_critic < 1:
-            raise InputError(f"n_critic={n_critic!r}: give a whole number of at least 1")
-        if not 0.0 <= gradient_penalty < float("inf"):
-            raise InputError(f"gradient_penalty={gradient_penalty}: give a number of 0 or more")
-        if not 0.0 <= shuffle_frames <= 1.0:
-            raise InputError(f"shuffle_frames={shuffle_frames}: give a probability from 0 to 1")
+        check(Integer(1), n_critic=n_critic)
+        check(Number(at_least=0), gradient_penalty=gradient_penalty)
+        check(Number(at_least=0, at_most=1), shuffle_frames=shuffle_frames)
         if generator_optimizer is critic_optimizer:
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
@@ -183,12 +182,12 @@ class TGAN(keras.Model):
 
     def _play(self, make_fake, real, labels, players):
         """One forward pass, and an update of each (network, optimizer), the critic first."""
-        real = self._shuffled(real, 0)
+        real = self._shuffled(real, Draw.ORDER_OF_REAL)
         with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
             # The fake clips go first, as in the reference: the running averages keep the order.
-            fake = self._shuffled(make_fake(), 1)
-            fake_scores = self._scores(fake, labels, 0)
-            real_scores = self._scores(real, labels, 1)
+            fake = self._shuffled(make_fake(), Draw.ORDER_OF_FAKE)
+            fake_scores = self._scores(fake, labels, Pass.FAKE)
+            real_scores = self._scores(real, labels, Pass.REAL)
             critic_loss = self.objective.critic_loss(real_scores, fake_scores)
             generator_loss = self.objective.generator_loss(fake_scores)
             if self.gradient_penalty:
@@ -216,31 +215,33 @@ class TGAN(keras.Model):
         """The critic's scores of clips in training; each pass of a step has noise of its own."""
         noise_seed = None
         if self.critic.noise:
-            noise_seed = [*self._seed(), number_of_pass]
+            noise_seed = [self.seed, self.critic_optimizer.iterations, number_of_pass]
         inputs = clips if labels is None else [clips, labels]
         return self.critic(inputs, training=True, noise_seed=noise_seed)
 
     def _penalty(self, real, fake, labels):
         """The mean over the batch of (‖∇D(x)‖ - 1)², x between real and fake clips."""
-        weight = self._of_global_batch(tf.random.stateless_uniform, real, [1, 1, 1, 1], stream=2)
+        weight = self._of_global_batch(
+            tf.random.stateless_uniform, real, [1, 1, 1, 1], Draw.PENALTY_WEIGHTS
+        )
         between = weight * real + (1.0 - weight) * fake
         with tf.GradientTape() as tape:
             tape.watch(between)
-            scores = self._scores(between, labels, 2)
+            scores = self._scores(between, labels, Pass.PENALTY)
         gradients = tape.gradient(scores, between)
         # The root has no derivative at 0.
         norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3, 4]) + 1e-12)
         return tf.reduce_mean(tf.square(norms - 1.0))
 
-    def _shuffled(self, clips, stream):
+    def _shuffled(self, clips, order_draw):
         """The clips with their frames in a random order, in a part of the steps."""
         if not self.shuffle_frames:
             return clips
         frames = clips.shape[1]
-        seed = tf.random.experimental.stateless_fold_in(self._seed(), stream)
-        order = tf.argsort(tf.random.stateless_uniform([frames], seed))
+        uniform = functools.partial(tf.random.stateless_uniform, alg=draws.ALGORITHM)
+        order = tf.argsort(uniform([frames], self._seed(order_draw)))
         # Of both real and generated clips, or of neither.
-        in_this_step = tf.random.stateless_uniform([], self._seed()) < self.shuffle_frames
+        in_this_step = uniform([], self._seed(Draw.WHETHER_TO_SHUFFLE)) < self.shuffle_frames
         return tf.gather(clips, tf.where(in_this_step, order, tf.range(frames)), axis=1)
 
     def _latents(self, real, labels):
@@ -248,23 +249,20 @@ class TGAN(keras.Model):
         draw = tf.random.stateless_normal
         if self.generator.latent_distribution == "uniform":
             draw = functools.partial(tf.random.stateless_uniform, minval=-1.0, maxval=1.0)
-        z0 = self._of_global_batch(draw, real, [self.generator.z0_dim])
+        z0 = self._of_global_batch(draw, real, [self.generator.z0_dim], Draw.LATENTS)
         return z0 if labels is None else tf.concat([z0, labels], axis=-1)
 
-    def _of_global_batch(self, draw, real, shape, stream=None):
+    def _of_global_batch(self, function, real, shape, draw):
         """Random values [batch, *shape], this replica's rows of those of the global batch."""
         replica = tf.distribute.get_replica_context()
         batch = tf.shape(real)[0]
-        seed = self._seed()
-        if stream is not None:
-            seed = tf.random.experimental.stateless_fold_in(seed, stream)
-        values = draw([batch * replica.num_replicas_in_sync, *shape], seed)
+        global_batch = batch * replica.num_replicas_in_sync
+        values = function([global_batch, *shape], self._seed(draw), alg=draws.ALGORITHM)
         first = batch * tf.cast(replica.replica_id_in_sync_group, tf.int32)
         return values[first : first + batch]
 
-    def _seed(self):
-        """The seed of everything that is drawn for one update of the critic."""
-        return [self.seed, tf.cast(self.critic_optimizer.iterations, tf.int32)]
+    def _seed(self, draw):
+        return draws.seed(self.seed, self.critic_optimizer.iterations, draw)
 
     def get_config(self):
         return {

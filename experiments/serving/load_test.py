@@ -13,7 +13,6 @@ themselves.
 from __future__ import annotations
 
 import json
-import math
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 # Where the other programs find it beside them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import checked_flags
 import command_line
 import numpy as np
 import server_flags
@@ -46,14 +46,17 @@ flags.DEFINE_enum(
     ["serving_default", "generate", "generate_encoded", "interpolate", "latent_walk"],
     f"What is asked for; interpolate with a factor of {FACTOR}.",
 )
-flags.DEFINE_integer("batch_size", 1, "Seeds or latents a request, at least 1.")
-flags.DEFINE_list("concurrencies", ["1", "2", "4", "8"], "Clients at once.")
-flags.DEFINE_float("seconds", 10.0, "To measure each number of clients for.")
-flags.DEFINE_string("output", None, "New JSON file for the numbers; default none.")
+checked_flags.integer(
+    "batch_size", 1, "Seeds or latents a request, at least 1.", at_least=1, at_most=65536
+)
+checked_flags.integers("concurrencies", [1, 2, 4, 8], "Clients at once.", 1, at_most=4096)
+checked_flags.number(
+    "seconds", 10.0, "To measure each number of clients for.", above=0, at_most=1e6
+)
+checked_flags.new_file("output", None, "New JSON file for the numbers; default none.")
 
 
 def main(_) -> None:
-    concurrencies = check_flags()
     results = {
         "tgan_tf": __version__,
         "server": FLAGS.server,
@@ -66,7 +69,7 @@ def main(_) -> None:
         results["model_version"] = client.metadata().version
     failure = None
     try:
-        for concurrency in concurrencies:
+        for concurrency in FLAGS.concurrencies:
             results["concurrencies"].append(measure(concurrency))
     except InputError as error:
         failure = error
@@ -80,22 +83,6 @@ def main(_) -> None:
         if row["errors"]:
             total = row["requests"] + row["errors"]
             raise InputError(f"{row['errors']} of {total} requests failed: {row['first_error']}")
-
-
-def check_flags() -> list[int]:
-    """The concurrencies; raises an `InputError` for what cannot be measured."""
-    if FLAGS.batch_size < 1:
-        raise InputError(f"--batch_size={FLAGS.batch_size}: give a whole number of at least 1")
-    if not 0 < FLAGS.seconds < math.inf:
-        raise InputError(f"--seconds={FLAGS.seconds}: give a positive number")
-    concurrencies = [int(text) if text.isdecimal() else 0 for text in FLAGS.concurrencies]
-    if not concurrencies or min(concurrencies) < 1:
-        raise InputError(
-            f"--concurrencies={','.join(FLAGS.concurrencies)}: give whole numbers of at least 1"
-        )
-    if FLAGS.output:
-        command_line.check_new_file("output")
-    return concurrencies
 
 
 def ask(client: serving.Client, rng: np.random.Generator) -> int:

@@ -34,11 +34,13 @@ def test_a_metric_without_a_number_judges_what_there_is():
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("fid", "--metrics=fid: is unknown: give some of is, is_whole, fvd"),
+        ("fid", "metric 'fid': unknown: give some of is, is_whole, fvd"),
         ("fvd2048_32f", "the clips have 16 frames: give 2 to 16"),
         ("fvd_1f", "give 2 to 16"),
         ("is1005", "1005 clips do not divide into 10 splits: give is1000"),
         ("is7", "give is10"),
+        ("fvd1", "1 clips: give 2 to 10000000"),
+        ("kvd99999999", "give 2 to 10000000"),
     ],
 )
 def test_refuses_what_cannot_be_judged(name, message):

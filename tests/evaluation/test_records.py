@@ -53,6 +53,44 @@ def test_passes_over_a_damaged_line(tmp_path):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
 
 
+def test_passes_over_a_line_that_lacks_what_its_readers_need(tmp_path):
+    sound = entry(1, 1.0)
+    wrong = {
+        **{key: "x" for key in ("value", "error", "of", "step", "extractor", "real")},
+        **{"metric": 3, "date": 5, "run_dir": 7},
+    }
+    lines = [{**sound, key: value} for key, value in wrong.items()]
+    lines += [
+        {key: value for key, value in sound.items() if key != lacking}
+        for lacking in ("metric", "value", "error", "of", "step", "extractor", "real")
+    ]
+    lines += [
+        {**sound, "value": float("nan")},
+        {**sound, "error": -1.0},
+        {**sound, "extractor": {}},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in [*lines, sound])
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.warns(UserWarning, match="no record") as warned:
+        assert records.read(tmp_path / "metrics.jsonl") == [sound]
+    assert len(warned) == len(lines)
+    with pytest.warns(UserWarning, match="no record"):
+        records.plot_run(tmp_path)
+
+
+def test_a_value_that_could_not_be_computed_is_a_gap_in_the_plot(tmp_path):
+    kept = [entry(1, 1.0), entry(2, None, error=None), entry(None, None, of="real", error=None)]
+    records.append(tmp_path / "metrics.jsonl", kept)
+    assert records.plot_run(tmp_path).exists()
+    records.write_scalars(tmp_path, kept[:2])
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe{}\n")
+    with pytest.warns(UserWarning, match="line 1: no record"):
+        assert records.read(tmp_path / "metrics.jsonl") == []
+
+
 def test_names_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="metrics.jsonl: cannot be read"):
         records.read(tmp_path / "metrics.jsonl")

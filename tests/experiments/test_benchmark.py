@@ -201,34 +201,37 @@ def call(program, *arguments):
 
 def test_a_flag_that_cannot_be_used_is_one_line_before_anything_is_measured(tmp_path):
     mistakes = {
-        "--precisions=float64": "--precisions=float64: give some of float32,mixed_bfloat16, each",
-        "--precisions=": "--precisions=: give some of",
-        "--precisions=float32,float32": "--precisions=float32,float32: give some of",
-        "--repeats=0": "--repeats=0: give a whole number of at least 1",
-        "--batch_size=-2": "--batch_size=-2: give a whole number of at least 1",
-        "--product_size=0": "--product_size=0: give a whole number of at least 1",
-        "--max_minutes=0": "--max_minutes=0.0: give a positive number",
-        "--max_minutes=nan": "--max_minutes=nan: give a positive number",
+        "--precisions=float64": "--precisions=float64: 'float64' must be one of float32, mixed_",
+        "--precisions=": "--precisions=: must not be empty",
+        "--precisions=float32,float32": "--precisions=float32,float32: must have each only once",
+        "--repeats=0": "--repeats=0: must be an integer ≥ 1",
+        "--batch_size=-2": "--batch_size=-2: must be an integer ≥ 1",
+        "--product_size=0": "--product_size=0: must be an integer ≥ 1",
+        "--max_minutes=0": "--max_minutes=0: must be a number > 0",
+        "--max_minutes=nan": "--max_minutes=nan: must be a finite number > 0",
         "--frames=3": "frames=3: give a power of two",
         "--size=20": "size=20: give a power of two",
         "--image_filters=10": "image_filters=10: for size 64 give a multiple of 16",
-        f"--output={tmp_path}/missing/b.json": f"{tmp_path}/missing is no directory to write to",
+        f"--output={tmp_path}/missing/b.json": f"there is no directory {tmp_path}/missing",
         f"--output={tmp_path}": f"--output={tmp_path}: exists, give another name",
     }
     program = """
-        import json, sys
-        import benchmark
+        import contextlib, io, json, sys
+        import benchmark, command_line
         from tgan_tf.errors import InputError
 
         messages = []
         for flag in json.loads(sys.argv[1]):
-            for name in benchmark.FLAGS:
-                benchmark.FLAGS[name].unparse()
-            benchmark.FLAGS(["benchmark.py", json.loads(sys.argv[2]), flag])
-            try:
-                benchmark.main([])
-            except InputError as error:
-                messages.append(str(error))
+            benchmark.FLAGS.unparse_flags()
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                try:
+                    given = ["benchmark.py", json.loads(sys.argv[2]), flag]
+                    command_line.parse_flags("benchmark.py", given)
+                    benchmark.main([])
+                except InputError as error:
+                    messages.append(str(error))
+                except SystemExit:
+                    messages.append(said.getvalue().strip())
         print(json.dumps(messages))
     """
     messages = call(program, list(mistakes), f"--output={tmp_path}/b.json")

@@ -44,7 +44,13 @@ MISTAKES = {
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
-        "--output_dir=flags: is a file: give a directory",
+        "--output_dir=flags: is no directory: give the path of a directory",
+    ),
+    "no metrics": (["--run_dir=run", "--metrics="], "--metrics=: must not be empty"),
+    "unknown metric": (["--run_dir=run", "--metrics=foo"], "--metrics=foo: metric 'foo': unknown"),
+    "three clips": (
+        [*TWO, "--fake_data=three.npz", "--metrics=is"],
+        "metric is10_4f: there are 3 clips to be judged: give at least 10 clips",
     ),
     "critic": (
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
@@ -68,7 +74,7 @@ def directory(tmp_path_factory):
         file.unlink()
     (directory / "empty/checkpoints/step-3").rmdir()
     rng = np.random.default_rng(0)
-    for name, count in (("fake", 180), ("real", 150), ("few", 50)):
+    for name, count in (("fake", 180), ("real", 150), ("few", 50), ("three", 3)):
         base = rng.integers(0, 200, (count, 1, 1, 1, 1))
         clips = base + rng.integers(0, 50, (count, 4, 16, 16, 1))
         np.savez(directory / f"{name}.npz", clips=clips.astype(np.uint8))

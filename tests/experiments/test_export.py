@@ -24,8 +24,11 @@ MISTAKES = {
     "another architecture": (["--run_dir=another"], "none of its checkpoints can be read"),
     "no flags": (["--run_dir=flagless"], "flagless/flags.cfg: cannot be read (No such file"),
     "export_dir in use": (["--export_dir=run"], "run holds model.json, which is no version"),
-    "keras_file without its ending": (["--keras_file=g.h5"], "--keras_file=g.h5: give a name that"),
-    "keras_file exists": (["--keras_file=old.keras"], "--keras_file=old.keras exists: give ano"),
+    "keras_file without its ending": (
+        ["--keras_file=g.h5"],
+        "g.h5: must end in .keras",
+    ),
+    "keras_file exists": (["--keras_file=old.keras"], "--keras_file=old.keras: exists, give ano"),
     "keras_file nowhere": (["--keras_file=no/g.keras"], "there is no directory no: make it first"),
 }
 LARGEST_FILES = {"full disk": 1000}

@@ -19,18 +19,21 @@ MISTAKES = {
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),
     "no videos": (["--num_videos=0"], "--num_videos=0"),
     "negative seed": (["--seed=-1"], "--seed=-1"),
-    "unknown format": (["--formats=gif,webm"], "--formats=gif,webm: 'webm' is unknown"),
-    "no format": (["--formats="], "--formats=: give some of gif,mp4,png,npz"),
+    "unknown format": (
+        ["--formats=gif,webm"],
+        "--formats=gif,webm: 'webm' must be one of",
+    ),
+    "no format": (["--formats="], "--formats=: must not be empty"),
     "fast GIF": (["--frames_per_second=60"], "--frames_per_second=60.0"),
     "no time": (["--frames_per_second=nan", "--formats=mp4"], "--frames_per_second=nan"),
     "no pixels": (["--scale=0"], "--scale=0"),
-    "huge pixels": (["--scale=10000"], "--scale=10000: the pictures would have over 16384"),
+    "huge pixels": (["--scale=10000"], "scale=10000: the pictures would have over 16384"),
     "no frames": (["--factor=0"], "--factor=0"),
     "no classes": (["--label=1"], "--label=1: the generator is not conditional"),
-    "output_dir in a file": (["--output_dir=flags.cfg/out"], "could not be written (Not a dir"),
+    "output_dir in a file": (["--output_dir=flags.cfg/out"], "flags.cfg is no directory"),
     "more videos than the disk holds": (
         ["--num_videos=1000000000000", "--formats=npz"],
-        "--num_videos=1000000000000: videos of 4 frames: would take",
+        "--num_videos=1000000000000: ",
     ),
     "more frames than the memory holds": (
         ["--factor=1000000000"],
@@ -40,7 +43,10 @@ MISTAKES = {
         ["--factor=300000", "--num_videos=64", "--formats=gif", "--scale=100"],
         "pictures of 64 videos of 900,001 frames: would take",
     ),
-    "output_dir exists": (["--output_dir=checkpoints"], "checkpoints exists: give another"),
+    "output_dir exists": (
+        ["--output_dir=checkpoints"],
+        "_dir=checkpoints: exists, give another",
+    ),
 }
 
 

@@ -21,7 +21,7 @@ MISTAKES = {
     "missing version": (["--server={rest}", "--model_version=7"], "Specific(default, 7)"),
     "server that is down": (["--server={closed}"], "see whether TensorFlow Serving runs there"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
-    "timeout": (["--server={grpc}", "--timeout=0"], "timeout 0.0: give a positive number"),
+    "timeout": (["--server={grpc}", "--timeout=0"], "--timeout=0: must be a number > 0"),
 }
 SOURCES = {
     "run": (["--run_dir=run"], "run/generated/step-3_seed-7"),

@@ -13,11 +13,14 @@ from tiny_tgan import make_tgan
 from tgan_tf.export import export_generator
 
 MISTAKES = {
-    "no batch": (["--batch_size=0"], "--batch_size=0: give a whole number of at least 1"),
-    "no time": (["--seconds=nan"], "--seconds=nan: give a positive number"),
-    "no clients": (["--concurrencies=1,0"], "--concurrencies=1,0: give whole numbers"),
-    "no number": (["--concurrencies=a"], "--concurrencies=a: give whole numbers"),
-    "no directory": (["--output=missing/a.json"], "missing is no directory to write to"),
+    "no batch": (["--batch_size=0"], "--batch_size=0: must be an integer ≥ 1"),
+    "no time": (["--seconds=nan"], "--seconds=nan: must be a finite number > 0"),
+    "no clients": (["--concurrencies=1,0"], "--concurrencies=1,0: '0' must be an integer ≥ 1"),
+    "no number": (["--concurrencies=a"], "--concurrencies=a: 'a' must be an integer ≥ 1"),
+    "no directory": (
+        ["--output=missing/a.json"],
+        "a.json: there is no directory missing",
+    ),
     "there already": (["--output=there.json"], "--output=there.json: exists"),
     "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
     "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),

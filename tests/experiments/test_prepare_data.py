@@ -97,11 +97,11 @@ class TestSkippedVideos:
 
 
 MISTAKES = {
-    "share": (["--max_skipped_share=2"], "--max_skipped_share=2.0: give 0 to 1"),
+    "share": (["--max_skipped_share=2"], "--max_skipped_share=2: must be a number ≥ 0 and ≤ 1"),
     "no frames": (["--min_frames=0"], "min_frames=0"),
     "no rate": (["--frame_rate=-1"], "frame_rate=-1"),
     "no lists": (["--split=1"], "trainlist01.txt"),
-    "table": (["--table=a.csv"], "table=a.csv"),
+    "table": (["--table=a.csv"], "--table=a.csv: no such file"),
     "no flag": (["films"], "'films' is not a flag"),
 }
 

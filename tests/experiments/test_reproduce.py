@@ -59,10 +59,13 @@ RUN = ["--variants=svc,normal", "--train_steps=4", "--checkpoint_interval=2", "-
 PAPER = ["--paper", "--data_path=videos", "--extractor_weights=https://host/c3d.npz"]
 
 MISTAKES = {
-    "variant": (["--variants=svc,clipping"], "--variants=clipping: give some of svc,"),
-    "twice": (["--seeds=1,01"], "--seeds=1,1: give at least one, and each only once"),
-    "seed": (["--seeds=-1"], "--seeds=-1: give whole numbers"),
-    "no jobs": (["--jobs=0"], "--jobs=0: give a whole number of at least 1"),
+    "variant": (
+        ["--variants=svc,clipping"],
+        "clipping: 'clipping' must be one of svc,",
+    ),
+    "twice": (["--seeds=1,01"], "--seeds=1,01: must have each only once"),
+    "seed": (["--seeds=-1"], "--seeds=-1: '-1' must be an integer ≥ 0"),
+    "no jobs": (["--jobs=0"], "--jobs=0: must be an integer ≥ 1"),
     "size": (["--size=32"], "--size: is a flag of train.py, give it after a lone --"),
     "paper": (PAPER, "--paper: needs --c3d_mean"),
     "data": (["--data_path=videos"], "--data_path=videos: is for --paper"),
@@ -82,6 +85,9 @@ def directory(tmp_path_factory):
     (directory / "trained/flags.cfg").write_text(
         "--frames=4\n--size=16\n--num_digits=1\n--digit_size=12\n--seed=0\n"
     )
+    (directory / "videos").mkdir()
+    (directory / "damaged").mkdir()
+    (directory / "damaged/settings.json").write_text('["--seed=0", 3')
     (directory / "holiday").mkdir()
     (directory / "holiday/results.md").write_text("sunny")
     return directory
@@ -100,6 +106,7 @@ def results(directory):
             "stopped": own,
             "resumed": own,
             "other settings": [*own, "--train_steps=6", "--", "--size=16"],
+            "damaged settings": ["--output_dir=damaged", "--dry_run"],
             "failed": [*RUN, "--output_dir=failed", "--", "--diverge"],
             "two jobs": [*RUN, "--output_dir=two", "--jobs=2", "--seeds=1"],
         },
@@ -184,8 +191,8 @@ def test_paper_trains_the_ucf101_configurations_and_judges_by_c3d(results):
 @pytest.mark.parametrize(
     "program, mistake, message",
     [
-        ("train.py", "--batch_size=0", "--batch_size=0: give a whole number"),
-        ("evaluate.py", "--draws=0", "--draws=0: give a whole number"),
+        ("train.py", "--batch_size=0", "--batch_size=0: must be an integer ≥ 1"),
+        ("evaluate.py", "--draws=0", "--draws=0: must be an integer ≥ 1"),
     ],
 )
 def test_the_programs_know_the_flags(results, program, mistake, message):
@@ -216,6 +223,13 @@ def test_the_same_command_goes_on_and_does_nothing_twice(results, directory):
         "normal-seed-0", "svc-seed-1", "normal-seed-1", "svc-seed-2", "normal-seed-2",
     ]  # fmt: skip
     assert "svc-seed-0: is there already" in results["resumed"].stdout
+
+
+def test_damaged_settings_are_refused_in_one_line(results, directory):
+    assert results["damaged settings"].code == 1
+    (line,) = results["damaged settings"].stderr.splitlines()
+    assert "damaged/settings.json: damaged (Expecting" in line and "new --output_dir" in line
+    assert (directory / "damaged/settings.json").read_text() == '["--seed=0", 3'
 
 
 def test_other_settings_are_refused_in_one_line(results):

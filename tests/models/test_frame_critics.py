@@ -147,5 +147,5 @@ def test_an_argument_that_does_not_fit_is_refused_by_name(kind, arguments, messa
 
 
 def test_an_unknown_downsampling_is_refused():
-    with pytest.raises(InputError, match="downsampling='average': give one of max_pooling, stride"):
+    with pytest.raises(InputError, match="downsampling='average': must be one of max_pooling"):
         FrameCritic(downsampling="average")

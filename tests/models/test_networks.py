@@ -184,7 +184,7 @@ def test_image_generator_takes_more_frames_than_the_temporal_generator_makes():
         (lambda: Critic(size=65), "size=65"),
         (lambda: Critic(filters=0), "critic_filters=0"),
         (lambda: Critic(frames=16.0), "frames=16.0"),
-        (lambda: Critic(head="sum"), "critic_head='sum': give one of convolution, mean"),
+        (lambda: Critic(head="sum"), "critic_head='sum': must be one of convolution, mean"),
         (lambda: Critic(noise=-0.1), "critic_noise=-0.1"),
         (lambda: Critic(num_classes=-1), "num_classes"),
         (lambda: VideoGenerator(num_classes=-1), "num_classes"),

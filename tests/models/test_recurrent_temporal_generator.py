@@ -41,7 +41,7 @@ def test_a_video_generator_uses_it_when_it_is_given_layers_and_joins_labels_to_z
     "arguments, message",
     [
         ({"frames": 12}, "frames=12"),
-        ({"num_layers": 0}, "gru_layers=0"),
+        ({"num_layers": 0}, "num_layers=0"),
         ({"filters": 0}, "temporal_filters=0"),
         ({"z1_dim": 0}, "z1_dim=0"),
     ],

@@ -105,29 +105,31 @@ class Evaluation:
             metric = METRICS[request.metric]
             name = request.name(request.metric)
             if request.frames > frames:
-                raise InputError(f"--metrics={name}: the clips have {frames} frames: give fewer")
+                raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
             if metric.column == "scores":
                 if critic is None or critic.num_classes:
                     raise InputError(
-                        f"--metrics={name}: needs a critic that is not conditional: give --run_dir "
+                        f"metric {name}: needs a critic that is not conditional: give --run_dir "
                         "of such a run"
                     )
                 if request.frames != fake.clip_shape[0]:
                     raise InputError(
-                        f"--metrics={name}: the critic takes {fake.clip_shape[0]} frames: give "
+                        f"metric {name}: the critic takes {fake.clip_shape[0]} frames: give "
                         "these, or none"
                     )
                 continue
             self.extractor.check((request.frames, *self.real.clip_shape[1:]))
             if metric.column == "probabilities" and not self.extractor.num_classes:
                 raise InputError(
-                    f"--metrics={name}: --extractor={self.extractor.name} gives features, no "
+                    f"metric {name}: --extractor={self.extractor.name} gives features, no "
                     "probabilities of classes: give another extractor"
                 )
             if fake.num_clips is not None and request.count > fake.num_clips:
+                most = fake.num_clips // metric.multiple * metric.multiple
+                fewest = metric.fewest(self.extractor.num_features)
                 raise InputError(
-                    f"--metrics={name}: there are {fake.num_clips} clips to be judged: give "
-                    f"{request.metric}{fake.num_clips // metric.multiple * metric.multiple}"
+                    f"metric {name}: there are {fake.num_clips} clips to be judged: give "
+                    + (f"{request.metric}{most}" if most >= fewest else f"at least {fewest} clips")
                 )
             real_count = self._real_count(request.count)
             if metric.column == "probabilities":
@@ -136,7 +138,7 @@ class Evaluation:
                 fewest = metric.fewest(self.extractor.num_features)
                 if count < fewest:
                     raise InputError(
-                        f"--metrics={name}: {count} {of} are too few for the "
+                        f"metric {name}: {count} {of} are too few for the "
                         f"{self.extractor.num_features} features of "
                         f"--extractor={self.extractor.name}: give at least {fewest}, or an "
                         "extractor with fewer features"

@@ -103,6 +103,10 @@ METRICS = {
 }
 
 
+MOST_CLIPS = 10**7
+"""How many clips a metric can be asked for. So many would take a GPU weeks to make."""
+
+
 class Request(NamedTuple):
     """A metric as it was asked for.
 
@@ -131,28 +135,28 @@ def parse(names: Sequence[str], frames: int, num_clips: int | None = None) -> li
 
     Raises:
         InputError: a name is unknown, asks for more frames than there are, or for a number of
-            clips that the metric cannot judge.
+            clips that the metric cannot judge. It names the metric.
     """
     requests = []
     for name in names:
-        match = re.fullmatch(r"([a-z_]*[a-z])(\d+)?(?:_(\d+)f)?", name)
+        match = re.fullmatch(r"([a-z_]*[a-z])(\d{1,18})?(?:_(\d{1,18})f)?", name)
         if match is None or match[1] not in METRICS:
             raise InputError(
-                f"--metrics={name}: is unknown: give some of {', '.join(METRICS)}, or with the "
-                "numbers of clips and frames, as fvd2048_16f"
+                f"metric {name!r}: unknown: give some of {', '.join(METRICS)}, or with the numbers "
+                "of clips and frames, as fvd2048_16f"
             )
         metric = METRICS[match[1]]
         count = min(metric.num_clips, num_clips or metric.num_clips)
         count = int(match[2] or max(1, count // metric.multiple) * metric.multiple)
+        if not 2 <= count <= MOST_CLIPS:
+            raise InputError(f"metric {name}: {count} clips: give 2 to {MOST_CLIPS}")
         request = Request(match[1], count, int(match[3] or frames))
         if not 2 <= request.frames <= frames:
-            raise InputError(
-                f"--metrics={name}: the clips have {frames} frames: give 2 to {frames}"
-            )
+            raise InputError(f"metric {name}: the clips have {frames} frames: give 2 to {frames}")
         if request.count % metric.multiple:
             down = request.count // metric.multiple * metric.multiple
             raise InputError(
-                f"--metrics={name}: {request.count} clips do not divide into {metric.multiple} "
+                f"metric {name}: {request.count} clips do not divide into {metric.multiple} "
                 f"splits: give {match[1]}{max(down, metric.multiple)}"
             )
         requests.append(request)

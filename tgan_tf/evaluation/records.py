@@ -23,8 +23,9 @@ import scipy
 import tensorflow as tf
 
 from tgan_tf import __version__
+from tgan_tf.arguments import Integer, Number
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, remedy
 from tgan_tf.evaluation.evaluation import Evaluation, Result
 
 FILE = "metrics.jsonl"
@@ -97,8 +98,7 @@ def append(path: Path, records: Sequence[dict]) -> None:
                 raise
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}): free some disk space, or give an "
-            "--output_dir that can be written to"
+            f"{path}: cannot be written ({error.strerror}): {remedy(error)}"
         ) from error
 
 
@@ -118,9 +118,11 @@ def read(path: Path) -> list[dict]:
     for number, line in enumerate(lines, 1):
         try:
             found = json.loads(line)
-            found["metric"], found["value"], found["of"]  # What everything that reads them needs.
+        except (ValueError, RecursionError):
+            found = None
+        if _is_record(found):
             records.append(found)
-        except (ValueError, KeyError, TypeError):
+        else:
             warnings.warn(
                 f"{path}, line {number}: no record of this program, passed over", stacklevel=2
             )
@@ -172,7 +174,9 @@ def write_scalars(directory: Path, records: Sequence[dict]) -> None:
     writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default():
         for found in records:
-            tf.summary.scalar(f"evaluation/{found['metric']}", found["value"], step=found["step"])
+            if found["value"] is not None:
+                name = f"evaluation/{found['metric']}"
+                tf.summary.scalar(name, found["value"], step=found["step"])
     writer.close()
 
 
@@ -230,8 +234,9 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
     for number, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
         for label, (steps, values, errors) in panel.curves.items():
+            values = np.array(values, float)  # None, where there is no value, becomes NaN: a gap.
             axes.errorbar(steps, values, errors, marker="o", markersize=4, capsize=3, label=label)
-        if panel.real is not None:
+        if panel.real is not None and panel.real["value"] is not None:
             value, error = panel.real["value"], panel.real["error"] or 0.0
             axes.axhline(value, color="0.4", linestyle="--", label="real clips")
             band = value - error, value + error
@@ -265,10 +270,29 @@ def plot_run(directory: Path) -> Path:
     for name, newest_record in newest.items():
         alike = same_protocol(kept, newest_record)
         real = [one for one in alike if one["of"] == "real"]
-        label = Path(newest_record["run_dir"]).name
+        label = Path(newest_record.get("run_dir") or directory.resolve().parent).name
         panels.append(Panel(name, {label: curve(alike)}, real[-1] if real else None))
     plot(directory / PLOT, panels)
     return directory / PLOT
+
+
+def _is_record(found) -> bool:
+    """Whether something read is what those who read records expect."""
+    if not isinstance(found, dict) or found.get("of") not in ("checkpoint", "clips", "real"):
+        return False
+    numbers = {"value": Number(), "error": Number(at_least=0)}
+    return (
+        isinstance(found.get("metric"), str)
+        and all(
+            key in found and (found[key] is None or not kind.refusal(found[key]))
+            for key, kind in numbers.items()
+        )
+        and (found["of"] != "checkpoint" or not Integer(0).refusal(found.get("step")))
+        and isinstance(found.get("extractor"), dict)
+        and isinstance(found["extractor"].get("name"), str)
+        and isinstance(found.get("real"), dict)
+        and all(isinstance(found.get(key, ""), str) for key in ("date", "run_dir"))
+    )
 
 
 def _plain(value):

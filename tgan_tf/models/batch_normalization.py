@@ -16,6 +16,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Boolean, Number, check
+
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class BatchNormalization(keras.layers.Layer):
@@ -31,6 +33,9 @@ class BatchNormalization(keras.layers.Layer):
         gamma_constraint: Keras constraint of γ.
         beta_constraint: Keras constraint of β.
 
+    Raises:
+        InputError: an argument is out of range.
+
     Shapes: [..., channels] in and out, the dtype kept.
     """
 
@@ -43,6 +48,9 @@ class BatchNormalization(keras.layers.Layer):
         beta_constraint=None,
         **kwargs,
     ):
+        check(Boolean(), center=center)
+        check(Number(at_least=0, at_most=1), momentum=momentum)
+        check(Number(at_least=0), epsilon=epsilon)
         # The variables and the moments stay float32 under a mixed precision policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.center = center

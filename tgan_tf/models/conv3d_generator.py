@@ -9,10 +9,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import Generator
-from tgan_tf.models.sizes import BASE_SIZE, check_positive, doublings_to_frames, doublings_to_size
+from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
 
 class VolumeGenerator(Generator):
@@ -49,7 +50,8 @@ class VolumeGenerator(Generator):
     ):
         doublings_to_frames(frames)
         multiple = 2 ** (doublings_to_size(size) - 1)
-        check_positive(image_filters=filters)
+        check(Integer(1), image_filters=filters)
+        check(Number(at_least=0), epsilon=epsilon)
         if filters % multiple:
             raise InputError(
                 f"image_filters={filters}: for size {size} give a multiple of {multiple}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf.arguments import OneOf, check
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 
@@ -55,8 +55,7 @@ class Critic(CriticNetwork):
     ):
         halvings = doublings_to_size(size)
         time_halvings = doublings_to_frames(frames)
-        if head not in HEADS:
-            raise InputError(f"critic_head={head!r}: give one of {', '.join(HEADS)}")
+        check(OneOf(HEADS), critic_head=head)
         super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
         self.head = head
 

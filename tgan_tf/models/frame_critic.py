@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tgan_tf.errors import InputError
+from tgan_tf.arguments import OneOf, check
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 
@@ -55,10 +55,7 @@ class FrameCritic(CriticNetwork):
     ):
         doublings_to_frames(frames)
         halvings = doublings_to_size(size)
-        if downsampling not in DOWNSAMPLINGS:
-            raise InputError(
-                f"downsampling={downsampling!r}: give one of {', '.join(DOWNSAMPLINGS)}"
-            )
+        check(OneOf(DOWNSAMPLINGS), downsampling=downsampling)
         super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
         self.downsampling = downsampling
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import Network
-from tgan_tf.models.sizes import BASE_SIZE, check_positive, doublings_to_size
+from tgan_tf.models.sizes import BASE_SIZE, doublings_to_size
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -56,7 +57,9 @@ class ImageGenerator(Network):
         **kwargs,
     ):
         doublings = doublings_to_size(size)
-        check_positive(channels=channels, z0_dim=z0_dim, z1_dim=z1_dim, image_filters=filters)
+        sizes = {"channels": channels, "z0_dim": z0_dim, "z1_dim": z1_dim, "image_filters": filters}
+        check(Integer(1), **sizes)
+        check(Number(at_least=0), epsilon=epsilon)
         if filters % 2**doublings:
             raise InputError(
                 f"image_filters={filters}: for size {size} give a multiple of {2**doublings}"

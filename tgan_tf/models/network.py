@@ -9,9 +9,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Boolean, Integer, Number, OneOf, check
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.sizes import check_positive
 
 LATENT_DISTRIBUTIONS = ("uniform", "normal")
 
@@ -73,12 +73,9 @@ class Generator(Network):
         latent_distribution: str = "uniform",
         **kwargs,
     ):
-        check_positive(channels=channels, z0_dim=z0_dim, num_classes=num_classes + 1)
-        if latent_distribution not in LATENT_DISTRIBUTIONS:
-            raise InputError(
-                f"latent_distribution={latent_distribution!r}: give one of "
-                f"{', '.join(LATENT_DISTRIBUTIONS)}"
-            )
+        check(Integer(1), channels=channels, z0_dim=z0_dim)
+        check(Integer(0), num_classes=num_classes)
+        check(OneOf(LATENT_DISTRIBUTIONS), latent_distribution=latent_distribution)
         super().__init__(**kwargs)
         self.frames = frames
         self.size = size
@@ -157,9 +154,11 @@ class CriticNetwork(Network):
         num_classes: int = 0,
         **kwargs,
     ):
-        check_positive(channels=channels, critic_filters=filters, num_classes=num_classes + 1)
-        if not 0.0 <= noise < float("inf"):
-            raise InputError(f"critic_noise={noise}: give a deviation of 0 or more")
+        check(Integer(1), channels=channels, critic_filters=filters)
+        check(Integer(0), num_classes=num_classes)
+        check(Boolean(), spectral_normalization=spectral_normalization, center=center)
+        check(Number(at_least=0), epsilon=epsilon, critic_noise=noise)
+        check(Number(), slope=slope)
         super().__init__(**kwargs)
         self.frames = frames
         self.size = size

@@ -9,8 +9,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, check
 from tgan_tf.models.network import Network
-from tgan_tf.models.sizes import check_positive, doublings_to_frames
+from tgan_tf.models.sizes import doublings_to_frames
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -46,9 +47,8 @@ class RecurrentTemporalGenerator(Network):
         **kwargs,
     ):
         doublings_to_frames(frames)
-        check_positive(
-            z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters, gru_layers=num_layers
-        )
+        check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
+        check(Integer(1), num_layers=num_layers)
         super().__init__(**kwargs)
         self.frames = frames
         self.z0_dim = z0_dim

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+from tgan_tf.arguments import Integer, check
 from tgan_tf.errors import InputError
 
 BASE_SIZE = 4
 """Rows and columns of the smallest feature maps of generator and critic."""
-
-
-def check_positive(**values: int) -> None:
-    """Raises an `InputError` that names the first value which is not a positive whole number."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r}: give a whole number of at least 1")
 
 
 def doublings_to_frames(frames: int) -> int:
@@ -21,8 +15,8 @@ def doublings_to_frames(frames: int) -> int:
     Raises:
         InputError: `frames` is not 2, 4, 8, …
     """
-    check_positive(frames=frames)
-    if frames < 2 or frames & (frames - 1):
+    check(Integer(2), frames=frames)
+    if frames & (frames - 1):
         raise InputError(f"frames={frames}: give a power of two from 2 on, such as 8, 16, 32 or 64")
     return frames.bit_length() - 1
 
@@ -33,7 +27,7 @@ def doublings_to_size(size: int) -> int:
     Raises:
         InputError: `size` is not 8, 16, 32, …
     """
-    check_positive(size=size)
-    if size < 2 * BASE_SIZE or size & (size - 1):
+    check(Integer(2 * BASE_SIZE), size=size)
+    if size & (size - 1):
         raise InputError(f"size={size}: give a power of two from 8 on, such as 32, 64 or 128")
     return (size // BASE_SIZE).bit_length() - 1

@@ -9,10 +9,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Boolean, Integer, Number, check
 from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import Network
-from tgan_tf.models.sizes import check_positive, doublings_to_frames
+from tgan_tf.models.sizes import doublings_to_frames
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -52,7 +53,9 @@ class TemporalGenerator(Network):
         **kwargs,
     ):
         doublings = doublings_to_frames(frames)
-        check_positive(z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
+        check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
+        check(Boolean(), center=center)
+        check(Number(at_least=0), epsilon=epsilon)
         if filters % 4:
             raise InputError(f"temporal_filters={filters}: give a multiple of 4")
         super().__init__(**kwargs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tgan_tf.arguments import Boolean, Integer, Number, check
 from tgan_tf.errors import InputError
 from tgan_tf.models.image_generator import ImageGenerator
 from tgan_tf.models.network import Generator, join_labels
@@ -74,6 +75,10 @@ class VideoGenerator(Generator):
         latent_distribution: str = "uniform",
         **kwargs,
     ):
+        check(Integer(0), gru_layers=gru_layers)
+        # Its parts check what is theirs, but a recurrent one has neither of these.
+        check(Boolean(), center=center)
+        check(Number(at_least=0), epsilon=epsilon)
         super().__init__(frames, size, channels, z0_dim, num_classes, latent_distribution, **kwargs)
         self.z1_dim = z1_dim
         self.temporal_filters = temporal_filters

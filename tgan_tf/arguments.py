@@ -1,0 +1,103 @@
+"""Which values an argument takes, said once: for constructors, and for the flags of experiments/.
+
+    check(Integer(1), frames=frames, size=size)        # frames=0: must be an integer ≥ 1
+    check(Number(at_least=0, below=1), share=share)    # share=nan: must be a finite number
+
+A NaN, an infinity, a Boolean where a number is meant, a string and None are refused by all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any, NamedTuple
+
+from tgan_tf.errors import InputError
+
+
+class Integer(NamedTuple):
+    """The integers from `at_least` to `at_most`.
+
+    Attributes:
+        at_least: the smallest.
+        at_most: the largest, or None.
+    """
+
+    at_least: int
+    at_most: int | None = None
+
+    def refusal(self, value: Any) -> str:
+        """What a value must be that is none of these; empty for one that is."""
+        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            if self.at_most is not None and value > self.at_most:
+                return f"must be an integer ≤ {self.at_most}"
+            if value >= self.at_least:
+                return ""
+        return f"must be an integer ≥ {self.at_least}"
+
+
+class Number(NamedTuple):
+    """The finite numbers between two bounds, each of which may belong to them, or not.
+
+    Attributes:
+        at_least: the smallest, or None.
+        above: what all are larger than, or None.
+        at_most: the largest, or None.
+        below: what all are smaller than, or None.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def refusal(self, value: Any) -> str:
+        """What a value must be that is none of these; empty for one that is."""
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return f"must be a number{self._bounds()}"
+        if not abs(value) < math.inf:
+            return f"must be a finite number{self._bounds()}"
+        within = (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+        return "" if within else f"must be a number{self._bounds()}"
+
+    def _bounds(self) -> str:
+        signs = {"≥": self.at_least, ">": self.above, "≤": self.at_most, "<": self.below}
+        given = [f"{sign} {bound:g}" for sign, bound in signs.items() if bound is not None]
+        return f" {' and '.join(given)}" if given else ""
+
+
+class Boolean(NamedTuple):
+    """True and False."""
+
+    def refusal(self, value: Any) -> str:
+        """What a value must be that is none of these; empty for one that is."""
+        return "" if isinstance(value, bool) else "must be True or False"
+
+
+class OneOf(NamedTuple):
+    """Some names.
+
+    Attributes:
+        names: all of them.
+    """
+
+    names: tuple[str, ...]
+
+    def refusal(self, value: Any) -> str:
+        """What a value must be that is none of these; empty for one that is."""
+        if isinstance(value, str) and value in self.names:
+            return ""
+        return f"must be one of {', '.join(self.names)}"
+
+
+def check(kind: Integer | Number | Boolean | OneOf, **values: Any) -> None:
+    """Raises an `InputError` that names the first value which is not of a kind."""
+    for name, value in values.items():
+        refusal = kind.refusal(value)
+        if refusal:
+            raise InputError(f"{name}={value!r}: {refusal}")
