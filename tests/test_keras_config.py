@@ -108,7 +108,14 @@ def test_refuses_a_key_that_stands_twice():
         keras_config.checked('{"class_name": "Dense", "class_name": "Dense"}')
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"Lambda"', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", '"Lambda"', b"\xff", "[" * 10**5),
+        '{"class_name": "TFOpLambda", "config": {}}',
+        '{"class_name": "__numpy__"}',
+    ],
+)
 def test_refuses_what_is_no_object(text):
     with pytest.raises(ValueError):
         keras_config.checked(text)

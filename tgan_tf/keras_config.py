@@ -70,7 +70,7 @@ _FUNCTION_OF_TENSORS = re.compile(
     r"(math|nn|linalg)\.[a-z0-9_]+|__operators__\.[a-z]+|"
     "broadcast_to|cast|clip_by_value|concat|expand_dims|gather|identity|ones_like|pad|repeat|"
     "reshape|reverse|shape|slice|split|squeeze|stack|strided_slice|tile|transpose|unstack|where|"
-    "zeros_like|image.(resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
+    "zeros_like|image[.](resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
 )
 
 _PLAIN = {"__tuple__", "__ellipsis__", "TensorShape"}
@@ -94,10 +94,13 @@ def checked(text: str | bytes) -> dict:
         ValueError: it is no JSON of an object, a key stands twice in an object, or it names what
             is not known to be safe.
     """
-    config = json.loads(text, object_pairs_hook=_with_each_key_once)
-    if not isinstance(config, dict):
-        raise ValueError("its configuration is no object")
-    _check(config)
+    try:
+        config = json.loads(text, object_pairs_hook=_with_each_key_once)
+        if not isinstance(config, dict):
+            raise ValueError("its configuration is no object")
+        _check(config)
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("its configuration is none of Keras's") from error
     return config
 
 
