@@ -108,7 +108,14 @@ def test_refuses_a_key_that_stands_twice():
         keras_config.checked('{"class_name": "Dense", "class_name": "Dense"}')
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"Lambda"', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", '"Lambda"', b"\xff", "[" * 10**5),
+        '{"class_name": "TFOpLambda", "config": {}}',
+        '{"class_name": "__numpy__"}',
+    ],
+)
 def test_refuses_what_is_no_object(text):
     with pytest.raises(ValueError):
         keras_config.checked(text)
@@ -129,10 +136,12 @@ def test_takes_what_a_run_is_made_of(make):
 
 
 def test_takes_plain_networks_in_both_formats():
+    initializer = tf.constant_initializer(0.5)
     inputs = keras.Input((4, 8, 8, 1))
     h = tf.cast(tf.reduce_mean(inputs, axis=1)[:, ::2] * 2.0, tf.float32)
     h = keras.layers.Reshape((8, 4))(h)
     h = keras.layers.Bidirectional(keras.layers.LSTM(3, kernel_regularizer="l2"))(h)
+    h = keras.layers.Dense(3, bias_initializer=initializer)(h)
     inner = keras.Sequential([keras.layers.Dense(2, activation=keras.layers.LeakyReLU(0.1))])
     inner.compile("adam", "mse")
     h = keras.layers.Activation(keras.activations.swish)(inner(h))

@@ -58,7 +58,9 @@ _KNOWN = {
 _MODULES = re.compile(
     r"keras|keras\.(layers(\.experimental)?|models|activations|constraints|initializers|regularizers|"
     r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
-    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)"
+    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)|"
+    # Where TensorFlow's initialisers of the same names lie, which some of Keras's networks have.
+    r"tensorflow\.python\.ops\.init_ops_v2"
 )
 
 # What calls of TensorFlow's functions on the tensors of a functional model are saved as.
@@ -68,7 +70,7 @@ _FUNCTION_OF_TENSORS = re.compile(
     r"(math|nn|linalg)\.[a-z0-9_]+|__operators__\.[a-z]+|"
     "broadcast_to|cast|clip_by_value|concat|expand_dims|gather|identity|ones_like|pad|repeat|"
     "reshape|reverse|shape|slice|split|squeeze|stack|strided_slice|tile|transpose|unstack|where|"
-    "zeros_like|image.(resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
+    "zeros_like|image[.](resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
 )
 
 _PLAIN = {"__tuple__", "__ellipsis__", "TensorShape"}
@@ -92,10 +94,13 @@ def checked(text: str | bytes) -> dict:
         ValueError: it is no JSON of an object, a key stands twice in an object, or it names what
             is not known to be safe.
     """
-    config = json.loads(text, object_pairs_hook=_with_each_key_once)
-    if not isinstance(config, dict):
-        raise ValueError("its configuration is no object")
-    _check(config)
+    try:
+        config = json.loads(text, object_pairs_hook=_with_each_key_once)
+        if not isinstance(config, dict):
+            raise ValueError("its configuration is no object")
+        _check(config)
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("its configuration is none of Keras's") from error
     return config
 
 
