@@ -24,7 +24,6 @@ class a row, or all of --label.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -143,9 +142,6 @@ def main(_) -> None:
         raise InputError(f"{output_dir} exists: give another --output_dir")
     check_room(maker, output_dir)
     try:
-        # If it is a file, "not a directory" is clearer, which comes next.
-        with contextlib.suppress(FileExistsError):
-            output_dir.parent.mkdir(parents=True)
         with file_locks.unfinished(output_dir) as temporary:
             clips = stored_clips(temporary / "clips", maker)
             complete = temporary / "complete"

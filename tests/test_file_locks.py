@@ -100,6 +100,12 @@ class TestNewDirectory:
         assert entries(tmp_path / "deep") == ["new"]
         assert entries(tmp_path / "deep/new") == ["file"]
 
+    def test_that_comes_to_nothing_leaves_no_directory(self, tmp_path):
+        with pytest.raises(ZeroDivisionError):
+            with file_locks.new_directory(tmp_path / "deep/new"):
+                raise ZeroDivisionError
+        assert entries(tmp_path) == []
+
     def test_does_not_take_the_place_of_another(self, tmp_path):
         (tmp_path / "new").mkdir()
         (tmp_path / "new/old").touch()

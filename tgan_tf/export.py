@@ -16,7 +16,6 @@ operations and the generator's variables.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -83,9 +82,6 @@ def export_generator(
             f"directory in it, such as {export_dir / 'NAME'}"
         )
     try:
-        # If it is a file, "not a directory" is clearer, which comes next.
-        with contextlib.suppress(FileExistsError):
-            place.parent.mkdir(parents=True)
         with file_locks.unfinished(place) as temporary:
             saved = temporary / "model"
             _save(_computing_in(compute_dtype, generator), saved, place.name, training)

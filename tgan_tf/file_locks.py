@@ -102,7 +102,8 @@ def unfinished(path: str | Path) -> Iterator[Path]:
     """A hidden directory beside a path, to write in what is then renamed to it.
 
     Args:
-        path: its parent must be there; it is swept first, once a process.
+        path: its parent is made if missing, with the directories above; what was made is removed
+            again if it is still empty at the end.
 
     Yields:
         The directory, which is removed at the end with what is still in it.
@@ -110,24 +111,16 @@ def unfinished(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    path = Path(path)
-    # Once only: a program may write thousands of files into a directory.
-    _sweep_once(path.parent.absolute())
-    while True:
-        place = Path(tempfile.mkdtemp(prefix=f".{path.name}{_MARK}", dir=path.parent))
-        try:
-            file = os.open(place, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        # Before it was locked another process may have swept it.
-        if _lock(file) and _is_still(place, file):
-            break
-        os.close(file)
+    parent = Path(path).parent
+    missing = [place for place in (parent, *parent.parents) if not place.exists()]
+    # If it is a file, "not a directory" is clearer, which comes next.
+    with contextlib.suppress(FileExistsError):
+        parent.mkdir(parents=True)
     try:
-        yield place
+        with _beside(Path(path)) as place:
+            yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-        os.close(file)
+        _remove_empty(missing)
 
 
 @contextlib.contextmanager
@@ -144,7 +137,6 @@ def new_directory(path: str | Path) -> Iterator[Path]:
         OSError: it cannot be made, or something is at `path` when it is finished.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as place:
         partial = place / path.name
         partial.mkdir()
@@ -160,7 +152,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OSError: it cannot be written.
     """
     path = Path(path)
-    with unfinished(path) as place:
+    with _beside(path) as place:
         temporary = place / path.name
         yield temporary
         temporary.replace(path)
@@ -188,7 +180,29 @@ def sweep(directory: str | Path) -> None:
                 os.close(file)
 
 
+# Once only: a program may write thousands of files into a directory.
 _sweep_once = functools.cache(sweep)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A locked hidden directory beside a path, removed at the end."""
+    _sweep_once(path.parent.absolute())
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=f".{path.name}{_MARK}", dir=path.parent))
+        try:
+            file = os.open(place, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        # Before it was locked another process may have swept it.
+        if _lock(file) and _is_still(place, file):
+            break
+        os.close(file)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(file)
 
 
 def _lock(file: int) -> bool:

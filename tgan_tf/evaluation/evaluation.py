@@ -207,7 +207,6 @@ class Evaluation:
             return {"scores": tf.reduce_sum(critic(clips, training=False), axis=1)}
 
         held_out = {}
-        self.directory.mkdir(parents=True, exist_ok=True)
         with file_locks.unfinished(self.directory / "judged") as temporary:
             path = temporary / "clips.npy"
             batches = fake.batches(count, draw)
