@@ -68,7 +68,8 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "split",
         None,
         ["1", "2", "3", "all"],
-        "UCF-101: which official split; all, the default, trains on every video.",
+        "UCF-101: which official split; all, the default, trains on every video but those in "
+        "folders test and val.",
     )
     checked_flags.existing(
         "split_lists",
