@@ -3,6 +3,7 @@
 Runs itself in a second process: logical CPUs have to be set before TensorFlow touches a device.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def play(directory):
     from tgan_tf.export import export_generator, load_exported
     from tgan_tf.latents import of_generator
     from tgan_tf.models import CRITICS, GENERATORS
-    from tgan_tf.tgan import TGAN, rmsprop
+    from tgan_tf.tgan import TGAN
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -124,8 +125,11 @@ def play(directory):
             **variant.get("critic", {}),
         )
         tgan = TGAN(generator, critic, seed=5)
-        own = rmsprop(1e-3, **variant.get("generator_optimizer", {}))
-        tgan.compile(own, rmsprop(1e-3), **variant.get("compile", {}))
+        # By the reference's epsilon a step is as large as the rate, whatever the gradient: where
+        # that is near zero, rounding would decide its sign, and part one replica from two.
+        rmsprop = functools.partial(keras.optimizers.RMSprop, 1e-3, rho=0.99, epsilon=1e-4)
+        own = rmsprop(**variant.get("generator_optimizer", {}))
+        tgan.compile(own, rmsprop(), **variant.get("compile", {}))
         return tgan
 
     def fit(tgan, first, steps):

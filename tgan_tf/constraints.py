@@ -138,7 +138,7 @@ class SingularValueClipping(_OnABeat):
         return matrices.clip(w, self.max_singular_value)
 
     def _owner(self, w):
-        """The layer whose kernel a variable is, None if it is not known, and its matrices."""
+        """The layer whose kernel a variable is, None if there is none known, and its matrices."""
         if not isinstance(w, tf.Variable):
             return self._unknown(w, [])
         if w.ref() not in self._found:
@@ -327,7 +327,7 @@ def _calling_optimizer():
     It is the `self` of the nearest method of an optimiser that is running. Keras tells a constraint
     nothing of it, and an optimiser given beforehand may have been replaced since.
     """
-    frame = inspect.currentframe()
+    frame = inspect.currentframe().f_back
     while frame is not None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, _OPTIMIZERS):

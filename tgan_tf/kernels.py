@@ -178,8 +178,10 @@ def of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matri
     ]
     if len(variable.shape) == 2 and all(_rules(layer) is None for layer in holders):
         return Matrices()
-    owner = holders[0] if holders else None
-    raise _refusal(owner, described(variable), "give output_axis, the axis of its outputs")
+    remedy = "give output_axis, the axis of its outputs"
+    if len(variable.shape) < 2:
+        remedy = "take it away, since a kernel has 2 axes or more"
+    raise _refusal(holders[0] if holders else None, described(variable), remedy)
 
 
 def of_layer(layer: keras.layers.Layer) -> Matrices:
