@@ -47,7 +47,9 @@ def read(arguments: Sequence[str], within: Sequence[str] = ()) -> list[str]:
         if not path:
             raise InputError(f"{argument}: names no file: give one, or leave it out")
         if path in within:
-            raise InputError(f"{within[-1]}: --flagfile={path} leads back to itself: remove it")
+            raise InputError(
+                f"{within[-1]}: --flagfile={path} leads back to itself: take that line out"
+            )
         # Here, since it takes a second to load TensorFlow.
         from tgan_tf.data import storage
 

@@ -36,11 +36,11 @@ MISTAKES = {
     "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
     "real statistics in a folder": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
-        "run: cannot be read as measurements of real clips (Is a directory): give another file",
+        "--real_statistics=run: is no file: give the path of a file",
     ),
-    "more clips than the disk holds": (
+    "more clips than can be meant": (
         ["--run_dir=run", "--metrics=motion10000000000000000"],
-        "10,000,000,000,000,000 other real clips, measured: would take",
+        "10000000000000000 clips: give 2 to 10000000",
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
