@@ -30,7 +30,9 @@ def train(tgan, clips, steps=1):
 
 def drawn_latents(tgan, batch, seed=0, step=0):
     """What the class promises: a function of seed, critic's step and place in the batch."""
-    return tf.random.stateless_uniform([batch, Z0_DIM], [seed, step], -1.0, 1.0)
+    return tf.random.stateless_uniform(
+        [batch, Z0_DIM], [seed, step + 5 * 2**40], -1.0, 1.0, alg="philox"
+    )
 
 
 def to(label, loss):

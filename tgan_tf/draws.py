@@ -1,4 +1,4 @@
-"""What a step of the training draws, and the stream that each draw is of.
+"""What is drawn at random, and the stream that each draw is of.
 
 All that is random in a step follows from the run's seed, the step, which draw it is and the place
 in the global batch: so a run that goes on draws what an unbroken one would, and two replicas what
@@ -19,13 +19,13 @@ _STEPS = 2**40
 
 
 class Draw(enum.IntEnum):
-    """What is drawn once for an update of the critic.
+    """What is drawn once for an update of the critic or, `CLIPS`, once for a real clip.
 
     A number keeps its meaning, or a run that goes on would draw otherwise than before.
     """
 
-    LATENTS = 0
-    """The latents z0 of the generated clips."""
+    CLIPS = 0
+    """What a real clip shows, or which window of a video it is; its number is the step."""
     WHETHER_TO_SHUFFLE = 1
     """Whether the frames of this step's clips are put in another order."""
     ORDER_OF_FAKE = 2
@@ -34,6 +34,8 @@ class Draw(enum.IntEnum):
     """That order, of the real clips."""
     PENALTY_WEIGHTS = 4
     """Where between a real and a generated clip the critic's gradient is penalised."""
+    LATENTS = 5
+    """The latents z0 of the generated clips."""
 
 
 class Pass(enum.IntEnum):
@@ -53,7 +55,7 @@ def seed(run_seed: int, step: tf.Tensor, draw: Draw) -> tf.Tensor:
 
     Args:
         run_seed: of the run, from 0 to 2^63 - 1.
-        step: integer scalar, the critic's step count, from 0 to 2^40 - 1.
+        step: integer scalar, the critic's step count or a clip's number, from 0 to 2^40 - 1.
         draw: which of the step's it is.
 
     Returns:

@@ -19,7 +19,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import draws
 from tgan_tf.arguments import Integer, OneOf, check
+from tgan_tf.draws import Draw
 from tgan_tf.errors import InputError
 
 _STEP = 0.1
@@ -169,17 +171,14 @@ class MovingMNIST:
             int32 [num_digits], places in `digits`, and float32 [num_digits, T, 2], whole numbers:
             row and column of each one's upper left corner in each frame.
         """
-        # Philox by name: "auto_select" would give other clips on other hardware.
-        draws = tf.random.stateless_uniform(
-            [self.num_digits, 4],
-            seed=tf.stack([tf.constant(self.seed, tf.int64), tf.cast(number, tf.int64)]),
-            alg="philox",
+        drawn = tf.random.stateless_uniform(
+            [self.num_digits, 4], draws.seed(self.seed, number, Draw.CLIPS), alg=draws.ALGORITHM
         )
-        which = tf.cast(draws[:, 0] * float(len(self.digits)), tf.int32)
-        angle = draws[:, 1] * (2.0 * math.pi)
+        which = tf.cast(drawn[:, 0] * float(len(self.digits)), tf.int32)
+        angle = drawn[:, 1] * (2.0 * math.pi)
         velocity = _STEP * tf.stack([tf.sin(angle), tf.cos(angle)], axis=1)
         room = self.size - self.digit_size
-        return which, tf.round(bounce(draws[:, 2:], velocity, self.frames) * room)
+        return which, tf.round(bounce(drawn[:, 2:], velocity, self.frames) * room)
 
 
 def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:

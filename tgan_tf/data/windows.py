@@ -15,8 +15,10 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import draws
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.capacity import check_memory
+from tgan_tf.draws import Draw
 from tgan_tf.errors import InputError
 
 CROPS = ("center", "random")
@@ -178,17 +180,16 @@ class Windows:
         """
         number = tf.cast(number, tf.int64)
         place = number % self.num_clips
-        # Philox by name: "auto_select" would choose other windows on other hardware. In float64,
-        # since a float32 below 1 times a large number may round up to that number.
-        draws = tf.random.stateless_uniform(
+        # In float64, since a float32 below 1 times a large number may round up to that number.
+        drawn = tf.random.stateless_uniform(
             [4],
-            seed=tf.stack([tf.constant(self.seed, tf.int64), number]),
+            draws.seed(self.seed, number, Draw.CLIPS),
             dtype=tf.float64,
-            alg="philox",
+            alg=draws.ALGORITHM,
         )
 
         def choose(draw: int, choices: int | tf.Tensor) -> tf.Tensor:
-            return tf.cast(draws[draw] * tf.cast(choices, tf.float64), tf.int64)
+            return tf.cast(drawn[draw] * tf.cast(choices, tf.float64), tf.int64)
 
         first = tf.gather(self._first, place) + choose(0, tf.gather(self._choices, place))
         clip = self.videos.read(tf.gather(self._numbers, place), first, self.frames, self.stride)
@@ -199,7 +200,7 @@ class Windows:
             top, left = (rows - self.size) // 2, (columns - self.size) // 2
         clip = tf.slice(clip, [0, top, left, 0], [self.frames, self.size, self.size, channels])
         if self.mirror:
-            clip = tf.where(draws[3] < 0.5, clip, tf.reverse(clip, [2]))
+            clip = tf.where(drawn[3] < 0.5, clip, tf.reverse(clip, [2]))
         return clip
 
     def label(self, number: int | tf.Tensor) -> tf.Tensor:
