@@ -6,39 +6,44 @@ or not at all.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from tgan_tf.errors import InputError
 
 
-def named(arguments: Sequence[str]) -> list[Path]:
-    """The flagfiles that arguments name, without those that are named inside of them."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--flagfile", "-flagfile", action="append", default=[])
-    known, _ = parser.parse_known_args(list(arguments))
-    return [Path(os.path.expanduser(path)) for path in known.flagfile]
-
-
-def read(arguments: Sequence[str], within: Sequence[str] = ()) -> list[str]:
+def read(arguments: Sequence[str]) -> list[str]:
     """Arguments with the lines of each flagfile in the place of its --flagfile.
 
     As in absl, lines may name flagfiles themselves, and empty ones and those that begin with # or
     // are passed over. What follows a lone -- is left as it is.
 
+    A run is where its flagfile lies, whatever it was called when that was written: of a flags.cfg
+    the --run_dir is its directory, unless the command line has another.
+
     Args:
         arguments: without the program's name.
-        within: the flagfiles that the arguments are lines of, from the outermost.
 
     Raises:
         InputError: a flagfile is not named, cannot be read, is no text, or names itself.
     """
-    found, rest = [], iter(arguments)
+    found, run_dirs = _read(arguments, [])
+    # The last one of a flag counts.
+    return [*(f"--run_dir={path}" for path in run_dirs), *found]
+
+
+def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments, and the directories of the runs whose flagfiles are among them.
+
+    Args:
+        arguments: of the command line or of a flagfile.
+        within: the flagfiles that the arguments are lines of, from the outermost.
+    """
+    found, run_dirs, rest = [], [], iter(arguments)
     for argument in rest:
         if argument == "--":
-            return [*found, argument, *rest]
+            found += [argument, *rest]
+            break
         name, equals, path = argument.partition("=")
         if name not in ("--flagfile", "-flagfile"):
             found.append(argument)
@@ -51,10 +56,20 @@ def read(arguments: Sequence[str], within: Sequence[str] = ()) -> list[str]:
                 f"{within[-1]}: --flagfile={path} leads back to itself: take that line out"
             )
         # Here, since it takes a second to load TensorFlow.
+        from tgan_tf import runs
         from tgan_tf.data import storage
 
         text = storage.read_text(path, "give a file with a flag on each line")
         lines = [line.strip() for line in text.splitlines()]
         lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-        found += read(lines, [*within, path])
-    return found
+        folder, name = os.path.split(path)
+        if name == runs.FLAGS_FILE:
+            others = [line for line in lines if not line.lstrip("-").startswith("run_dir=")]
+            # Those of the first version say where the run lay.
+            if others == lines or os.path.exists(os.path.join(folder, runs.MODEL)):
+                lines = others
+                run_dirs.append(folder or ".")
+        inner, inner_run_dirs = _read(lines, [*within, path])
+        found += inner
+        run_dirs += inner_run_dirs
+    return found, run_dirs

@@ -71,9 +71,7 @@ class Config:
 
 
 def check_new_run_dir() -> None:
-    """Raises an `InputError` if there is no --run_dir, or it exists."""
-    if not FLAGS.run_dir:
-        raise InputError("--run_dir: say which directory is to be made")
+    """Raises an `InputError` if --run_dir exists."""
     if Path(FLAGS.run_dir).exists():
         raise InputError(f"--run_dir={FLAGS.run_dir}: exists, give another name")
 

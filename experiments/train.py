@@ -18,7 +18,6 @@ import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
-import flagfiles
 import keras
 import numpy as np
 import tensorflow as tf
@@ -54,6 +53,7 @@ checked_flags.output_directory(
     None,
     "Directory of the run, made if missing. Required, but with --flagfile=RUN_DIR/flags.cfg: a run "
     "is where its flagfile lies.",
+    required=True,
 )
 
 data_flags.define_videos()
@@ -300,7 +300,7 @@ def main(_) -> int:
             f"--batch_size={FLAGS.batch_size} does not divide by the "
             f"{strategy.num_replicas_in_sync} replicas: give a multiple of them"
         )
-    run_dir = run_directory()
+    run_dir = Path(FLAGS.run_dir)
     with runs.exclusive(run_dir):
         refuse_another_run(run_dir)
         corpus = data_flags.open_data()
@@ -393,23 +393,6 @@ def train(
     else:
         print(f"{run_dir}: step {tgan.step}, all are made")
     return 0
-
-
-def run_directory() -> Path:
-    """--run_dir, or where the run lies whose flagfile was given.
-
-    Raises:
-        InputError: there is neither.
-    """
-    if not command_line.is_given("run_dir"):
-        # Flagfiles of the first version said where the run lay when they were written.
-        for path in reversed(flagfiles.named(sys.argv[1:])):
-            is_of_run = FLAGS.run_dir is None or (path.parent / runs.MODEL).exists()
-            if path.name == runs.FLAGS_FILE and is_of_run:
-                return path.parent
-    if not FLAGS.run_dir:
-        raise InputError("--run_dir: say which directory the run is to be kept in")
-    return Path(FLAGS.run_dir)
 
 
 def check_flags() -> None:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from tgan_tf import file_locks
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError, reason, remedy
 
 _PREFIX = "tgan"
 _MEANS = "means.json"
@@ -60,8 +60,8 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
-            f"{path}: the checkpoint could not be written ({reason(error)}): free some disk "
-            "space or make the directory writable, then run the same command again"
+            f"{path}: the checkpoint could not be written ({reason(error)}): {remedy(error)}; then "
+            "the same command goes on"
         ) from error
     prune(directory, keep)
     return path

@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, remedy
 
 LOCK = ".lock"
 """The name of the file in a directory that its holder has locked."""
@@ -57,7 +57,7 @@ def exclusive(directory: str | Path, doing: str) -> Iterator[None]:
     except OSError as error:
         _remove_empty(missing)
         raise InputError(
-            f"{directory}: cannot be written to ({error.strerror}): give a directory that can"
+            f"{directory}: cannot be written to ({error.strerror}): {remedy(error)}"
         ) from error
     try:
         yield

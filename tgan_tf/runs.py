@@ -34,7 +34,7 @@ from tgan_tf import (  # noqa: F401
 )
 from tgan_tf.capacity import check_memory
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError
+from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import interpolate, num_frames
 from tgan_tf.latents import LatentRows
 from tgan_tf.models.network import CriticNetwork, Generator
@@ -100,7 +100,7 @@ def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
                 temporary.write_text(text)
     except OSError as error:
         raise InputError(
-            f"--run_dir={run_dir}: cannot be written ({error.strerror}): give a directory that can"
+            f"--run_dir={run_dir}: cannot be written ({error.strerror}): {remedy(error)}"
         ) from error
 
 

@@ -47,10 +47,11 @@ class TGAN(keras.Model):
         generator: a `Generator`.
         critic: a `CriticNetwork` of the same clip shape and classes. A generated clip is given the
             class of the real one in its place.
-        seed: whole number that everything is drawn by.
+        seed: what everything is drawn by, from 0 to 2^63 - 1.
 
     Raises:
-        InputError: generator and critic are of different clip shapes or classes.
+        InputError: generator and critic are of different clip shapes or classes, or the seed is no
+            such integer.
 
     Example:
         >>> tgan = TGAN(VideoGenerator(channels=1), Critic(channels=1))
@@ -59,6 +60,7 @@ class TGAN(keras.Model):
     """
 
     def __init__(self, generator: Generator, critic: CriticNetwork, seed: int = 0, **kwargs):
+        check(Integer(0, 2**63 - 1), seed=seed)
         if generator.clip_shape != critic.clip_shape:
             raise InputError(
                 f"the generator makes clips of {generator.clip_shape}, the critic takes "

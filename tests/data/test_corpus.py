@@ -107,6 +107,13 @@ class TestOtherKinds:
         with pytest.raises(InputError, match="its classes are test, train, val: .* prepare"):
             open_corpus(str(tmp_path))
 
+    @pytest.mark.parametrize("counts", [{}, {"counts": 3}])
+    def test_prepared_of_a_damaged_description_is_refused(self, tmp_path, counts):
+        info = {"format": 1, "classes": None, **counts}
+        (tmp_path / "info.json").write_text(json.dumps(info))
+        with pytest.raises(InputError, match=r"info\.json: is damaged"):
+            open_corpus(str(tmp_path))
+
     def test_prepared(self, ucf101, tmp_path):
         filmed = open_corpus(str(ucf101), size=16, split="1")
         prepare(

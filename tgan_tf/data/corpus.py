@@ -200,17 +200,24 @@ def _clips(path: str, kind: str, videos: MappedClips) -> Corpus:
 
 def _open_tfrecords(path: str, size: int, options: dict) -> Corpus:
     info = tfrecords.read_info(path)
-    subsets.check_classes(path, info["classes"] or ())
+    try:
+        found, classes = _ordered(info["counts"]), info["classes"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}/info.json: is damaged ({type(error).__name__}: {error}): prepare the videos "
+            "again with experiments/prepare_data.py"
+        ) from error
+    subsets.check_classes(path, classes or ())
     damaged_shards = options.get("damaged_shards", "refuse")
     verify = options.get("verify_shards", True)
     return Corpus(
         path,
         "tfrecords",
-        _ordered(info["counts"]),
+        found,
         None,
         lambda subset: tfrecords.TFRecordVideos(path, subset, damaged_shards, verify),
         lambda: [],
-        info["classes"],
+        classes,
     )
 
 

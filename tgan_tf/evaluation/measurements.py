@@ -27,7 +27,7 @@ from tqdm import tqdm
 from tgan_tf import numpy_files
 from tgan_tf.capacity import check_disk
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError, reason, remedy
 
 FORMAT = 1
 
@@ -136,8 +136,7 @@ def measure(
                 bar.update(len(rows))
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}): free some disk space, or give a "
-            "directory that can be written to"
+            f"{path}: cannot be written ({error.strerror}): {remedy(error)}"
         ) from error
     return Measurements(path)
 
