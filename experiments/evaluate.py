@@ -28,6 +28,7 @@ import data_flags
 import evaluation_flags
 import keras
 import numpy as np
+import run_flags
 from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs
@@ -44,18 +45,8 @@ FLAGS = flags.FLAGS
 
 SPECTRUM = "spectrum"
 
-checked_flags.existing(
-    "run_dir",
-    "Directory of the run to be judged, as of train.py.",
-    kind="directory",
-    remedy="give the --run_dir of a training",
-)
-checked_flags.integer(
-    "checkpoint_step",
-    None,
-    "Training step of the checkpoint; default the newest sound one.",
-    at_least=0,
-)
+run_flags.define_run(required=False)
+flags.adopt_module_key_flags(run_flags)
 flags.DEFINE_bool("all_checkpoints", False, "Every checkpoint of the run.")
 checked_flags.existing(
     "fake_data",

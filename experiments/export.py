@@ -16,25 +16,15 @@ import shlex
 
 import checked_flags
 import command_line
+import run_flags
 from absl import flags
 
 from tgan_tf import export, runs
 
 FLAGS = flags.FLAGS
 
-checked_flags.existing(
-    "run_dir",
-    "Directory of the run, as of train.py.",
-    kind="directory",
-    remedy="give the --run_dir of a training",
-    required=True,
-)
-checked_flags.integer(
-    "checkpoint_step",
-    None,
-    "Training step of the checkpoint; default the newest sound one.",
-    at_least=0,
-)
+run_flags.define_run(required=True)
+flags.adopt_module_key_flags(run_flags)
 checked_flags.output_directory(
     "export_dir",
     None,

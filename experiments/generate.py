@@ -33,6 +33,7 @@ from typing import Callable, NamedTuple
 import checked_flags
 import command_line
 import numpy as np
+import run_flags
 import server_flags
 import tensorflow as tf
 from absl import flags
@@ -49,18 +50,8 @@ FORMATS = ("gif", "mp4", "png", "npz")
 GRID_CLIPS = 64
 SHEET_CLIPS = 16
 
-checked_flags.existing(
-    "run_dir",
-    "Directory of a run, as of train.py.",
-    kind="directory",
-    remedy="give the --run_dir of a training",
-)
-checked_flags.integer(
-    "checkpoint_step",
-    None,
-    "With --run_dir: step of the checkpoint; default the newest sound one.",
-    at_least=0,
-)
+run_flags.define_run(required=False)
+flags.adopt_module_key_flags(run_flags)
 checked_flags.existing(
     "saved_model",
     "Directory of an exported generator, or of one of its versions. It runs its own code: only of "

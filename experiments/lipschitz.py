@@ -20,6 +20,7 @@ import command_line
 import data_flags
 import evaluation_flags
 import numpy as np
+import run_flags
 from absl import flags
 
 from tgan_tf import runs
@@ -30,19 +31,8 @@ from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound, 
 
 FLAGS = flags.FLAGS
 
-checked_flags.existing(
-    "run_dir",
-    "Directory of the run, as of train.py.",
-    kind="directory",
-    remedy="give the --run_dir of a training",
-    required=True,
-)
-checked_flags.integer(
-    "checkpoint_step",
-    None,
-    "Training step of the checkpoint; default the newest sound one.",
-    at_least=0,
-)
+run_flags.define_run(required=True)
+flags.adopt_module_key_flags(run_flags)
 checked_flags.integer(
     "num_clips", 64, "Clips of each kind whose gradients are looked at.", at_least=1
 )
