@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_addons as tfa
 
 from tgan_tf.constraints import SingularValueClipping, follow_optimizer
 from tgan_tf.errors import InputError
@@ -268,6 +269,48 @@ def test_each_dense_layer_of_an_attention_is_clipped():
     for probe, part, matrix in zip(probes, parts, before):
         assert np.linalg.norm(matrix, 2) > 1.1
         np.testing.assert_allclose(probe(part), exact_projection(matrix), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (
+            lambda clip: keras.layers.Bidirectional(keras.layers.GRU(3, kernel_constraint=clip)),
+            (4, 5),
+        ),
+        (
+            lambda clip: tfa.layers.SpectralNormalization(
+                keras.layers.Dense(3, kernel_constraint=clip)
+            ),
+            (5,),
+        ),
+        (
+            lambda clip: keras.layers.TimeDistributed(
+                keras.layers.Conv2DTranspose(3, 2, kernel_constraint=clip)
+            ),
+            (2, 4, 4, 5),
+        ),
+    ],
+    ids=["Bidirectional", "SpectralNormalization", "TimeDistributed"],
+)
+def test_a_layer_in_a_wrapper_is_clipped_as_without(make, shape):
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, make(SingularValueClipping())(inputs))
+    kernels = [
+        v for v in model.trainable_variables if "kernel" in v.name and "recurrent" not in v.name
+    ]
+    before = [10.0 * kernel.numpy() for kernel in kernels]
+    for kernel, value in zip(kernels, before):
+        kernel.assign(value)
+    optimizer = keras.optimizers.SGD(0.0)
+    optimizer.apply_gradients((tf.zeros_like(v), v) for v in model.trainable_variables)
+    assert kernels
+    for kernel, value in zip(kernels, before):
+        # Outputs are before the inputs in a transposed convolution alone.
+        axis = -2 if len(value.shape) == 4 else -1
+        matrix = np.moveaxis(value, axis, -1).reshape(-1, value.shape[axis])
+        clipped = np.moveaxis(kernel.numpy(), axis, -1).reshape(matrix.shape)
+        np.testing.assert_allclose(clipped, exact_projection(matrix), atol=1e-5)
 
 
 def constraint_arguments():
