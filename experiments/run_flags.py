@@ -1,0 +1,30 @@
+"""The flags that say which run, and which of its checkpoints, a program opens.
+
+run_flags.define_run(required=True)
+flags.adopt_module_key_flags(run_flags)
+"""
+
+from __future__ import annotations
+
+import checked_flags
+
+
+def define_run(required: bool) -> None:
+    """Defines --run_dir and --checkpoint_step.
+
+    Args:
+        required: whether the program opens nothing but runs.
+    """
+    checked_flags.existing(
+        "run_dir",
+        "Directory of a run, as of train.py.",
+        kind="directory",
+        remedy="give the --run_dir of a training",
+        required=required,
+    )
+    checked_flags.integer(
+        "checkpoint_step",
+        None,
+        "Of the run: training step of the checkpoint; default the newest sound one.",
+        at_least=0,
+    )
