@@ -77,7 +77,7 @@ class TestBatches:
         assert _numbers(batches(source, batch_size=4, start=start), 12) == unbroken[start:][:12]
 
     def test_go_on_through_the_same_windows_of_a_file(self, tmp_path):
-        frames = np.random.default_rng(0).integers(0, 256, (20, 7, 4, 4), np.uint8)
+        frames = np.random.default_rng(0).integers(0, 256, (20, 27, 4, 4), np.uint8)
         np.save(tmp_path / "seq.npy", frames)
         source = Windows(MovingMNISTFile(tmp_path / "seq.npy"), size=4)
         unbroken = list(batches(source, batch_size=4).take(6))

@@ -78,7 +78,7 @@ def test_draws_of_a_source_without_end_have_no_clip_in_common():
 def test_describes_the_first_clips_by_their_hash(tmp_path):
     sets = []
     for brightness in (3, 3, 4):
-        np.save(tmp_path / "a.npy", np.full((4, 2, 4, 4), brightness, np.uint8))
+        np.save(tmp_path / "a.npy", np.full((4, 5, 4, 4), brightness, np.uint8))
         sets.append(SourceClips(Windows(MovingMNISTFile(tmp_path / "a.npy"), 4, 4)))
     hashes = [clips.description["first_clips_sha256"] for clips in sets]
     assert hashes[0] == hashes[1] != hashes[2]

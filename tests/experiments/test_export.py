@@ -21,7 +21,7 @@ import tgan_tf.models  # noqa: F401, for the .keras file
 MISTAKES = {
     "no checkpoint": (["--run_dir=untrained"], "untrained/checkpoints: no checkpoint there"),
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),
-    "another architecture": (["--run_dir=another"], "none of its checkpoints can be read"),
+    "another architecture": (["--run_dir=another"], "is of other networks or optimisers"),
     "no flags": (["--run_dir=flagless"], "flagless/flags.cfg: cannot be read (No such file"),
     "export_dir in use": (["--export_dir=run"], "run holds model.json, which is no version"),
     "keras_file without its ending": (

@@ -96,7 +96,7 @@ SAID = {
     "forbidden": "card.json: Permission denied: give a path that you may use, or change who may",
     "full": "card.json: No space left on device: free some disk space",
     "full in TensorFlow": "runs/events; No space left on device: free some disk space",
-    "no text": r"caf\udce9\nand more\x1b[2J",
+    "no text": r"caf\xe9\nand more\x1b[2J",
     "long": f"{'x' * 500}…{'x' * 500}",
     "flags of a file": "--size=x: must be an integer ≥ 1",
 }
