@@ -52,7 +52,7 @@ with file.open("a") as file:
     for of, step, one in judged:
         for metric, factor in (("is2000_4f", 1.0), ("fvd2048_4f", 2.0)):
             record = {"metric": metric, "of": of, "step": step, "value": factor * one, "error": 0.5}
-            record.update(step=step or 0, extractor={"name": "a"}, real={"path": "b"})
+            record.update(extractor={"name": "a"}, real={"path": "b"})
             print(json.dumps(record), file=file)
 """
 
