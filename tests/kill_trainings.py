@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=2, help="of each run")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as directory:
         begun = time.monotonic()
