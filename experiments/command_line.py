@@ -13,8 +13,9 @@ import signal
 import sys
 import unicodedata
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Callable
+from types import MappingProxyType
 
 # Without these the first pages a user sees are TensorFlow's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +30,7 @@ from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
 from tgan_tf import file_locks  # noqa: E402
-from tgan_tf.errors import NO_SPACE, InputError, one_line, remedy  # noqa: E402
+from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy  # noqa: E402
 
 # Control characters, surrogates (bytes that are no text) and what begins another line: none of them
 # can stand in a flagfile, a message or a table.
@@ -41,6 +42,7 @@ def run(
     main: Callable[[list[str]], int | None],
     passes_flags_on: bool = False,
     takes_paths: bool = False,
+    flags_of_arguments: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Runs a program; what the user can mend is one line on stderr and exit code 1.
 
@@ -48,6 +50,8 @@ def run(
         main: the program; its argument is a list of its name and the paths or the flags to pass on.
         passes_flags_on: whether flags after a lone -- are for a library that main uses.
         takes_paths: whether what is no flag is a path that main uses.
+        flags_of_arguments: names of flags by those that the package's arguments have, where they
+            differ.
     """
     program = Path(sys.argv[0]).name
 
@@ -61,7 +65,9 @@ def run(
                 _fail(program, f"{argument!r} is not a flag: flags begin with --, see --help")
         try:
             return main(arguments)
-        except (InputError, FloatingPointError) as error:
+        except InputError as error:
+            _fail(program, error.written(lambda argument: _as_flag(argument, flags_of_arguments)))
+        except FloatingPointError as error:
             _fail(program, str(error))
         except flags.Error as error:  # Of flags that are taken from a file as it goes on.
             _fail(program, _about_flags(error))
@@ -144,6 +150,19 @@ def _check_text(arguments: list[str]) -> None:
     for argument in own:
         if re.fullmatch("--?[^=]*=", argument):
             raise InputError(f"{argument}: must not be empty: give a value, or leave the flag out")
+
+
+def _as_flag(argument: Argument, flags_of_arguments: Mapping[str, str]) -> str:
+    """An argument as the flag that sets it; as it is if there is none."""
+    name = flags_of_arguments.get(argument.name, argument.name)
+    if name not in flags.FLAGS:
+        return str(argument)
+    flag, value = flags.FLAGS[name], argument.value
+    if value is NOT_SAID:
+        return f"--{name}"
+    if flag.boolean:
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
 
 
 def _about_flags(error: Exception) -> str:

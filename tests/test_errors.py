@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tgan_tf.errors import InputError, reason, remedy
+from tgan_tf.errors import Argument, InputError, reason, remedy, within
 
 
 def test_no_message_advises_to_delete_what_a_user_has():
@@ -60,3 +60,22 @@ def test_the_remedy_of_tensorflows_full_disk_is_disk_space():
     error = tf.errors.ResourceExhaustedError(None, None, "/runs/x; No space left on device")
     assert remedy(error) == "free some disk space"
     assert "disk" not in remedy(tf.errors.NotFoundError(None, None, "/runs/x; No such file"))
+
+
+class TestArguments:
+    ERROR = InputError(
+        Argument("frames", 5), " and ", Argument("axes", "n\nt"), ": give ", Argument("split")
+    )
+
+    def test_are_shown_as_python_has_them(self):
+        assert str(self.ERROR) == r"frames=5 and axes='n\nt': give split"
+
+    def test_can_be_shown_by_other_names(self):
+        shown = self.ERROR.written(lambda argument: f"--{argument.name}")
+        assert shown == "--frames and --axes: give --split"
+
+    def test_are_of_the_entry_that_they_are_within(self):
+        with pytest.raises(InputError, match=r"^critic.layer.filters=0: too few$") as caught:
+            with within("critic"), within("layer"):
+                raise InputError(Argument("filters", 0), ": too few")
+        assert caught.value.args[0] == Argument("critic.layer.filters", 0)

@@ -12,7 +12,7 @@ import math
 import numbers
 from typing import Any, NamedTuple
 
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 
 class Integer(NamedTuple):
@@ -100,4 +100,4 @@ def check(kind: Integer | Number | Boolean | OneOf, **values: Any) -> None:
     for name, value in values.items():
         refusal = kind.refusal(value)
         if refusal:
-            raise InputError(f"{name}={value!r}: {refusal}")
+            raise InputError(Argument(name, value), f": {refusal}")

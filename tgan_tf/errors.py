@@ -1,11 +1,36 @@
 """The error a user's mistake raises, and what others' errors say to a user."""
 
+from __future__ import annotations
+
+import contextlib
 import errno
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+NOT_SAID = object()
+"""The value of an `Argument` that is only named."""
 
 NO_SPACE = "No space left on device|Disk quota exceeded|File too large"
 """A pattern of what TensorFlow's errors say of a full disk, which have no number."""
+
+
+class Argument(NamedTuple):
+    """An argument that an `InputError` speaks of, with its value or without.
+
+    Attributes:
+        name: of a constructor's or function's argument; of an entry of a training's configuration
+            with those above it, as "critic.filters".
+        value: what it is, or what it should be; `NOT_SAID` where its name says enough.
+    """
+
+    name: str
+    value: Any = NOT_SAID
+
+    def __str__(self) -> str:
+        """As Python has it: "frames=5"."""
+        return self.name if self.value is NOT_SAID else f"{self.name}={self.value!r}"
 
 
 class InputError(ValueError):
@@ -13,13 +38,39 @@ class InputError(ValueError):
 
     The message is one line that names the value, where it came from and the remedy. The programs
     in `experiments/` print it without a traceback and end with exit code 1.
+
+    Its arguments are the parts of the message, text and `Argument`s, so that a program can call an
+    argument by the name that its own users know:
+
+        raise InputError(Argument("frames", 5), ": must be a power of two ≥ 2")
     """
 
     # AutoGraph raises an error of a traced function anew, of this class only if it knows how.
     __init__ = Exception.__init__
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return self.written(str)
+
+    def written(self, write: Callable[[Argument], str]) -> str:
+        """The message with each argument as `write` writes it."""
+        parts = (write(part) if isinstance(part, Argument) else str(part) for part in self.args)
+        return one_line("".join(parts))
+
+
+@contextlib.contextmanager
+def within(entry: str) -> Iterator[None]:
+    """Puts an entry's name before those of an `InputError`'s arguments.
+
+    "filters" of an error that is raised within "critic" becomes "critic.filters".
+    """
+    try:
+        yield
+    except InputError as error:
+        error.args = tuple(
+            part._replace(name=f"{entry}.{part.name}") if isinstance(part, Argument) else part
+            for part in error.args
+        )
+        raise
 
 
 def one_line(text: str) -> str:
