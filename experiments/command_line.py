@@ -66,7 +66,7 @@ def run(
         try:
             return main(arguments)
         except InputError as error:
-            _fail(program, error.written(lambda argument: _as_flag(argument, flags_of_arguments)))
+            _fail(program, error.written(lambda argument: as_flag(argument, flags_of_arguments)))
         except FloatingPointError as error:
             _fail(program, str(error))
         except flags.Error as error:  # Of flags that are taken from a file as it goes on.
@@ -152,7 +152,9 @@ def _check_text(arguments: list[str]) -> None:
             raise InputError(f"{argument}: must not be empty: give a value, or leave the flag out")
 
 
-def _as_flag(argument: Argument, flags_of_arguments: Mapping[str, str]) -> str:
+def as_flag(
+    argument: Argument, flags_of_arguments: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """An argument as the flag that sets it; as it is if there is none."""
     name = flags_of_arguments.get(argument.name, argument.name)
     if name not in flags.FLAGS:

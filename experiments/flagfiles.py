@@ -6,8 +6,12 @@ or not at all.
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from absl import flags
 
 from tgan_tf.errors import InputError
 
@@ -30,6 +34,27 @@ def read(arguments: Sequence[str]) -> list[str]:
     found, run_dirs = _read(arguments, [])
     # The last one of a flag counts.
     return [*(f"--run_dir={path}" for path in run_dirs), *found]
+
+
+def values(path: str | os.PathLike, defined: Iterable[flags.Flag]) -> dict[str, Any]:
+    """The values that a flagfile gives some flags, and the defaults of the others.
+
+    Args:
+        path: of the flagfile.
+        defined: the flags; others are passed over.
+
+    Raises:
+        InputError: the file cannot be read, or gives one of the flags what it cannot have.
+    """
+    found = flags.FlagValues()
+    for flag in defined:
+        found[flag.name] = copy.deepcopy(flag)
+    found.unparse_flags()
+    try:
+        found(["", *read([f"--flagfile={path}"])], known_only=True)
+    except flags.Error as error:
+        raise InputError(f"{path}: {error}") from error
+    return {name: found[name].value for name in found}
 
 
 def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -66,7 +91,7 @@ def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], l
         if name == runs.FLAGS_FILE:
             others = [line for line in lines if not line.lstrip("-").startswith("run_dir=")]
             # Those of the first version say where the run lay.
-            if others == lines or os.path.exists(os.path.join(folder, runs.MODEL)):
+            if others == lines or runs.exists(folder):
                 lines = others
                 run_dirs.append(folder or ".")
         inner, inner_run_dirs = _read(lines, [*within, path])

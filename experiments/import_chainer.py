@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import checked_flags
 import command_line
+import configuration_flags
 import imported_run
-import train
+import training_flags
 from absl import flags
 
 from tgan_tf import reference_weights
+from tgan_tf.configuration import Configuration
 from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -38,19 +39,18 @@ checked_flags.existing(
     required=True,
 )
 checked_flags.integer("iteration", None, "Which N of the directory; default the last.", at_least=0)
-flags.adopt_module_key_flags(train)
+flags.adopt_module_key_flags(training_flags)
 
 INITIALIZERS = {"Uniform": "uniform", "Default": "lecun_normal"}
 
-_SINGULAR_VALUE_CLIPPING = {"lipschitz": "singular_value_clipping"}
-
+# Of each updater the objective and the Lipschitz method.
 UPDATERS = {
-    "TGANUpdaterWGANSVC": _SINGULAR_VALUE_CLIPPING,
-    "TGANUpdaterWGANParallelSVC": _SINGULAR_VALUE_CLIPPING,
-    "TGANUpdaterWGANVideoFrameDis": _SINGULAR_VALUE_CLIPPING,
-    "TGANUpdaterWGANClip": {"lipschitz": "weight_clipping"},
-    "TGANUpdaterLSGAN": {"objective": "least_squares", "lipschitz": "none"},
-    "TGANUpdaterVanilla": {"objective": "normal", "lipschitz": "none"},
+    "TGANUpdaterWGANSVC": ("wasserstein", "singular_value_clipping"),
+    "TGANUpdaterWGANParallelSVC": ("wasserstein", "singular_value_clipping"),
+    "TGANUpdaterWGANVideoFrameDis": ("wasserstein", "singular_value_clipping"),
+    "TGANUpdaterWGANClip": ("wasserstein", "weight_clipping"),
+    "TGANUpdaterLSGAN": ("least_squares", "none"),
+    "TGANUpdaterVanilla": ("normal", "none"),
 }
 
 # What says where the data lies, and how clips are cut out of it.
@@ -67,16 +67,28 @@ def main(_) -> None:
     imported_run.check_new_run_dir()
     config = imported_run.Config(FLAGS.config)
     path, iteration = find_snapshot(Path(FLAGS.snapshot), FLAGS.iteration)
-    imported_run.set_flags(flags_of(config))
+    configuration = configuration_of(config)
+    path_key, own = DATASETS[one_of(DATASETS, config, "dataset.dataset_name")]
+    imported_run.set_flags(
+        configuration,
+        {
+            "conditional": False,
+            "batch_size": config.get("batchsize", int),
+            "checkpoint_interval": config.get("snapshot_interval", int),
+            "summary_interval": config.get("display_interval", int),
+            "data_path": config.get(f"dataset.args.{path_key}", str),
+            **own,
+        },
+    )
     # Theirs labels generated clips 1.
-    negated = FLAGS.objective == "normal"
+    negated = configuration.objective == "normal"
 
     def load(tgan):
         if path.is_dir():
             return reference_weights.load_chainer_networks(path, iteration, tgan, negated)
         return reference_weights.load_chainer(path, tgan, negated)
 
-    imported_run.write(config.get("models.video_generator.args.out_channels", int), load)
+    imported_run.write(configuration, load)
 
 
 def find_snapshot(path: Path, iteration: int | None) -> tuple[Path, int | None]:
@@ -104,8 +116,8 @@ def find_snapshot(path: Path, iteration: int | None) -> tuple[Path, int | None]:
     return (whole, None) if whole.exists() else (path, iteration)
 
 
-def flags_of(config: imported_run.Config) -> dict[str, Any]:
-    """train.py's flags that make the training which a configuration describes.
+def configuration_of(config: imported_run.Config) -> Configuration:
+    """The configuration of the model that theirs describes.
 
     Raises:
         InputError: it has not what their train.py needs, or names what is not in their code.
@@ -119,49 +131,45 @@ def flags_of(config: imported_run.Config) -> dict[str, Any]:
         "video_discriminator",
         "VideoDiscriminator(NoBeta)?Init(Uniform|Default)(WithNoise)?|VideoAndFrameDiscriminator",
     )
-    updater = one_of(UPDATERS, config, "updater.name")
-    values = {
-        "frames": 16,
-        "size": 64,
-        "generator": "tgan",
-        "gru_layers": 0,
-        "conditional": False,
-        "latent_distribution": "uniform",
-        "z0_dim": config.get("models.frame_seed_generator.args.z_slow_dim", int, 256),
-        "z1_dim": config.get("models.frame_seed_generator.args.z_fast_dim", int, 256),
-        "temporal_filters": 512,
-        "temporal_offset": temporal[1] is None,
-        "temporal_initializer": INITIALIZERS[temporal[2]],
-        "image_filters": config.get("models.video_generator.args.conv_ch", int, 512),
-        "image_initializer": INITIALIZERS[image[1]],
-        "critic": "tgan" if critic[2] else "video_and_frame",
-        "critic_filters": config.get("models.video_discriminator.args.mid_ch", int),
-        "critic_offset": critic[1] is None,
-        # Those of the two together are Chainer's own.
-        "critic_initializer": INITIALIZERS[critic[2] or "Default"],
-        "critic_noise": (
-            config.get("models.video_discriminator.args.sigma", float) if critic[3] else 0.0
-        ),
-        "critic_slope": 0.2,
-        "critic_head": "convolution",
-        "batch_norm_epsilon": 2e-5,
-        "objective": "wasserstein",
-        **UPDATERS[updater],
-        "gradient_penalty": 0.0,
-        "n_critic": 1,
-        "optimizer": "rmsprop",
-        "learning_rate": 5e-5,
+    objective, method = UPDATERS[one_of(UPDATERS, config, "updater.name")]
+    arguments = {
+        "singular_value_clipping": lambda: {
+            "interval": config.get("updater.args.freq", int, 1),
+            "max_singular_value": FLAGS.max_singular_value,
+            "norm": FLAGS.clipped_norm,
+        },
+        "weight_clipping": lambda: {"limit": FLAGS.weight_limit},
+        "none": dict,
+    }[method]()
+    noise = config.get("models.video_discriminator.args.sigma", float) if critic[3] else 0.0
+    return Configuration(
+        channels=config.get("models.video_generator.args.out_channels", int),
+        generator={
+            "name": "tgan",
+            "z0_dim": config.get("models.frame_seed_generator.args.z_slow_dim", int, 256),
+            "z1_dim": config.get("models.frame_seed_generator.args.z_fast_dim", int, 256),
+            "image_filters": config.get("models.video_generator.args.conv_ch", int, 512),
+            "temporal_initializer": INITIALIZERS[temporal[2]],
+            "image_initializer": INITIALIZERS[image[1]],
+            "center": temporal[1] is None,
+        },
+        critic={
+            "name": "tgan" if critic[2] else "video_and_frame",
+            "filters": config.get("models.video_discriminator.args.mid_ch", int),
+            # Those of the two together are Chainer's own.
+            "kernel_initializer": INITIALIZERS[critic[2] or "Default"],
+            "center": critic[1] is None,
+            "noise": noise,
+        },
+        lipschitz={"name": method, **arguments},
+        objective=objective,
+        generator_optimizer={"name": "rmsprop", "ema_momentum": FLAGS.ema_momentum},
+        learning_rate_decay_steps=FLAGS.learning_rate_decay_steps,
         # Theirs is the probability of no shuffle.
-        "shuffle_frames": 1.0 - config.get("updater.args.shuffle_time_order", float, 1.0),
-        "batch_size": config.get("batchsize", int),
-        "checkpoint_interval": config.get("snapshot_interval", int),
-        "summary_interval": config.get("display_interval", int),
-        "seed": config.get("seed", int),
-    }
-    if values["lipschitz"] == "singular_value_clipping":
-        values["clipping_interval"] = config.get("updater.args.freq", int, 1)
-    path_key, own = DATASETS[one_of(DATASETS, config, "dataset.dataset_name")]
-    return {**values, **own, "data_path": config.get(f"dataset.args.{path_key}", str)}
+        shuffle_frames=1.0 - config.get("updater.args.shuffle_time_order", float, 1.0),
+        dtype_policy=FLAGS.mixed_precision,
+        seed=config.get("seed", int),
+    )
 
 
 def of_class(config: imported_run.Config, network: str, pattern: str) -> re.Match:
@@ -196,4 +204,4 @@ def one_of(known: dict, config: imported_run.Config, keys: str) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)

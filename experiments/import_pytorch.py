@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import checked_flags
 import command_line
+import configuration_flags
 import imported_run
-import train
+import training_flags
 from absl import flags
 
 from tgan_tf import reference_weights
+from tgan_tf.configuration import Configuration
 
 FLAGS = flags.FLAGS
 
@@ -30,51 +32,58 @@ checked_flags.existing(
     remedy="give a checkpoint of the PyTorch TGAN",
     required=True,
 )
-flags.adopt_module_key_flags(train)
+flags.adopt_module_key_flags(training_flags)
 
 
 def main(_) -> None:
     imported_run.check_new_run_dir()
     config = imported_run.Config(FLAGS.config)
-    imported_run.set_flags(
-        {
-            "frames": 16,
-            "size": 64,
-            "generator": "tgan",
-            "gru_layers": 0,
-            "conditional": False,
-            "latent_distribution": "normal",
+    learning_rate = 1e-4
+    configuration = Configuration(
+        channels=config.get("models.generator.out_channels", int),
+        generator={
+            "name": "tgan",
             "z0_dim": config.get("models.generator.z_slow_dim", int),
             "z1_dim": config.get("models.generator.z_fast_dim", int),
-            "temporal_filters": 512,
-            "temporal_offset": True,
             "image_filters": config.get("models.generator.conv_ch", int),
-            "critic": "tgan",
-            "critic_filters": config.get("models.discriminator.mid_ch", int),
-            "critic_offset": True,
-            "critic_noise": 0.0,
-            "critic_slope": 0.01,
-            "critic_head": "mean",
-            "batch_norm_epsilon": 1e-5,
-            "objective": "wasserstein",
-            "lipschitz": "none",
-            "gradient_penalty": config.get("lambda", float),
-            "n_critic": config.get("dis_iters", int),
-            "optimizer": "adam",
-            "learning_rate": 1e-4,
-            "shuffle_frames": 0.0,
+            "center": True,
+            "epsilon": 1e-5,
+            "latent_distribution": "normal",
+        },
+        critic={
+            "name": "tgan",
+            "filters": config.get("models.discriminator.mid_ch", int),
+            "center": True,
+            "epsilon": 1e-5,
+            "slope": 0.01,
+            "head": "mean",
+        },
+        lipschitz={"name": "gradient_penalty", "weight": config.get("lambda", float)},
+        generator_optimizer={
+            "name": "adam",
+            "learning_rate": learning_rate,
+            "ema_momentum": FLAGS.ema_momentum,
+        },
+        critic_optimizer={"name": "adam", "learning_rate": learning_rate},
+        learning_rate_decay_steps=FLAGS.learning_rate_decay_steps,
+        n_critic=config.get("dis_iters", int),
+        dtype_policy=FLAGS.mixed_precision,
+        seed=config.get("seed", int),
+    )
+    imported_run.set_flags(
+        configuration,
+        {
+            "conditional": False,
             "batch_size": config.get("batch_size", int),
             "train_steps": config.get("epochs", int),
             "checkpoint_interval": config.get("save_every", int),
-            "seed": config.get("seed", int),
             "data_path": config.get("dataset_path", str),
-        }
+        },
     )
     imported_run.write(
-        config.get("models.generator.out_channels", int),
-        lambda tgan: reference_weights.load_pytorch(FLAGS.checkpoint, tgan),
+        configuration, lambda tgan: reference_weights.load_pytorch(FLAGS.checkpoint, tgan)
     )
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)

@@ -1,6 +1,6 @@
 """What the programs that import weights share: a configuration read, and a run directory written.
 
-They build the very network that train.py does, by its flags, which the configuration sets.
+They build the very network that train.py does, of its configuration, which sets its flags.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-import keras
-import train
+import configuration_flags
+import training_flags
 from absl import flags
 
 from tgan_tf import checkpoints, file_locks, runs
+from tgan_tf.configuration import Configuration, build
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
@@ -76,45 +77,44 @@ def check_new_run_dir() -> None:
         raise InputError(f"--run_dir={FLAGS.run_dir}: exists, give another name")
 
 
-def set_flags(values: dict[str, Any]) -> None:
-    """Gives train.py's flags the values of a configuration.
+def set_flags(configuration: Configuration, more: dict[str, Any]) -> None:
+    """Gives the flags of a training the values that make a configuration.
 
     Args:
-        values: by the flags' names. Of these only --data_path may be on the command line too, where
-            it has the say: the data may be elsewhere now, or prepared.
+        configuration: of the model.
+        more: values of other flags, by their names. Of all these only --data_path may be on the
+            command line too, where it has the say: the data may be elsewhere now, or prepared.
 
     Raises:
-        InputError: another one is on the command line, or no run can have these values.
+        InputError: another one is on the command line, or a flag cannot have the value.
     """
-    for name, value in values.items():
+    for name, value in {**configuration_flags.flags_of(configuration), **more}.items():
         flag = FLAGS[name]
         if not flag.present:
             try:
-                flag.value = flag.parser.parse(value)
+                flag.value = None if value is None else flag.parser.parse(value)
             except ValueError as error:
                 raise InputError(f"--config: {name} is {value!r}, which {error}") from error
-        elif name != "data_path":
+        elif name != "data_path" and flag.value != value:
             raise InputError(
                 f"--{name}={flag.value}: --config says it is {value}: leave the flag out"
             )
-    train.check_flags()
 
 
-def write(channels: int, load: Callable[[TGAN], int]) -> None:
-    """Makes the TGAN of the flags, and its run directory, whole or not at all.
+def write(configuration: Configuration, load: Callable[[TGAN], int]) -> None:
+    """Makes the TGAN of a configuration, and its run directory, whole or not at all.
 
     Args:
-        channels: of a frame.
+        configuration: of the model.
         load: gives the TGAN its weights; its result is the training step they are of.
 
     Raises:
         InputError: as `load`, or the directory cannot be written.
     """
     run_dir = Path(FLAGS.run_dir)
-    keras.mixed_precision.set_global_policy(FLAGS.mixed_precision)
-    tgan = train.make_tgan(channels)
+    tgan = build(configuration)
     step = load(tgan)
     with file_locks.new_directory(run_dir) as partial:
-        runs.write(partial, train.run_flags_text(), tgan)
+        runs.write(partial, configuration, training_flags.values(), training_flags.flagfile())
         checkpoints.save(tgan, partial / "checkpoints", step)
     print(f"{run_dir}: step {step}; train.py --flagfile={run_dir / 'flags.cfg'} goes on there")

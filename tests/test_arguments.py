@@ -83,7 +83,13 @@ def arguments(one: type) -> dict[str, str]:
 
 def test_all_networks_layers_and_constraints_are_looked_at():
     assert CLASSES.keys() >= {
-        *("Critic", "FrameCritic", "VideoAndFrameCritic", "VideoGenerator", "Conv3DGenerator"),
+        *(
+            "Critic",
+            "FramesAsChannelsCritic",
+            "VideoAndFrameCritic",
+            "VideoGenerator",
+            "Conv3DGenerator",
+        ),
         *("TwoStreamGenerator", "ImageGenerator", "TemporalGenerator", "BatchNormalization"),
         *("RecurrentTemporalGenerator", "SingularValueClipping", "WeightClipping"),
         "BatchNormScaleClipping",

@@ -58,19 +58,24 @@ class InputError(ValueError):
 
 
 @contextlib.contextmanager
-def within(entry: str) -> Iterator[None]:
-    """Puts an entry's name before those of an `InputError`'s arguments.
-
-    "filters" of an error that is raised within "critic" becomes "critic.filters".
-    """
+def renaming(new_name: Callable[[str], str]) -> Iterator[None]:
+    """Renames the arguments of an `InputError`, to what the caller of the caller knows them as."""
     try:
         yield
     except InputError as error:
         error.args = tuple(
-            part._replace(name=f"{entry}.{part.name}") if isinstance(part, Argument) else part
+            part._replace(name=new_name(part.name)) if isinstance(part, Argument) else part
             for part in error.args
         )
         raise
+
+
+def within(entry: str) -> contextlib.AbstractContextManager[None]:
+    """Puts an entry's name before those of an `InputError`'s arguments.
+
+    "filters" of an error that is raised within "critic" becomes "critic.filters".
+    """
+    return renaming(lambda name: f"{entry}.{name}")
 
 
 def one_line(text: str) -> str:

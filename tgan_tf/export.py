@@ -34,7 +34,7 @@ from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
-from tgan_tf.models.network import LATENT_DISTRIBUTIONS, Generator
+from tgan_tf.models.network import LATENT_DISTRIBUTIONS, GeneratorNetwork
 from tgan_tf.signatures import signatures
 
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
@@ -45,7 +45,7 @@ slower; batches over 8 are run in parts of 8, of a generator of 16 frames."""
 
 
 def export_generator(
-    generator: Generator,
+    generator: GeneratorNetwork,
     export_dir: str | Path,
     compute_dtype: str = "float32",
     training: dict | None = None,
@@ -92,7 +92,7 @@ def export_generator(
         ) from error
 
 
-def save_keras(generator: Generator, path: str | Path) -> None:
+def save_keras(generator: GeneratorNetwork, path: str | Path) -> None:
     """Writes a generator as a `.keras` file, for `keras.models.load_model` after `import tgan_tf`.
 
     Args:
@@ -244,7 +244,7 @@ def _versions(export_dir: Path) -> list[int]:
     return versions
 
 
-def _computing_in(dtype: str, generator: Generator) -> Generator:
+def _computing_in(dtype: str, generator: GeneratorNetwork) -> GeneratorNetwork:
     """A copy that computes in a dtype; a layer keeps the policy that it was made under."""
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
@@ -256,7 +256,7 @@ def _computing_in(dtype: str, generator: Generator) -> Generator:
     return copy
 
 
-def _save(generator: Generator, path: Path, name: str, training: dict | None) -> None:
+def _save(generator: GeneratorNetwork, path: Path, name: str, training: dict | None) -> None:
     """Writes everything of a version into a directory that is not there yet."""
     # Saved by itself the Keras model would bring the traces of each of its layers with it.
     module = tf.Module()

@@ -17,7 +17,7 @@ from scipy import special
 
 from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import GeneratorNetwork
 
 
 class LatentRows:
@@ -83,7 +83,7 @@ def latents(
 
 
 def of_generator(
-    generator: Generator,
+    generator: GeneratorNetwork,
     seed: int,
     count: int,
     labels: Sequence[int] | None = None,

@@ -11,13 +11,15 @@ import numpy as np
 
 from tgan_tf.latents import of_generator
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import GeneratorNetwork
 
 _BATCHES = 8
 _BATCH_SIZE = 32
 
 
-def averaged(generator: Generator, optimizer: keras.optimizers.Optimizer) -> Generator:
+def averaged(
+    generator: GeneratorNetwork, optimizer: keras.optimizers.Optimizer
+) -> GeneratorNetwork:
     """A generator with the averages that an optimiser keeps.
 
     The running averages of batch normalisation belong to the weights of the last step, so they are

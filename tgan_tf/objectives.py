@@ -22,6 +22,7 @@ from typing import Callable, NamedTuple
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
+from tgan_tf.errors import Argument, InputError
 
 
 class Objective(NamedTuple):
@@ -32,11 +33,14 @@ class Objective(NamedTuple):
         generator_loss: fake_scores → scalar that the generator minimises.
         zero_sum: whether the gradient of the generator's loss by the fake scores is minus that of
             the critic's, so that a single backward pass gives both.
+        bounded: whether the critic's loss has a lower bound, whatever its scores. One without
+            needs what keeps the critic Lipschitz, see `tgan_tf.lipschitz`.
     """
 
     critic_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     generator_loss: Callable[[tf.Tensor], tf.Tensor]
     zero_sum: bool = False
+    bounded: bool = True
 
 
 def wasserstein_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
@@ -80,18 +84,37 @@ def mean(values: tf.Tensor) -> tf.Tensor:
 
 
 OBJECTIVES = {
-    "wasserstein": Objective(wasserstein_critic_loss, wasserstein_generator_loss, zero_sum=True),
+    "wasserstein": Objective(
+        wasserstein_critic_loss, wasserstein_generator_loss, zero_sum=True, bounded=False
+    ),
     "normal": Objective(normal_critic_loss, normal_generator_loss),
     "least_squares": Objective(least_squares_critic_loss, least_squares_generator_loss),
     "hinge": Objective(hinge_critic_loss, wasserstein_generator_loss),
 }
 
 
-def get(name: str) -> Objective:
-    """The objective of a name.
+def get(objective: str | Objective) -> Objective:
+    """The objective of a name; one that is given as such is given back.
 
     Raises:
-        InputError: there is no such objective.
+        InputError: there is no objective of that name.
     """
-    check(OneOf(tuple(sorted(OBJECTIVES))), objective=name)
-    return OBJECTIVES[name]
+    if isinstance(objective, Objective):
+        return objective
+    check(OneOf(tuple(sorted(OBJECTIVES))), objective=objective)
+    return OBJECTIVES[objective]
+
+
+def name_of(objective: Objective) -> str:
+    """The name of an objective, by which it can be kept in a file.
+
+    Raises:
+        InputError: it has none.
+    """
+    for name, known in OBJECTIVES.items():
+        if known is objective:
+            return name
+    raise InputError(
+        Argument("objective", objective),
+        ": has no name to be kept by: put it into tgan_tf.objectives.OBJECTIVES",
+    )

@@ -294,7 +294,7 @@ def _image_generator(network: ImageGenerator) -> dict[str, Place]:
 
 
 def _critic(network, negated_scores: bool) -> dict[str, Place]:
-    """Of a `Critic` or a `FrameCritic`."""
+    """Of a `Critic` or a `FramesAsChannelsCritic`."""
     places = {}
     for i, (layer, normalization) in enumerate(network.stages):
         places[f"c{i}/W"] = _kernel(layer.kernel)

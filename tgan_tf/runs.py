@@ -1,5 +1,6 @@
-"""A training run's directory opened: its trained networks, and the clips that it makes of a seed.
+"""A training run's directory: its configuration, its trained networks, the clips of a seed.
 
+    tgan = load_tgan("runs/moving_mnist")                      # compiled, to train on with `fit`
     generator, step = load_generator("runs/moving_mnist")
     z0 = of_generator(generator, seed=0, count=12)             # float32 [12, 100]
     for clips in generate(generator, z0):                      # float32 [8, 16, 64, 64, C], then
@@ -14,37 +15,36 @@ import contextlib
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-# What a configuration names is registered by being imported: networks and constraints.
-from tgan_tf import (  # noqa: F401
-    __version__,
-    checkpoints,
-    constraints,
-    file_locks,
-    keras_config,
-    models,
-    moving_average,
-)
+from tgan_tf import __version__, checkpoints, file_locks, model_json, moving_average
 from tgan_tf.capacity import check_memory
+from tgan_tf.configuration import (
+    Configuration,
+    build,
+    build_critic,
+    build_generator,
+    build_generator_optimizer,
+    from_json,
+    to_json,
+)
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, remedy
+from tgan_tf.errors import Argument, InputError, remedy
 from tgan_tf.interpolation import interpolate, num_frames
 from tgan_tf.latents import LatentRows
-from tgan_tf.models.network import CriticNetwork, Generator
-from tgan_tf.tgan import TGAN
+from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
+from tgan_tf.tgan import TGAN, with_loss_scale
 
 FLAGS_FILE = "flags.cfg"
 """A run's flags, as a flagfile of train.py."""
 
-MODEL = "model.json"
-"""The configurations of a run's networks and of the generator's optimiser."""
+CONFIGURATION = "configuration.json"
+"""A run's configuration, and the flags that it was trained by."""
 
 BATCH_SIZE = 8
 """Clips that are made at once. On a CPU larger batches are no faster, only larger."""
@@ -72,39 +72,93 @@ def exclusive(run_dir: str | Path) -> Iterator[None]:
         yield
 
 
-def write(run_dir: str | Path, flags_text: str, tgan: TGAN) -> None:
-    """Writes a run's flagfile and its model.json, each whole or not at all.
+class Run(NamedTuple):
+    """What a run directory says of its training.
+
+    Attributes:
+        configuration: of the model; of a run of version 1, only its networks and its generator's
+            optimiser are those of the training.
+        flags: of train.py, by name, which the training went by, whatever became of its flagfile
+            since; None of a run of version 1, whose `flag_lines` have them.
+        version: of tgan_tf, which has written it.
+    """
+
+    configuration: Configuration
+    flags: dict[str, Any] | None
+    version: str
+
+
+def write(
+    run_dir: str | Path, configuration: Configuration, flags: Mapping[str, Any], flagfile: str
+) -> None:
+    """Writes a run's flagfile and its configuration.json, each whole or not at all.
 
     Args:
         run_dir: made if missing.
-        flags_text: the flagfile that makes the run again.
-        tgan: a compiled `TGAN`; its networks' and the generator's optimiser's configurations are
-            what the other functions load its checkpoints by.
+        configuration: of the model, which the other functions load its checkpoints by.
+        flags: of the program that trains, by name; JSON.
+        flagfile: their text, which makes the run again.
 
     Raises:
         InputError: the directory cannot be written.
     """
     run_dir = Path(run_dir)
-    model = {
+    entries = {
         "tgan_tf": __version__,
+        "configuration": to_json(configuration),
         # What its checkpoints were made by, whatever becomes of the flagfile.
-        "flags": flags_text.splitlines(),
-        "generator": keras.saving.serialize_keras_object(tgan.generator),
-        "critic": keras.saving.serialize_keras_object(tgan.critic),
-        "generator_optimizer": keras.saving.serialize_keras_object(tgan.generator_optimizer),
+        "flags": dict(flags),
     }
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        for name, text in ((FLAGS_FILE, flags_text), (MODEL, json.dumps(model, indent=2))):
+        for name, text in (
+            (FLAGS_FILE, flagfile),
+            (CONFIGURATION, json.dumps(entries, indent=2) + "\n"),
+        ):
             with file_locks.replacing(run_dir / name) as temporary:
                 temporary.write_text(text)
     except OSError as error:
         raise InputError(
-            f"--run_dir={run_dir}: cannot be written ({error.strerror}): {remedy(error)}"
+            Argument("run_dir", str(run_dir)),
+            f": cannot be written ({error.strerror}): {remedy(error)}",
         ) from error
 
 
-def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Generator, int]:
+def exists(run_dir: str | Path) -> bool:
+    """Whether a directory holds a run, of this version or of version 1."""
+    return any((Path(run_dir) / name).exists() for name in (CONFIGURATION, model_json.FILE))
+
+
+def read(run_dir: str | Path) -> Run:
+    """What a run directory says of its training.
+
+    Raises:
+        InputError: it is no run directory, or its configuration is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        reason = "not a directory" if run_dir.exists() else "no such directory"
+        raise InputError(f"{run_dir}: {reason}: give the directory of a training")
+    if not exists(run_dir):
+        raise InputError(
+            f"{run_dir}: no run directory, it has no {CONFIGURATION}: give that of a training"
+        )
+    path = run_dir / CONFIGURATION
+    if not path.exists():
+        return Run(*model_json.read(run_dir / model_json.FILE))
+    try:
+        entries = json.loads(path.read_text())
+        found = Run(from_json(entries["configuration"]), entries["flags"], entries["tgan_tf"])
+        if not isinstance(found.flags, dict):
+            raise TypeError(f"flags are a {type(found.flags).__name__}")
+        return found
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    except Exception as error:  # No JSON, or not what was written.
+        raise _damaged(path, error) from error
+
+
+def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[GeneratorNetwork, int]:
     """The generator of a run, with the weights of one of its checkpoints.
 
     If the run keeps a moving average of the weights, it is with these. It computes in the process's
@@ -118,16 +172,16 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Genera
         The generator, and the training step of its weights.
 
     Raises:
-        InputError: `run_dir` is no run directory, its model.json is damaged, or it has no sound
+        InputError: `run_dir` is no run directory, its configuration is damaged, or it has no sound
             checkpoint (of that step).
     """
-    networks, step = _load(run_dir, step, generator=Generator)
+    networks, step = _load(run_dir, step, generator=build_generator)
     return networks["generator"], step
 
 
 def load_networks(
     run_dir: str | Path, step: int | None = None
-) -> tuple[Generator, CriticNetwork, int]:
+) -> tuple[GeneratorNetwork, CriticNetwork, int]:
     """The generator and the critic of a run, with the weights of one of its checkpoints.
 
     The critic is there to be called, with `training=False`: its constraints may follow an
@@ -143,8 +197,30 @@ def load_networks(
     Raises:
         InputError: as `load_generator`.
     """
-    networks, step = _load(run_dir, step, generator=Generator, critic=CriticNetwork)
+    networks, step = _load(run_dir, step, generator=build_generator, critic=build_critic)
     return networks["generator"], networks["critic"], step
+
+
+def load_tgan(run_dir: str | Path) -> TGAN:
+    """The model of a run as it was after its newest sound checkpoint, compiled.
+
+    `fit` trains it on, with the callbacks and the data that it is given; `tgan.step` says from
+    where. Keras's policy is set to the run's, for the whole process.
+
+    Raises:
+        InputError: as `load_generator`, or the run is one of version 1, which kept no configuration
+            of its game.
+    """
+    run = read(run_dir)
+    if run.flags is None:
+        raise InputError(
+            f"{run_dir}: a run of version {run.version}, which kept no configuration: train it on "
+            f"once by train.py --flagfile={Path(run_dir) / FLAGS_FILE}, which writes one"
+        )
+    tgan = build(run.configuration)
+    if checkpoints.restore(tgan, Path(run_dir) / "checkpoints") is None:
+        raise InputError(f"{run_dir}: has no checkpoint: train the run first")
+    return tgan
 
 
 def flag_lines(run_dir: str | Path) -> list[str]:
@@ -157,26 +233,8 @@ def flag_lines(run_dir: str | Path) -> list[str]:
     return storage.read_text(Path(run_dir) / FLAGS_FILE, remedy).splitlines()
 
 
-def trained_flag_lines(run_dir: str | Path) -> list[str] | None:
-    """The flagfile that a run was trained by, though its flags.cfg may have been edited since.
-
-    Returns:
-        Its lines; None if there is no run yet.
-
-    Raises:
-        InputError: a file of the run cannot be read or is damaged.
-    """
-    run_dir = Path(run_dir)
-    if (run_dir / MODEL).exists():
-        lines = _model(run_dir / MODEL).get("flags")
-        if lines is not None:
-            return lines
-    # A run of an earlier version, or one that was stopped before it had begun.
-    return flag_lines(run_dir) if (run_dir / FLAGS_FILE).exists() else None
-
-
 def generate(
-    generator: Generator, z0: np.ndarray | LatentRows, factor: int = 1
+    generator: GeneratorNetwork, z0: np.ndarray | LatentRows, factor: int = 1
 ) -> Iterator[np.ndarray]:
     """Makes clips, a batch at a time, with the running averages of batch normalisation.
 
@@ -196,11 +254,11 @@ def generate(
             clip is larger than the memory that is free.
     """
     if factor < 1:
-        raise InputError(f"factor={factor}: give a whole number of at least 1")
-    if factor > 1 and not hasattr(generator, "frame_latents"):
+        raise InputError(Argument("factor", factor), ": must be an integer ≥ 1")
+    if factor > 1 and not generator.has_frame_latents:
         raise InputError(
-            f"factor={factor}: a {type(generator).__name__} has no frame latents to interpolate: "
-            "give factor 1"
+            Argument("factor", factor),
+            f": a {type(generator).__name__} has no frame latents to interpolate: must be 1",
         )
 
     # No more frames at once than without interpolation.
@@ -258,59 +316,31 @@ def in_batches(
 
 
 def _load(
-    run_dir: str | Path, step: int | None, **classes: type[keras.Model]
-) -> tuple[dict[str, keras.Model], int]:
-    """Networks of a run by their names, given their classes, and the training step."""
-    run_dir = Path(run_dir)
-    if not run_dir.is_dir():
-        reason = "not a directory" if run_dir.exists() else "no such directory"
-        raise InputError(f"{run_dir}: {reason}: give the --run_dir of a training")
-    path = run_dir / MODEL
-    if not path.exists():
-        raise InputError(
-            f"{run_dir}: no run directory, it has no {MODEL}: give the --run_dir of a training"
-        )
-    model = _model(path)
-    networks = {name: _part(path, model, name, kind) for name, kind in classes.items()}
+    run_dir: str | Path, step: int | None, **builders: Callable[[Configuration], tf.Module]
+) -> tuple[dict[str, Any], int]:
+    """Networks of a run by their names, given what builds them, and the training step."""
+    run = read(run_dir)
+    try:
+        networks = {name: make(run.configuration) for name, make in builders.items()}
+    except InputError as error:
+        raise _damaged(Path(run_dir) / CONFIGURATION, error) from error
     parts, generator = dict(networks), networks["generator"]
-    # A run of an earlier version has none.
-    if "generator_optimizer" in model:
-        optimizer = _part(path, model, "generator_optimizer", keras.optimizers.Optimizer)
+    keeps_average = run.configuration.generator_optimizer["ema_momentum"] is not None
+    if keeps_average:
+        optimizer = with_loss_scale(
+            build_generator_optimizer(run.configuration), run.configuration.dtype_policy
+        )
         optimizer.build(generator.trainable_variables)
         parts["generator_optimizer"] = optimizer
-    step = checkpoints.restore_networks(run_dir / "checkpoints", step, **parts)
-    if "generator_optimizer" in parts:
+    step = checkpoints.restore_networks(Path(run_dir) / "checkpoints", step, **parts)
+    if keeps_average:
         networks["generator"] = moving_average.averaged(generator, optimizer)
     return networks, step
 
 
-def _model(path: Path) -> dict:
-    """What a model.json holds."""
-    try:
-        return keras_config.checked(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
-    except Exception as error:  # No JSON, or one that names what is not known.
-        raise _damaged(path, "describes no networks", error) from error
-
-
-def _part(
-    path: Path, model: dict, name: str, kind: type
-) -> keras.Model | keras.optimizers.Optimizer:
-    """A network or an optimiser of a run's model.json, untrained."""
-    try:
-        part = keras.saving.deserialize_keras_object(model[name])
-        if not isinstance(part, kind):
-            raise TypeError(f"a {type(part).__name__} instead of a {kind.__name__}")
-    except Exception as error:  # Whatever Keras raises for a configuration that makes no sense.
-        raise _damaged(path, f"describes no {name}", error) from error
-    return part
-
-
-def _damaged(path: Path, what: str, error: Exception) -> InputError:
-    # The last line, since Keras begins with the whole configuration and ends with the cause.
-    why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path}: damaged, it {what} ({why}): restore it from a copy, or move it away and write it "
-        f"anew by train.py --flagfile={path.parent / FLAGS_FILE}"
+        f"{path}: damaged, it describes no training ({type(error).__name__}: {error}): restore it "
+        f"from a copy, or move it away and write it anew by train.py --flagfile="
+        f"{path.parent / FLAGS_FILE}"
     )

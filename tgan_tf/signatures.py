@@ -35,7 +35,7 @@ from typing import Callable
 import tensorflow as tf
 
 from tgan_tf import interpolation, philox
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import GeneratorNetwork
 
 MAX_FACTOR = 16
 WALK_VIDEOS = 8
@@ -44,7 +44,7 @@ MAX_FRAMES = 16384
 _FRAMES_AT_ONCE = 128
 
 
-def signatures(generator: Generator) -> dict[str, tf.types.experimental.GenericFunction]:
+def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.GenericFunction]:
     """The signatures of a generator by name, functions of named tensors to a dict of tensors.
 
     They are traced once and share their parts, which keeps the graph small.
@@ -54,7 +54,7 @@ def signatures(generator: Generator) -> dict[str, tf.types.experimental.GenericF
     """
     frames, size, _, channels = generator.clip_shape
     z0_dim, num_classes = generator.z0_dim, generator.num_classes
-    has_frame_latents = hasattr(generator, "frame_latents")
+    has_frame_latents = generator.has_frame_latents
     frame_shape = [size, size, channels]
     z0_spec = tf.TensorSpec([None, z0_dim], tf.float32)
     int_spec = tf.TensorSpec([None], tf.int64)

@@ -26,7 +26,11 @@ from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.constraints import follow_optimizer
 from tgan_tf.draws import Draw, Pass
 from tgan_tf.errors import InputError
-from tgan_tf.models.network import CriticNetwork, Generator
+from tgan_tf.lipschitz import Penalty
+from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
+from tgan_tf.optimizers import rmsprop
+
+__all__ = ["TGAN", "rmsprop"]
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -44,7 +48,7 @@ class TGAN(keras.Model):
     training draws what an unbroken one would, two replicas draw what one would.
 
     Args:
-        generator: a `Generator`.
+        generator: a `GeneratorNetwork`.
         critic: a `CriticNetwork` of the same clip shape and classes. A generated clip is given the
             class of the real one in its place.
         seed: what everything is drawn by, from 0 to 2^63 - 1.
@@ -59,7 +63,7 @@ class TGAN(keras.Model):
         >>> tgan.fit(clips)
     """
 
-    def __init__(self, generator: Generator, critic: CriticNetwork, seed: int = 0, **kwargs):
+    def __init__(self, generator: GeneratorNetwork, critic: CriticNetwork, seed: int = 0, **kwargs):
         check(Integer(0, 2**63 - 1), seed=seed)
         if generator.clip_shape != critic.clip_shape:
             raise InputError(
@@ -87,9 +91,9 @@ class TGAN(keras.Model):
         self,
         generator_optimizer: keras.optimizers.Optimizer,
         critic_optimizer: keras.optimizers.Optimizer,
-        objective: str = "wasserstein",
+        objective: str | objectives.Objective = "wasserstein",
         n_critic: int = 1,
-        gradient_penalty: float = 0.0,
+        penalty: Penalty | None = None,
         shuffle_frames: float = 0.0,
         **kwargs,
     ) -> None:
@@ -101,29 +105,22 @@ class TGAN(keras.Model):
             critic_optimizer: updates the critic; its step count is the beat of the critic's
                 constraints. Under the `mixed_float16` policy both are wrapped in a
                 `LossScaleOptimizer`.
-            objective: a name in `tgan_tf.objectives.OBJECTIVES`.
+            objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
             n_critic: updates of the critic for one of the generator, each on clips and latents
                 of its own. The reference's is 1.
-            gradient_penalty: λ of the penalty λ (‖∇D(x)‖ - 1)² that is added to the critic's loss,
-                with x on the line between a real and a generated clip and the norm over all pixels
-                of a clip (Gulrajani et al. 2017, equation 3: 10). The PyTorch TGAN
-                (proceduralia/tgan-pytorch) takes the norm over one axis of the clip instead. The
-                clips of a batch share the moments of batch normalisation, so that the gradient at a
-                clip is also that of the others' scores.
+            penalty: what is added to the critic's loss, such as a
+                `tgan_tf.lipschitz.GradientPenalty`.
             shuffle_frames: probability that the frames of a step's clips are put in a random order,
                 one for all generated and another for all real clips (the reference's
                 `shuffle_time_order`, which is the probability that they are not).
             **kwargs: as of `keras.Model.compile`, but no optimizer, loss or metrics.
 
         Raises:
-            InputError: the objective is unknown, n_critic is not an integer ≥ 1,
-                gradient_penalty or shuffle_frames is out of range, or the two optimisers are one
-                object.
+            InputError: the objective is unknown, n_critic is not an integer ≥ 1, shuffle_frames is
+                out of range, or the two optimisers are one object.
         """
-        self.objective_name = objective
         self.objective = objectives.get(objective)
         check(Integer(1), n_critic=n_critic)
-        check(Number(at_least=0), gradient_penalty=gradient_penalty)
         check(Number(at_least=0, at_most=1), shuffle_frames=shuffle_frames)
         if generator_optimizer is critic_optimizer:
             raise InputError(
@@ -131,10 +128,10 @@ class TGAN(keras.Model):
             )
         super().compile(**kwargs)
         self.n_critic = n_critic
-        self.gradient_penalty = gradient_penalty
+        self.penalty = penalty
         self.shuffle_frames = shuffle_frames
-        self.generator_optimizer = _with_loss_scale(generator_optimizer)
-        self.critic_optimizer = _with_loss_scale(critic_optimizer)
+        self.generator_optimizer = with_loss_scale(generator_optimizer)
+        self.critic_optimizer = with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
         follow_optimizer(self.critic, self.critic_optimizer)
@@ -144,7 +141,7 @@ class TGAN(keras.Model):
         """Training steps made: the generator's updates."""
         return int(self.generator_optimizer.iterations.numpy())
 
-    def averaged_generator(self) -> Generator:
+    def averaged_generator(self) -> GeneratorNetwork:
         """The generator to be shown and judged: `tgan_tf.moving_average.averaged` of it."""
         return moving_average.averaged(self.generator, self.generator_optimizer)
 
@@ -192,10 +189,16 @@ class TGAN(keras.Model):
             real_scores = self._scores(real, labels, Pass.REAL)
             critic_loss = self.objective.critic_loss(real_scores, fake_scores)
             generator_loss = self.objective.generator_loss(fake_scores)
-            if self.gradient_penalty:
+            if self.penalty is not None:
                 # Of the critic alone, so that the game stays zero-sum where it was.
-                penalty = self._penalty(real, tf.stop_gradient(fake), labels)
-                critic_loss += self.gradient_penalty * penalty
+                critic_loss += self.penalty(
+                    lambda clips: self._scores(clips, labels, Pass.PENALTY),
+                    real,
+                    tf.stop_gradient(fake),
+                    self._of_global_batch(
+                        tf.random.stateless_uniform, real, [1, 1, 1, 1], Draw.PENALTY_WEIGHTS
+                    ),
+                )
         if self.objective.zero_sum:
             of_critic, *of_generator = _gradients(tape, critic_loss, players)
             # What the critic gains by the fake clips the generator loses.
@@ -220,20 +223,6 @@ class TGAN(keras.Model):
             noise_seed = [self.seed, self.critic_optimizer.iterations, number_of_pass]
         inputs = clips if labels is None else [clips, labels]
         return self.critic(inputs, training=True, noise_seed=noise_seed)
-
-    def _penalty(self, real, fake, labels):
-        """The mean over the batch of (‖∇D(x)‖ - 1)², x between real and fake clips."""
-        weight = self._of_global_batch(
-            tf.random.stateless_uniform, real, [1, 1, 1, 1], Draw.PENALTY_WEIGHTS
-        )
-        between = weight * real + (1.0 - weight) * fake
-        with tf.GradientTape() as tape:
-            tape.watch(between)
-            scores = self._scores(between, labels, Pass.PENALTY)
-        gradients = tape.gradient(scores, between)
-        # The root has no derivative at 0.
-        norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3, 4]) + 1e-12)
-        return tf.reduce_mean(tf.square(norms - 1.0))
 
     def _shuffled(self, clips, order_draw):
         """The clips with their frames in a random order, in a part of the steps."""
@@ -286,31 +275,18 @@ class TGAN(keras.Model):
         return {
             "generator_optimizer": keras.saving.serialize_keras_object(self.generator_optimizer),
             "critic_optimizer": keras.saving.serialize_keras_object(self.critic_optimizer),
-            "objective": self.objective_name,
+            "objective": objectives.name_of(self.objective),
             "n_critic": self.n_critic,
-            "gradient_penalty": self.gradient_penalty,
+            "penalty": keras.saving.serialize_keras_object(self.penalty),
             "shuffle_frames": self.shuffle_frames,
         }
 
     def compile_from_config(self, config):
-        optimizers = {
+        objects = {
             key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("generator_optimizer", "critic_optimizer")
+            for key in ("generator_optimizer", "critic_optimizer", "penalty")
         }
-        self.compile(**{**config, **optimizers})
-
-
-def rmsprop(learning_rate=5e-5, **kwargs) -> keras.optimizers.Optimizer:
-    """The reference's RMSprop: decay 0.99 and epsilon 1e-8 outside the root.
-
-    Keras has epsilon inside the root, so 1e-16 is the same; its default of 1e-7 would damp the
-    tiny gradients of this model about tenfold.
-
-    Args:
-        learning_rate: a number or a Keras schedule.
-        **kwargs: other arguments of `keras.optimizers.RMSprop`.
-    """
-    return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16, **kwargs)
+        self.compile(**{**config, **objects})
 
 
 def _gradients(tape, loss, players):
@@ -330,13 +306,19 @@ def _gradients(tape, loss, players):
     return gradients
 
 
-def _with_loss_scale(optimizer):
-    """Wraps the optimiser where float16 gradients need it.
+def with_loss_scale(
+    optimizer: keras.optimizers.Optimizer, dtype_policy: str | None = None
+) -> keras.optimizers.Optimizer:
+    """The optimiser as a `TGAN` has it: wrapped where float16 gradients need a scale.
 
     A shared backward pass is scaled by the scales of both optimisers, and each lowers its own when
     its gradients overflow, so each starts with the root of the usual 2^15.
+
+    Args:
+        optimizer: of any kind.
+        dtype_policy: name of a Keras policy; None for the process's.
     """
-    needs_scale = keras.mixed_precision.global_policy().name == "mixed_float16"
+    needs_scale = (dtype_policy or keras.mixed_precision.global_policy().name) == "mixed_float16"
     if needs_scale and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
         return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=2**8)
     return optimizer

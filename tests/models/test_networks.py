@@ -18,7 +18,7 @@ from tgan_tf.models import (
     GENERATORS,
     Conv3DGenerator,
     Critic,
-    FrameCritic,
+    FramesAsChannelsCritic,
     ImageGenerator,
     RecurrentTemporalGenerator,
     TemporalGenerator,
@@ -182,10 +182,10 @@ def test_image_generator_takes_more_frames_than_the_temporal_generator_makes():
         (lambda: VideoGenerator(size=64, image_filters=24), "image_filters=24"),
         (lambda: Critic(frames=20), "frames=20"),
         (lambda: Critic(size=65), "size=65"),
-        (lambda: Critic(filters=0), "critic_filters=0"),
+        (lambda: Critic(filters=0), "^filters=0"),
         (lambda: Critic(frames=16.0), "frames=16.0"),
-        (lambda: Critic(head="sum"), "critic_head='sum': must be one of convolution, mean"),
-        (lambda: Critic(noise=-0.1), "critic_noise=-0.1"),
+        (lambda: Critic(head="sum"), "head='sum': must be one of convolution, mean"),
+        (lambda: Critic(noise=-0.1), "^noise=-0.1"),
         (lambda: Critic(num_classes=-1), "num_classes"),
         (lambda: VideoGenerator(num_classes=-1), "num_classes"),
         (lambda: VideoGenerator(latent_distribution="cauchy"), "latent_distribution='cauchy'"),
@@ -257,7 +257,7 @@ CRITIC_ARGUMENTS = {
             {**GENERATOR_ARGUMENTS, "filters": 4, "kernel_initializer": "he_normal"},
         ),
         (Critic, {**CRITIC_ARGUMENTS, "head": "mean"}),
-        (FrameCritic, {**CRITIC_ARGUMENTS, "downsampling": "stride"}),
+        (FramesAsChannelsCritic, {**CRITIC_ARGUMENTS, "downsampling": "stride"}),
         (VideoAndFrameCritic, CRITIC_ARGUMENTS),
         (
             RecurrentTemporalGenerator,
@@ -323,7 +323,7 @@ def test_summary_shows_each_layers_output_shape():
         ImageGenerator(64, 1).summary()
         Conv3DGenerator(16, 32, 3, filters=8).summary()
         TwoStreamGenerator(16, 32, 3, filters=8).summary()
-        FrameCritic(16, 32, 3, filters=8).summary()
+        FramesAsChannelsCritic(16, 32, 3, filters=8).summary()
     for shape in ("8, 32, 32, 64", "1, 4, 4, 512", "64, 64, 32", "64, 64, 1"):
         assert shape in text.getvalue()
     for shape in ("2, 4, 4, 8", "8, 16, 16, 2", "16, 32, 32, 3", "1, 32, 32, 3", "4, 4, 32"):

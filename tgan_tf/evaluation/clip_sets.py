@@ -16,7 +16,7 @@ from tgan_tf import rendering, runs
 from tgan_tf.data.pipeline import Source, batches
 from tgan_tf.errors import InputError
 from tgan_tf.latents import LatentRows, of_generator
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import GeneratorNetwork
 
 BATCH_SIZE = 16
 #: Clips that a source without end shows from one draw to the next.
@@ -55,7 +55,7 @@ class GeneratedClips:
 
     num_clips = None
 
-    def __init__(self, generator: Generator, seed: int = 0):
+    def __init__(self, generator: GeneratorNetwork, seed: int = 0):
         self.generator = generator
         self.seed = seed
         self.clip_shape = generator.clip_shape

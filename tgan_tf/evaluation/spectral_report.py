@@ -53,10 +53,10 @@ def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
     Raises:
         InputError: a kernel is not finite.
     """
-    several = hasattr(critic, "critics")
+    several = len(critic.critics) > 1
     return [
         _stage(f"{part.name}_{layer.name}" if several else layer.name, layer, norm, tolerance)
-        for part in _critics(critic)
+        for part in critic.critics
         for layer, norm in part.stages
     ]
 
@@ -75,15 +75,11 @@ def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) 
     """
     norms = iter(measured if measured is not None else stages(critic))
     total = 0.0
-    for part in _critics(critic):
+    for part in critic.critics:
         product = 1.0
         for _ in part.stages:
             product *= next(norms).norm * max(1.0, part.slope)
-        if getattr(part, "head", None) == "mean":
-            layer, _ = part.stages[-1]
-            shape = layer.compute_output_shape(layer.get_build_config()["input_shape"])
-            product /= float(np.sqrt(np.prod(shape[1:])))
-        total += product
+        total += product * part.head_norm
     return total
 
 
@@ -167,7 +163,3 @@ def _stage(
         norm = float(convolution.norm(kernel * scales, tolerance=tolerance)[0])
     matrix_norm = float(kernels.of_layer(wrapped(layer)).singular_values(kernel)[0])
     return Stage(name, matrix_norm, operator_norm, gamma, norm)
-
-
-def _critics(critic):
-    return getattr(critic, "critics", [critic])

@@ -2,7 +2,7 @@
 
 from tgan_tf.models.conv3d_generator import Conv3DGenerator
 from tgan_tf.models.critic import Critic
-from tgan_tf.models.frame_critic import FrameCritic
+from tgan_tf.models.frames_as_channels_critic import FramesAsChannelsCritic
 from tgan_tf.models.image_generator import ImageGenerator
 from tgan_tf.models.recurrent_temporal_generator import RecurrentTemporalGenerator
 from tgan_tf.models.temporal_generator import TemporalGenerator
@@ -19,7 +19,7 @@ GENERATORS = {
 
 CRITICS = {
     "tgan": Critic,
-    "frames_as_channels": FrameCritic,
+    "frames_as_channels": FramesAsChannelsCritic,
     "video_and_frame": VideoAndFrameCritic,
 }
 """The critics by the name a flag has for them."""
@@ -29,7 +29,7 @@ __all__ = [
     "GENERATORS",
     "Conv3DGenerator",
     "Critic",
-    "FrameCritic",
+    "FramesAsChannelsCritic",
     "ImageGenerator",
     "RecurrentTemporalGenerator",
     "TemporalGenerator",

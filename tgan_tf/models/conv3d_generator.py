@@ -10,13 +10,13 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import Integer, Number, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.network import Generator
+from tgan_tf.models.network import GeneratorNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
 
-class VolumeGenerator(Generator):
+class VolumeGenerator(GeneratorNetwork):
     """What the generators without a temporal generator are made with, and their layers.
 
     Args:
@@ -28,8 +28,8 @@ class VolumeGenerator(Generator):
             multiple of 2 to the number of those.
         kernel_initializer: initial weights.
         epsilon: ε of the batch normalisations.
-        num_classes: as of `Generator`.
-        latent_distribution: as of `Generator`.
+        num_classes: as of `GeneratorNetwork`.
+        latent_distribution: as of `GeneratorNetwork`.
 
     Raises:
         InputError: an argument is out of range.
@@ -50,13 +50,22 @@ class VolumeGenerator(Generator):
     ):
         doublings_to_frames(frames)
         multiple = 2 ** (doublings_to_size(size) - 1)
-        check(Integer(1), image_filters=filters)
+        check(Integer(1), filters=filters)
         check(Number(at_least=0), epsilon=epsilon)
         if filters % multiple:
             raise InputError(
-                f"image_filters={filters}: for size {size} give a multiple of {multiple}"
+                Argument("filters", filters),
+                f": for size {size} must be a multiple of {multiple}",
             )
-        super().__init__(frames, size, channels, z0_dim, num_classes, latent_distribution, **kwargs)
+        super().__init__(
+            frames=frames,
+            size=size,
+            channels=channels,
+            z0_dim=z0_dim,
+            num_classes=num_classes,
+            latent_distribution=latent_distribution,
+            **kwargs,
+        )
         self.filters = filters
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.epsilon = epsilon

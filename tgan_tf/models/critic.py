@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
 from tgan_tf.models.network import CriticNetwork
-from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
+from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
 HEADS = ("convolution", "mean")
 
@@ -32,6 +32,8 @@ class Critic(CriticNetwork):
         filters: channels after the first convolution, doubled by each later one.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
             MNIST and LeCun normal for UCF-101.
+        kernel_constraint: Keras constraint of every kernel, such as
+            `tgan_tf.constraints.SingularValueClipping(interval=5)`, the paper's.
         head: what makes the score of the last feature maps: "convolution", as in the paper, or
             their "mean", as in the PyTorch TGAN (proceduralia/tgan-pytorch).
         **kwargs: the other arguments of `CriticNetwork`.
@@ -50,13 +52,22 @@ class Critic(CriticNetwork):
         channels: int = 3,
         filters: int = 64,
         kernel_initializer="lecun_normal",
+        kernel_constraint=None,
         head: str = "convolution",
         **kwargs,
     ):
         halvings = doublings_to_size(size)
         time_halvings = doublings_to_frames(frames)
-        check(OneOf(HEADS), critic_head=head)
-        super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
+        check(OneOf(HEADS), head=head)
+        super().__init__(
+            frames=frames,
+            size=size,
+            channels=channels,
+            filters=filters,
+            kernel_initializer=kernel_initializer,
+            kernel_constraint=kernel_constraint,
+            **kwargs,
+        )
         self.head = head
 
         self.convolutions = [
@@ -90,6 +101,15 @@ class Critic(CriticNetwork):
     def stages(self):
         stages = list(zip(self.convolutions, [None, *self.normalizations]))
         return [*stages, (self.score, None)] if self.head == "convolution" else stages
+
+    @property
+    def head_norm(self):
+        if self.head == "convolution":
+            return 1.0
+        # The mean of N features.
+        halvings = len(self.convolutions)
+        positions = max(self.frames >> halvings, 1) * BASE_SIZE**2
+        return float(positions * (self.filters << (halvings - 1))) ** -0.5
 
     def get_config(self):
         return {**super().get_config(), "head": self.head}

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import Integer, Number, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import Network
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_size
@@ -57,12 +57,13 @@ class ImageGenerator(Network):
         **kwargs,
     ):
         doublings = doublings_to_size(size)
-        sizes = {"channels": channels, "z0_dim": z0_dim, "z1_dim": z1_dim, "image_filters": filters}
+        sizes = {"channels": channels, "z0_dim": z0_dim, "z1_dim": z1_dim, "filters": filters}
         check(Integer(1), **sizes)
         check(Number(at_least=0), epsilon=epsilon)
         if filters % 2**doublings:
             raise InputError(
-                f"image_filters={filters}: for size {size} give a multiple of {2**doublings}"
+                Argument("filters", filters),
+                f": for size {size} must be a multiple of {2**doublings}",
             )
         super().__init__(**kwargs)
         self.size = size

@@ -1,7 +1,7 @@
 """What the networks share: they are built at once, and their summary shows every layer's shape.
 
-`Generator` and `CriticNetwork` are what the rest of the package knows of a generator and of a
-critic, whichever it is.
+`GeneratorNetwork` and `CriticNetwork` are what the rest of the package knows of a generator and of
+a critic, whichever it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import Boolean, Integer, Number, OneOf, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 
 LATENT_DISTRIBUTIONS = ("uniform", "normal")
@@ -42,7 +42,7 @@ class Network(keras.Model):
         return inputs if len(inputs) > 1 else inputs[0]
 
 
-class Generator(Network):
+class GeneratorNetwork(Network):
     """Latents to clips: what every generator is made with and can be asked for.
 
     A conditional generator takes latents with the class joined to them: z0, then the one-hot label.
@@ -62,6 +62,10 @@ class Generator(Network):
     Shapes: float32 [batch, latent_dim] in, float32 [batch, frames, size, size, channels] in [-1, 1]
     out, with latent_dim = z0_dim + num_classes.
     """
+
+    has_frame_latents = False
+    """Whether a clip is made of a latent a frame: whether there are `frame_latents`, `render` and
+    `z1_dim`, so that frames can be interpolated."""
 
     def __init__(
         self,
@@ -93,6 +97,19 @@ class Generator(Network):
     def latent_dim(self) -> int:
         """Entries of what it is called on: z0 and the one-hot label."""
         return self.z0_dim + self.num_classes
+
+    def frame_latents(self, z0: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The latents of a clip's frames, float32 [batch, frames, z1_dim].
+
+        Args:
+            z0: what the generator is called on, float32 [batch, latent_dim].
+            training: as of `call`.
+        """
+        raise NotImplementedError
+
+    def render(self, z0: tf.Tensor, frame_latents: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The clips of given frame latents, of which there may be any number a video."""
+        raise NotImplementedError
 
     def get_config(self):
         return {
@@ -154,10 +171,10 @@ class CriticNetwork(Network):
         num_classes: int = 0,
         **kwargs,
     ):
-        check(Integer(1), channels=channels, critic_filters=filters)
+        check(Integer(1), channels=channels, filters=filters)
         check(Integer(0), num_classes=num_classes)
         check(Boolean(), spectral_normalization=spectral_normalization, center=center)
-        check(Number(at_least=0), epsilon=epsilon, critic_noise=noise)
+        check(Number(at_least=0), epsilon=epsilon, noise=noise)
         check(Number(), slope=slope)
         super().__init__(**kwargs)
         self.frames = frames
@@ -184,6 +201,16 @@ class CriticNetwork(Network):
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         """The layers with a kernel in their order, each with the batch normalisation after it."""
         raise NotImplementedError
+
+    @property
+    def head_norm(self) -> float:
+        """The Lipschitz constant of what makes the score of the last stage's outputs."""
+        return 1.0
+
+    @property
+    def critics(self) -> list[CriticNetwork]:
+        """The critics whose scores are the columns of the output, in their order."""
+        return [self]
 
     def build_layers(self) -> None:
         """Creates the variables."""
@@ -225,7 +252,9 @@ class CriticNetwork(Network):
         """Leaky ReLU, in training of the values with noise; `place` is the activation's number."""
         if self.noise and training:
             if noise_seed is None:
-                raise InputError(f"critic_noise={self.noise}: give noise_seed when training")
+                raise InputError(
+                    Argument("noise", self.noise), ": give ", Argument("noise_seed"), " in training"
+                )
             h += self.noise * tf.cast(global_normal(h, noise_seed, place), h.dtype)
         return tf.nn.leaky_relu(h, alpha=self.slope)
 

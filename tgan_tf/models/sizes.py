@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tgan_tf.arguments import Integer, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 BASE_SIZE = 4
 """Rows and columns of the smallest feature maps of generator and critic."""
@@ -17,7 +17,9 @@ def doublings_to_frames(frames: int) -> int:
     """
     check(Integer(2), frames=frames)
     if frames & (frames - 1):
-        raise InputError(f"frames={frames}: give a power of two from 2 on, such as 8, 16, 32 or 64")
+        raise InputError(
+            Argument("frames", frames), ": must be a power of two ≥ 2, such as 8, 16, 32 or 64"
+        )
     return frames.bit_length() - 1
 
 
@@ -29,5 +31,7 @@ def doublings_to_size(size: int) -> int:
     """
     check(Integer(2 * BASE_SIZE), size=size)
     if size & (size - 1):
-        raise InputError(f"size={size}: give a power of two from 8 on, such as 32, 64 or 128")
+        raise InputError(
+            Argument("size", size), ": must be a power of two ≥ 8, such as 32, 64 or 128"
+        )
     return (size // BASE_SIZE).bit_length() - 1

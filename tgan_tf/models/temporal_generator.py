@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import Boolean, Integer, Number, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import Network
 from tgan_tf.models.sizes import doublings_to_frames
@@ -53,11 +53,11 @@ class TemporalGenerator(Network):
         **kwargs,
     ):
         doublings = doublings_to_frames(frames)
-        check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
+        check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, filters=filters)
         check(Boolean(), center=center)
         check(Number(at_least=0), epsilon=epsilon)
         if filters % 4:
-            raise InputError(f"temporal_filters={filters}: give a multiple of 4")
+            raise InputError(Argument("filters", filters), ": must be a multiple of 4")
         super().__init__(**kwargs)
         self.frames = frames
         self.z0_dim = z0_dim

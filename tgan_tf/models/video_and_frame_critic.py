@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.models.critic import Critic
-from tgan_tf.models.frame_critic import FrameCritic
+from tgan_tf.models.frames_as_channels_critic import FramesAsChannelsCritic
 from tgan_tf.models.network import CriticNetwork
 
 PASSES_OF_A_STEP = 128
@@ -18,7 +18,7 @@ PASSES_OF_A_STEP = 128
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class VideoAndFrameCritic(CriticNetwork):
-    """Clips to the scores of a `Critic` and of a `FrameCritic` with strides.
+    """Clips to the scores of a `Critic` and of a `FramesAsChannelsCritic` with strides.
 
     Args:
         frames: T, a power of two from 2 on.
@@ -45,11 +45,20 @@ class VideoAndFrameCritic(CriticNetwork):
         kernel_initializer="lecun_normal",
         **kwargs,
     ):
-        super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
+        super().__init__(
+            frames=frames,
+            size=size,
+            channels=channels,
+            filters=filters,
+            kernel_initializer=kernel_initializer,
+            **kwargs,
+        )
         arguments = self.get_config()
         del arguments["name"]
         self.video_critic = Critic(**arguments, name="video_critic")
-        self.frame_critic = FrameCritic(**arguments, downsampling="stride", name="frame_critic")
+        self.frame_critic = FramesAsChannelsCritic(
+            **arguments, downsampling="stride", name="frame_critic"
+        )
         self.build_layers()
 
     def call(self, inputs, training=False, noise_seed=None):
@@ -63,8 +72,7 @@ class VideoAndFrameCritic(CriticNetwork):
         return tf.concat(scores, axis=-1)
 
     @property
-    def critics(self) -> list[CriticNetwork]:
-        """The video critic and the frame critic, in the order of the scores' columns."""
+    def critics(self):
         return [self.video_critic, self.frame_critic]
 
     @property

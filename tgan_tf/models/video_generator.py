@@ -10,15 +10,15 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import Boolean, Integer, Number, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError, renaming
 from tgan_tf.models.image_generator import ImageGenerator
-from tgan_tf.models.network import Generator, join_labels
+from tgan_tf.models.network import GeneratorNetwork, join_labels
 from tgan_tf.models.recurrent_temporal_generator import RecurrentTemporalGenerator
 from tgan_tf.models.temporal_generator import TemporalGenerator
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
-class VideoGenerator(Generator):
+class VideoGenerator(GeneratorNetwork):
     """Latents to clips.
 
     With `num_classes` the one-hot label is joined to z0 and to the latent z1 of each frame (the
@@ -39,8 +39,8 @@ class VideoGenerator(Generator):
         center: whether the batch normalisations of the paper's temporal generator have an offset β.
             The paper's have none.
         epsilon: ε of all batch normalisations. The reference's 2e-5.
-        num_classes: as of `Generator`.
-        latent_distribution: as of `Generator`.
+        num_classes: as of `GeneratorNetwork`.
+        latent_distribution: as of `GeneratorNetwork`.
 
     Raises:
         InputError: an argument is out of range.
@@ -56,6 +56,8 @@ class VideoGenerator(Generator):
         >>> generator.frame_latents(z0).shape
         TensorShape([2, 16, 100])
     """
+
+    has_frame_latents = True
 
     def __init__(
         self,
@@ -79,50 +81,54 @@ class VideoGenerator(Generator):
         # Its parts check what is theirs, but a recurrent one has neither of these.
         check(Boolean(), center=center)
         check(Number(at_least=0), epsilon=epsilon)
-        super().__init__(frames, size, channels, z0_dim, num_classes, latent_distribution, **kwargs)
+        super().__init__(
+            frames=frames,
+            size=size,
+            channels=channels,
+            z0_dim=z0_dim,
+            num_classes=num_classes,
+            latent_distribution=latent_distribution,
+            **kwargs,
+        )
         self.z1_dim = z1_dim
         self.temporal_filters = temporal_filters
         self.image_filters = image_filters
         self.gru_layers = gru_layers
         self.center = center
         self.epsilon = epsilon
-        if gru_layers:
-            if center:
-                raise InputError("center=True: a recurrent temporal generator has no normalisation")
-            self.temporal_generator = RecurrentTemporalGenerator(
-                frames, self.latent_dim, z1_dim, temporal_filters, gru_layers, temporal_initializer
+        if gru_layers and center:
+            raise InputError(
+                Argument("center", True), ": a recurrent temporal generator has no normalisation"
             )
-        else:
-            self.temporal_generator = TemporalGenerator(
-                frames,
-                self.latent_dim,
-                z1_dim,
-                temporal_filters,
-                temporal_initializer,
-                center,
-                epsilon,
+        own = {"num_layers": gru_layers} if gru_layers else {"center": center, "epsilon": epsilon}
+        with renaming(lambda name: {"filters": "temporal_filters"}.get(name, name)):
+            self.temporal_generator = (
+                RecurrentTemporalGenerator if gru_layers else TemporalGenerator
+            )(
+                frames=frames,
+                z0_dim=self.latent_dim,
+                z1_dim=z1_dim,
+                filters=temporal_filters,
+                kernel_initializer=temporal_initializer,
+                **own,
             )
-        self.image_generator = ImageGenerator(
-            size,
-            channels,
-            self.latent_dim,
-            z1_dim + num_classes,
-            image_filters,
-            image_initializer,
-            epsilon,
-        )
+        with renaming(lambda name: {"filters": "image_filters"}.get(name, name)):
+            self.image_generator = ImageGenerator(
+                size=size,
+                channels=channels,
+                z0_dim=self.latent_dim,
+                z1_dim=z1_dim + num_classes,
+                filters=image_filters,
+                kernel_initializer=image_initializer,
+                epsilon=epsilon,
+            )
         self.build_layers((self.latent_dim,))
 
     def call(self, inputs, training=False):
         return self.render(inputs, self.frame_latents(inputs, training), training)
 
     def frame_latents(self, z0: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The latents z1 of a video's frames, float32 [batch, frames, z1_dim] in [-1, 1].
-
-        Args:
-            z0: what the generator is called on, float32 [batch, latent_dim].
-            training: as of `call`.
-        """
+        """The latents z1 of a video's frames, float32 [batch, frames, z1_dim] in [-1, 1]."""
         return self.temporal_generator(z0, training=training)
 
     def render(self, z0: tf.Tensor, frame_latents: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from reference_networks import trained_looking
 
 from tgan_tf.errors import InputError
-from tgan_tf.models import Critic, FrameCritic, VideoAndFrameCritic
+from tgan_tf.models import Critic, FramesAsChannelsCritic, VideoAndFrameCritic
 from tgan_tf.models.batch_normalization import BatchNormalization
 
 
@@ -26,7 +26,9 @@ def assert_scores_equal(scores, expected):
 @pytest.mark.parametrize("downsampling", ["max_pooling", "stride"])
 @pytest.mark.parametrize("frames, size", [(16, 8), (2, 32)])
 def test_frame_critic_equals_numpy_in_inference_and_training(frames, size, downsampling):
-    network = FrameCritic(frames, size, 2, filters=3, downsampling=downsampling, epsilon=0.01)
+    network = FramesAsChannelsCritic(
+        frames, size, 2, filters=3, downsampling=downsampling, epsilon=0.01
+    )
     trained_looking(network, seed=3)
     clips = reference.clips(3, network.clip_shape)
     images = reference.frames_as_channels(clips)
@@ -36,7 +38,7 @@ def test_frame_critic_equals_numpy_in_inference_and_training(frames, size, downs
 
 
 def test_a_class_is_channels_after_all_frames_and_once_a_clip():
-    network = trained_looking(FrameCritic(4, 8, 2, filters=3, num_classes=3))
+    network = trained_looking(FramesAsChannelsCritic(4, 8, 2, filters=3, num_classes=3))
     assert network.convolutions[0].kernel.shape == (3, 3, 4 * 2 + 3, 3)
     clips = reference.clips(3, network.clip_shape)
     labels = np.eye(3, dtype=np.float32)[[2, 0, 0]]
@@ -47,13 +49,13 @@ def test_a_class_is_channels_after_all_frames_and_once_a_clip():
 
 
 def test_stages_of_a_frame_critic_are_its_kernels_in_order():
-    network = FrameCritic(2, 16, 1, filters=2)
+    network = FramesAsChannelsCritic(2, 16, 1, filters=2)
     names = [(layer.name, bn and bn.name) for layer, bn in network.stages]
     assert names == [("conv0", None), ("conv1", "bn1"), ("score", None)]
 
 
 def test_references_frame_critic_has_the_parameters_counted_by_hand():
-    network = FrameCritic(16, 64, 1, downsampling="stride", center=True)
+    network = FramesAsChannelsCritic(16, 64, 1, downsampling="stride", center=True)
     convolutions = 16 * (16 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 64 + 128 + 256 + 512
     normalizations = 2 * (128 + 256 + 512)
     score = 512 * 4 * 4 + 1
@@ -62,7 +64,7 @@ def test_references_frame_critic_has_the_parameters_counted_by_hand():
 
 
 def test_second_derivatives_reach_every_kernel_as_a_gradient_penalty_needs():
-    network = trained_looking(FrameCritic(2, 16, 1, filters=2))
+    network = trained_looking(FramesAsChannelsCritic(2, 16, 1, filters=2))
     clips = tf.constant(reference.clips(2, network.clip_shape))
     with tf.GradientTape() as outer:
         with tf.GradientTape() as inner:
@@ -93,7 +95,7 @@ def test_the_two_critics_get_all_arguments_and_constraints_of_their_own():
     network = VideoAndFrameCritic(
         2, 8, 1, filters=2, kernel_constraint="max_norm", epsilon=0.1, slope=0.3, num_classes=2
     )
-    assert [type(critic) for critic in network.critics] == [Critic, FrameCritic]
+    assert [type(critic) for critic in network.critics] == [Critic, FramesAsChannelsCritic]
     for critic in network.critics:
         shared = {**network.get_config(), "name": critic.name}
         assert {key: critic.get_config()[key] for key in shared} == shared
@@ -131,14 +133,14 @@ def test_both_critics_see_the_class():
     assert (first != second).all()
 
 
-@pytest.mark.parametrize("kind", [FrameCritic, VideoAndFrameCritic])
+@pytest.mark.parametrize("kind", [FramesAsChannelsCritic, VideoAndFrameCritic])
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"frames": 12}, "frames=12"),
         ({"size": 48}, "size=48"),
-        ({"filters": 0}, "critic_filters=0"),
-        ({"noise": -0.1}, "critic_noise=-0.1"),
+        ({"filters": 0}, "^filters=0"),
+        ({"noise": -0.1}, "^noise=-0.1"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_refused_by_name(kind, arguments, message):
@@ -148,4 +150,4 @@ def test_an_argument_that_does_not_fit_is_refused_by_name(kind, arguments, messa
 
 def test_an_unknown_downsampling_is_refused():
     with pytest.raises(InputError, match="downsampling='average': must be one of max_pooling"):
-        FrameCritic(downsampling="average")
+        FramesAsChannelsCritic(downsampling="average")

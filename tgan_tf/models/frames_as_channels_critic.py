@@ -17,7 +17,7 @@ DOWNSAMPLINGS = ("max_pooling", "stride")
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
-class FrameCritic(CriticNetwork):
+class FramesAsChannelsCritic(CriticNetwork):
     """Clips to scores, unbounded, by 2-D convolutions.
 
     Convolutions with bias, one for each halving of the size down to 4x4; leaky ReLU, before it a
@@ -56,7 +56,14 @@ class FrameCritic(CriticNetwork):
         doublings_to_frames(frames)
         halvings = doublings_to_size(size)
         check(OneOf(DOWNSAMPLINGS), downsampling=downsampling)
-        super().__init__(frames, size, channels, filters, kernel_initializer, **kwargs)
+        super().__init__(
+            frames=frames,
+            size=size,
+            channels=channels,
+            filters=filters,
+            kernel_initializer=kernel_initializer,
+            **kwargs,
+        )
         self.downsampling = downsampling
 
         self.convolutions = [

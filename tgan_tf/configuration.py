@@ -1,0 +1,316 @@
+"""A training as data: the networks, what keeps the critic Lipschitz, the game and its optimisers.
+
+    configuration = Configuration(
+        frames=16,
+        size=64,
+        channels=1,
+        generator={"name": "tgan", "z0_dim": 100},
+        lipschitz={"name": "singular_value_clipping", "interval": 5},
+        critic_optimizer={"name": "rmsprop", "learning_rate": 5e-5},
+    )
+    tgan = build(configuration)      # a compiled TGAN
+    tgan.fit(clips)
+
+A part that is chosen by name is a mapping of `name` and of the arguments of what the name stands
+for; what is left out is at its default. Instead of the name the class or function itself may stand
+there, and an `Objective` instead of an objective's name.
+
+A configuration is JSON of our own arguments alone, `to_json` and `from_json`, so that it can be
+read by another version of Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from tgan_tf import lipschitz, objectives
+from tgan_tf.arguments import Integer, Number, OneOf, check
+from tgan_tf.errors import Argument, InputError, renaming, within
+from tgan_tf.models import CRITICS, GENERATORS
+from tgan_tf.models.network import CriticNetwork, GeneratorNetwork, Network
+from tgan_tf.optimizers import OPTIMIZERS
+from tgan_tf.tgan import TGAN
+
+INITIALIZERS: dict[str, Callable[[], keras.initializers.Initializer]] = {
+    "uniform": lambda: keras.initializers.RandomUniform(-0.01, 0.01),
+    "lecun_normal": keras.initializers.LecunNormal,
+}
+"""The initial weights by name, as of pfnet-research/tgan: Uniform(-0.01, 0.01), and LeCun normal,
+which Keras scales as Chainer does."""
+
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+"""The Keras policies that a training computes in."""
+
+_SHARED = ("frames", "size", "channels", "num_classes")
+# What a Lipschitz method gives the critic.
+_CONSTRAINTS = (
+    "kernel_constraint",
+    "bias_constraint",
+    "gamma_constraint",
+    "spectral_normalization",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A training's configuration.
+
+    Each part holds all its arguments once it is made, those at their defaults too: a run does not
+    change when a later version has other defaults.
+
+    Args:
+        frames: T, of a clip.
+        size: rows and columns of a frame.
+        channels: of a frame.
+        num_classes: that both networks are conditioned on; 0 for none.
+        generator: a name in `tgan_tf.models.GENERATORS` and the generator's other arguments;
+            initial weights by their names in `INITIALIZERS`.
+        critic: a name in `tgan_tf.models.CRITICS` and the critic's other arguments, but those that
+            the Lipschitz method gives it.
+        lipschitz: a name in `tgan_tf.lipschitz.METHODS` and the method's arguments.
+        objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
+        generator_optimizer: a name in `tgan_tf.optimizers.OPTIMIZERS`, `learning_rate`, and
+            `ema_momentum` of the moving average that is kept of the weights, None for no average.
+        critic_optimizer: a name and `learning_rate`.
+        learning_rate_decay_steps: updates of the generator in which both rates fall linearly to 0;
+            None if they are constant.
+        n_critic: updates of the critic for one of the generator.
+        shuffle_frames: probability that a step's clips are seen in a random order of frames.
+        dtype_policy: one of `POLICIES`.
+        seed: what latents, noise and orders are drawn by, 0 to 2^63 - 1.
+
+    Raises:
+        InputError: an entry is unknown or cannot be what it is; the objective's loss has no bound,
+            and nothing keeps the critic Lipschitz. What only the networks can say, `build` does.
+    """
+
+    frames: int = 16
+    size: int = 64
+    channels: int = 3
+    num_classes: int = 0
+    generator: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "tgan"})
+    critic: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "tgan"})
+    lipschitz: Mapping[str, Any] = dataclasses.field(
+        default_factory=lambda: {"name": "singular_value_clipping"}
+    )
+    objective: str | objectives.Objective = "wasserstein"
+    generator_optimizer: Mapping[str, Any] = dataclasses.field(
+        default_factory=lambda: {"name": "rmsprop"}
+    )
+    critic_optimizer: Mapping[str, Any] = dataclasses.field(
+        default_factory=lambda: {"name": "rmsprop"}
+    )
+    learning_rate_decay_steps: int | None = None
+    n_critic: int = 1
+    shuffle_frames: float = 0.0
+    dtype_policy: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        for part in ("generator", "critic", "lipschitz", "generator_optimizer", "critic_optimizer"):
+            object.__setattr__(self, part, _completed(part, getattr(self, part)))
+        objective = objectives.get(self.objective)
+        check(Integer(0, 2**63 - 1), seed=self.seed)
+        check(Integer(1), n_critic=self.n_critic)
+        check(Number(at_least=0, at_most=1), shuffle_frames=self.shuffle_frames)
+        check(OneOf(POLICIES), dtype_policy=self.dtype_policy)
+        if self.learning_rate_decay_steps is not None:
+            check(Integer(1), learning_rate_decay_steps=self.learning_rate_decay_steps)
+        if not objective.bounded and not build_lipschitz(self).bounds:
+            raise InputError(
+                Argument("objective", self.objective),
+                " with ",
+                Argument("lipschitz", self.lipschitz["name"]),
+                ": its critic's loss has no lower bound: give a method that keeps it Lipschitz, ",
+                "or a gradient penalty",
+            )
+
+
+def build(configuration: Configuration) -> TGAN:
+    """Makes the model of a configuration and compiles it.
+
+    Initial weights are drawn by `keras.utils.set_random_seed`, if it was called before. Keras's
+    policy is set to the configuration's for the whole process: a loss scale depends on it as well.
+
+    Raises:
+        InputError: the networks cannot be built of what the configuration says; it names the entry.
+    """
+    keras.mixed_precision.set_global_policy(configuration.dtype_policy)
+    tgan = TGAN(build_generator(configuration), build_critic(configuration), configuration.seed)
+    tgan.compile(
+        generator_optimizer=build_generator_optimizer(configuration),
+        critic_optimizer=_optimizer(configuration, "critic_optimizer", configuration.n_critic),
+        objective=configuration.objective,
+        n_critic=configuration.n_critic,
+        penalty=build_lipschitz(configuration).penalty,
+        shuffle_frames=configuration.shuffle_frames,
+    )
+    return tgan
+
+
+def build_generator(configuration: Configuration) -> GeneratorNetwork:
+    """The generator alone, in the process's policy; raises as `build`."""
+    return _network(configuration, "generator", {})
+
+
+def build_critic(configuration: Configuration) -> CriticNetwork:
+    """The critic alone, in the process's policy; raises as `build`."""
+    return _network(configuration, "critic", build_lipschitz(configuration).critic_arguments)
+
+
+def build_lipschitz(configuration: Configuration) -> lipschitz.LipschitzMethod:
+    """What keeps the critic Lipschitz."""
+    name, arguments = _split(configuration.lipschitz)
+    with within("lipschitz"):
+        return _found("lipschitz", name)(**arguments)
+
+
+def build_generator_optimizer(configuration: Configuration) -> keras.optimizers.Optimizer:
+    """The generator's optimiser alone."""
+    return _optimizer(configuration, "generator_optimizer", 1)
+
+
+def to_json(configuration: Configuration) -> dict[str, Any]:
+    """A configuration as JSON has it.
+
+    Raises:
+        InputError: a class, function or objective stands in it that no table has a name for.
+    """
+    entries = dataclasses.asdict(configuration)
+    entries["objective"] = objectives.name_of(objectives.get(configuration.objective))
+    for part, table in _TABLES.items():
+        entries[part]["name"] = _name_of(part, table, entries[part]["name"])
+    return entries
+
+
+def from_json(entries: Mapping[str, Any]) -> Configuration:
+    """The configuration of what `to_json` has made.
+
+    Raises:
+        InputError: it is no mapping, an entry is unknown, or as `Configuration` raises it.
+    """
+    if not isinstance(entries, Mapping):
+        raise InputError(f"a configuration must be a mapping, not {type(entries).__name__}")
+    known = [field.name for field in dataclasses.fields(Configuration)]
+    for name in entries:
+        if name not in known:
+            raise InputError(Argument(name), f": unknown: must be one of {', '.join(known)}")
+    return Configuration(**entries)
+
+
+def arguments_of(part: str, name: str | Callable) -> dict[str, Any]:
+    """The arguments that a part of a name takes in a configuration, with their defaults.
+
+    Args:
+        part: "generator", "critic", "lipschitz", "generator_optimizer" or "critic_optimizer".
+        name: in the part's table, or the class or function itself.
+
+    Raises:
+        InputError: there is no such name.
+    """
+    found = _found(part, name)
+    arguments: dict[str, Any] = {}
+    for function in _constructors(found) if isinstance(found, type) else [found]:
+        for key, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                arguments.setdefault(key, parameter.default)
+    if part == "generator_optimizer":
+        arguments["ema_momentum"] = None
+    return {
+        key: default
+        for key, default in arguments.items()
+        if key not in (*_SHARED, *_CONSTRAINTS, "self")
+    }
+
+
+def _constructors(network: type) -> list[Callable]:
+    """Those of a network's class and of the classes that it derives from, up to `Network`."""
+    return [
+        base.__init__
+        for base in network.__mro__
+        if issubclass(base, Network) and base is not Network and "__init__" in vars(base)
+    ]
+
+
+_TABLES = {
+    "generator": GENERATORS,
+    "critic": CRITICS,
+    "lipschitz": lipschitz.METHODS,
+    "generator_optimizer": OPTIMIZERS,
+    "critic_optimizer": OPTIMIZERS,
+}
+
+
+def _found(part: str, name: str | Callable) -> Callable:
+    """What stands in the table under a name."""
+    if callable(name):
+        return name
+    with within(part):
+        check(OneOf(tuple(_TABLES[part])), name=name)
+    return _TABLES[part][name]
+
+
+def _name_of(part: str, table: Mapping[str, Callable], name: str | Callable) -> str:
+    for known, what in table.items():
+        if name in (known, what):
+            return known
+    raise InputError(
+        Argument(f"{part}.name", name),
+        ": has no name to be kept by: put it into the table of those under one",
+    )
+
+
+def _split(part: Mapping[str, Any]) -> tuple[str | Callable, dict[str, Any]]:
+    return part["name"], {key: value for key, value in part.items() if key != "name"}
+
+
+def _completed(part: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A part with all its arguments, in the order of their definition."""
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise InputError(Argument(part, given), ": must be a mapping with a name")
+    name, own = _split(given)
+    known = arguments_of(part, name)
+    for key, value in own.items():
+        with within(part):
+            if key not in known:
+                choice = ", ".join(known) or "none"
+                raise InputError(
+                    Argument(key, value), f": {name} has no such argument: its are {choice}"
+                )
+            if key.endswith("initializer"):
+                check(OneOf(tuple(INITIALIZERS)), **{key: value})
+            elif key == "learning_rate":
+                check(Number(above=0), learning_rate=value)
+            elif key == "ema_momentum" and value is not None:
+                check(Number(at_least=0, below=1), ema_momentum=value)
+    return {"name": name, **{key: own.get(key, default) for key, default in known.items()}}
+
+
+def _network(configuration: Configuration, part: str, more: Mapping[str, Any]) -> Any:
+    name, arguments = _split(getattr(configuration, part))
+    shared = {key: getattr(configuration, key) for key in _SHARED}
+    own = {
+        key: INITIALIZERS[value]() if key.endswith("initializer") else value
+        for key, value in arguments.items()
+    }
+    with renaming(lambda name: name if name in _SHARED else f"{part}.{name}"):
+        return _found(part, name)(**shared, **own, **more)
+
+
+def _optimizer(configuration: Configuration, part: str, updates: int) -> keras.optimizers.Optimizer:
+    """An optimiser that makes so many updates a step."""
+    name, arguments = _split(getattr(configuration, part))
+    if configuration.learning_rate_decay_steps is not None:
+        arguments["learning_rate"] = keras.optimizers.schedules.PolynomialDecay(
+            arguments["learning_rate"],
+            configuration.learning_rate_decay_steps * updates,
+            end_learning_rate=0.0,
+        )
+    momentum = arguments.pop("ema_momentum", None)
+    average = {} if momentum is None else {"use_ema": True, "ema_momentum": momentum}
+    return _found(part, name)(**arguments, **average)
