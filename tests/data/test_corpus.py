@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from films import UCF101_CATEGORIES, cut, write_ucf101
 from PIL import Image
+from preparing import in_turn
 
 from tgan_tf.data.corpus import open_corpus
 from tgan_tf.data.preparation import Settings, prepare
 from tgan_tf.errors import InputError
-
-IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +120,7 @@ class TestOtherKinds:
             tmp_path / "prepared",
             Settings(filmed.recipe, min_frames=4),
             filmed.classes,
-            beam_arguments=IN_MEMORY,
+            run=in_turn,
         )
         corpus = open_corpus(f"{tmp_path}/prepared/")
         assert (corpus.kind, corpus.subsets) == ("tfrecords", ("train", "test"))
@@ -148,11 +147,11 @@ class TestBadInput:
             open_corpus(str(tmp_path / "film.docx"))
 
     def test_option_of_another_kind_is_refused(self, ucf101):
-        with pytest.raises(InputError, match="table=a.csv: .* holds ucf101.* it is for hdf5"):
+        with pytest.raises(InputError, match="table='a.csv': .* holds ucf101.* it is for hdf5"):
             open_corpus(str(ucf101), table="a.csv")
-        with pytest.raises(InputError, match="array_axes=nthw: .* it is for moving mnist, npz"):
+        with pytest.raises(InputError, match="array_axes='nthw': .* it is for moving mnist, npz"):
             open_corpus(str(ucf101), array_axes="nthw")
-        with pytest.raises(InputError, match="damaged_shards=skip"):
+        with pytest.raises(InputError, match="damaged_shards='skip'"):
             open_corpus(str(ucf101), damaged_shards="skip")
 
     def test_unknown_file_system_is_refused(self):
