@@ -43,11 +43,9 @@ def raised() -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
     except Exception as error:
         text = str(error)
         for kept in tuple(_kept):
             if f"InputError: {kept}" in text:
-                raise kept from error
+                raise InputError(*kept.args) from error
         raise

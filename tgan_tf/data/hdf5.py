@@ -174,7 +174,9 @@ def _read_frames(path: str, start: int, end: int, recipe: Recipe) -> Iterator[np
                 yield recipe.apply(np.ascontiguousarray(frame))
 
 
-def _open_both(path, table, allow_unpickling) -> tuple[Any, Table]:
+def _open_both(
+    path: str, table: str | os.PathLike | None, allow_unpickling: bool
+) -> tuple[Any, Table]:
     """Opens a file that fits its table: an `h5py.File` and the table."""
     file = _open(path)
     frames = len(file["image"])

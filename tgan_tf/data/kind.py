@@ -62,6 +62,6 @@ def files(*suffixes: str) -> Callable[[str, bool, Mapping[str, Any]], bool]:
     return lambda path, is_directory, _: not is_directory and path.lower().endswith(suffixes)
 
 
-def in_order(subsets: Container[str]) -> tuple[str, ...]:
+def ordered_subsets(subsets: Container[str]) -> tuple[str, ...]:
     """Names of subsets in the order that a `Corpus` has them."""
     return tuple(subset for subset in ("train", "test") if subset in subsets)

@@ -222,9 +222,8 @@ def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
     Gives the function that looks.
     """
     total = sum(len(shard.recordings) for shard in shards)
-    # A list of an object store's files costs time and money.
-    pause = 30 if storage.is_remote(shards[0].output_dir) else 0
-    looked = told = time.monotonic()
+    output_dir = shards[0].output_dir
+    looked = time.monotonic()
 
     def count() -> int:
         there = storage.names(os.path.dirname(shards[0].sidecar))
@@ -236,17 +235,19 @@ def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
             total=total, initial=count(), unit="video", file=stderr, disable=not stderr.isatty()
         ) as bar,
     ):
+        # A list of an object store's files costs time and money.
+        pause = 60 if bar.disable else 30 if storage.is_remote(output_dir) else 0
 
         def show() -> None:
-            nonlocal looked, told
-            if not bar.disable and time.monotonic() - looked >= pause:
-                looked = time.monotonic()
+            nonlocal looked
+            if time.monotonic() - looked < pause:
+                return
+            looked = time.monotonic()
+            if bar.disable:
+                print(f"{output_dir}: {count()} of {total} videos", file=stderr, flush=True)
+            else:
                 bar.n = count()
                 bar.refresh()
-            if bar.disable and time.monotonic() - told >= 60:
-                told = time.monotonic()
-                line = f"{shards[0].output_dir}: {count()} of {total} videos"
-                print(line, file=stderr, flush=True)
 
         yield show
         if not bar.disable:

@@ -187,8 +187,10 @@ def _encoded(shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords
 
 
 def to_json(value: Any) -> bytes:
+    """As the files of a preparation have it."""
     return json.dumps(value, indent=1).encode()
 
 
 def digest(value: Any) -> str:
+    """A hash of what JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

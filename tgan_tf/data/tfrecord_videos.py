@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
 from tgan_tf.data import storage, subsets
-from tgan_tf.data.kind import Corpus, Kind, in_order
+from tgan_tf.data.kind import Corpus, Kind, ordered_subsets
 from tgan_tf.data.tfrecords import (
     FEATURES,
     FRAMING,
@@ -226,7 +226,7 @@ def _open_corpus(
 ) -> Corpus:
     info = read_info(path)
     try:
-        there, classes = in_order(info["counts"]), info["classes"]
+        there, classes = ordered_subsets(info["counts"]), info["classes"]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}/info.json: is damaged ({type(error).__name__}: {error}): {PREPARE_AGAIN}"

@@ -179,7 +179,9 @@ def write_shard(
     return rows, {"file": shard, "bytes": size, "sha256": sha256, "records": len(rows)}
 
 
-def _example(video: EncodedVideo, encoding: str, frame_shape) -> tf.train.Example:
+def _example(
+    video: EncodedVideo, encoding: str, frame_shape: tuple[int, int, int]
+) -> tf.train.Example:
     def feature(*values):
         if isinstance(values[0], bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

@@ -102,7 +102,9 @@ def classes(
     return tuple(name for _, name in sorted(numbered))
 
 
-def _subsets(directory, split: str, lists, names: Iterable[str]) -> dict[str, str]:
+def _subsets(
+    directory: str, split: str, lists: str | os.PathLike | None, names: Iterable[str]
+) -> dict[str, str]:
     """The subset of each video that a split names, by the file's name."""
     there = set(map(os.path.basename, names))
     found = {}
@@ -143,7 +145,7 @@ def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> li
     return places
 
 
-def _find(name: str, directory, lists) -> str | None:
+def _find(name: str, directory: str | os.PathLike, lists: str | os.PathLike | None) -> str | None:
     """The first place's file of that name."""
     for place in _places(directory, lists):
         file = os.path.join(storage.register(place), name)

@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -82,7 +82,11 @@ class Index(NamedTuple):
 
 
 def index(path: str) -> Index:
-    """Finds the frames of a file; decodes all of them only where their number is in doubt."""
+    """Finds the frames of a file; decodes all of them only where their number is in doubt.
+
+    Raises:
+        UnreadableRecording: as `read`, as far as it shows without decoding.
+    """
     container, stream = _open(path)
     times, keys, smallest, first = [], [], math.inf, None
     with container:
@@ -115,7 +119,20 @@ def index(path: str) -> Index:
 
 
 def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray:
-    """Decodes the frames of these numbers, uint8 [len(wanted), *recipe.frame_shape]."""
+    """Decodes some frames of a file, from the keyframe before them on.
+
+    Args:
+        path: of the file.
+        recipe: what becomes of a frame.
+        index: of the file.
+        wanted: numbers of the frames, ascending.
+
+    Returns:
+        uint8 [len(wanted), *recipe.frame_shape].
+
+    Raises:
+        UnreadableRecording: the frames are damaged, or the file has fewer.
+    """
     place = bisect.bisect(index.keyframes, wanted[0])
     keyframe = index.keyframes[place - 1] if place else 0
     # From the beginning, too, where the file does not go on after the keyframe as it should.
@@ -132,13 +149,15 @@ def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray
     raise UnreadableRecording(f"has fewer than {wanted[-1] + 1} frames")
 
 
-def _whole(container, stream, recipe, frame_rate) -> Iterator[np.ndarray]:
+def _whole(
+    container: Any, stream: Any, recipe: Recipe, frame_rate: float | None
+) -> Iterator[np.ndarray]:
     with container:
         frames = _in_time(_decoded(container, stream), container.format.name == "avi")
         yield from _converted(frames, recipe, frame_rate)
 
 
-def _open(path: str):
+def _open(path: str) -> tuple[Any, Any]:
     """Opens a file: the container, and its video stream."""
     # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
     try:
@@ -180,7 +199,7 @@ def _check_pixels(aspect: Fraction | None) -> None:
         )
 
 
-def _packets(container, stream) -> Iterator[av.Packet]:
+def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
     """The packets of the video, in the order of decoding; the last is empty."""
     is_avi = container.format.name == "avi"
     # An AVI or MP4 says how long each stream is, Matroska only how long the longest.
@@ -232,7 +251,7 @@ def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
     return frames
 
 
-def _decoded(container, stream) -> Iterator[_Shown]:
+def _decoded(container: Any, stream: Any) -> Iterator[_Shown]:
     """The frames of the video, in the order they are shown."""
     number = 0
     codec = stream.codec_context

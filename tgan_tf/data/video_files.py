@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from tgan_tf.arguments import Number, check
 from tgan_tf.data import storage, subsets, video_decoding
-from tgan_tf.data.kind import Corpus, Kind, in_order
+from tgan_tf.data.kind import Corpus, Kind, ordered_subsets
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.data.recordings import recipe as named_recipe
 from tgan_tf.data.windows import read_in_python
@@ -259,7 +259,7 @@ def corpus_of(
     return Corpus(
         path,
         kind,
-        in_order({recording.subset for recording in recordings}),
+        ordered_subsets({recording.subset for recording in recordings}),
         videos,
         classes,
         recipe,
