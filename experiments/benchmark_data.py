@@ -30,10 +30,10 @@ import tensorflow as tf
 from absl import flags
 
 from tgan_tf import __version__
-from tgan_tf.data import batches, preparation, video_files
+from tgan_tf.data import batches, preparation, video_decoding, video_files
 from tgan_tf.data.hdf5 import HDF5File
 from tgan_tf.data.recordings import Recipe, Recording
-from tgan_tf.data.tfrecords import TFRecordVideos
+from tgan_tf.data.tfrecord_videos import TFRecordVideos
 from tgan_tf.data.windows import Videos, Windows
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
@@ -119,7 +119,7 @@ def make_recordings(count: int, files: list[str]) -> list[Recording]:
             str(number),
             None,
             "train",
-            functools.partial(video_files.read, files[number % len(files)]),
+            functools.partial(video_decoding.read, files[number % len(files)]),
         )
         for number in range(count)
     ]

@@ -29,7 +29,7 @@ import flagfiles  # noqa: E402
 from absl import app, flags  # noqa: E402
 from absl import logging as absl_logging  # noqa: E402
 
-from tgan_tf import file_locks  # noqa: E402
+from tgan_tf import file_locks, pipeline_errors  # noqa: E402
 from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy  # noqa: E402
 
 # Control characters, surrogates (bytes that are no text) and what begins another line: none of them
@@ -64,7 +64,8 @@ def run(
             if not (passes_flags_on if argument.startswith("--") else takes_paths):
                 _fail(program, f"{argument!r} is not a flag: flags begin with --, see --help")
         try:
-            return main(arguments)
+            with pipeline_errors.raised():
+                return main(arguments)
         except InputError as error:
             _fail(program, error.written(lambda argument: as_flag(argument, flags_of_arguments)))
         except FloatingPointError as error:
@@ -79,11 +80,6 @@ def run(
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
         except Exception as error:
-            # Raised while a clip was read, it comes back inside an error of TensorFlow's, in Python
-            # or, of an assertion, in brackets.
-            inside = re.search(r"InputError: (.*)", str(error))
-            if inside is not None:
-                _fail(program, inside[1].rstrip("]'\""))
             full = re.search(rf"(\S+; )?({NO_SPACE})", str(error))
             if full is None:
                 raise

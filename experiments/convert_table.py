@@ -14,7 +14,7 @@ import checked_flags
 import command_line
 from absl import flags
 
-from tgan_tf.data import hdf5
+from tgan_tf.data import hdf5_table
 
 FLAGS = flags.FLAGS
 
@@ -30,10 +30,10 @@ flags.DEFINE_bool("allow_unpickling", False, "Read a pickle, which runs the code
 
 
 def main(_) -> None:
-    table = hdf5.read_table(
+    table = hdf5_table.read_table(
         FLAGS.input, FLAGS.allow_unpickling and command_line.is_given("allow_unpickling")
     )
-    hdf5.write_table(FLAGS.output, table)
+    hdf5_table.write_table(FLAGS.output, table)
     print(f"{FLAGS.output}: {len(table.start)} rows written")
 
 

@@ -8,6 +8,7 @@ A program calls the functions that define what it needs, and adopts the flags as
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,18 +18,16 @@ import flagfiles
 from absl import flags
 
 from tgan_tf import runs
-from tgan_tf.data.corpus import Corpus, open_corpus
+from tgan_tf.data import hdf5_table
+from tgan_tf.data.corpus import KINDS, Corpus, open_corpus
 from tgan_tf.data.moving_mnist import MovingMNIST
 from tgan_tf.data.pipeline import Source
 from tgan_tf.data.recordings import RECIPES
+from tgan_tf.data.tfrecord_videos import DAMAGED_SHARDS
 from tgan_tf.data.windows import CROPS, Windows
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 FLAGS = flags.FLAGS
-
-# Flags that are options of `open_corpus`, by the same names.
-_VIDEOS = ("recipe", "split", "split_lists", "table", "allow_unpickling", "array_axes")
-_SHARDS = ("damaged_shards", "verify_shards")
 
 # Mirror images are for training. To unpickling only the command line can consent. The rest is how,
 # not what, is read.
@@ -112,7 +111,7 @@ def define_clips() -> None:
     flags.DEFINE_enum(
         "damaged_shards",
         None,
-        ["refuse", "skip"],
+        DAMAGED_SHARDS,
         "TFRecords: whether a damaged shard ends the program (default) or is left out.",
     )
     flags.DEFINE_bool(
@@ -126,20 +125,20 @@ def define_clips() -> None:
     )
 
 
-def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
+def open_data(path_flag: str = "data_path") -> Corpus | None:
     """What lies at --data_path; None if that is not given.
 
     Args:
         path_flag: the flag that is meant, as of `define_videos`.
-        **more: other options of `open_corpus`.
 
     Raises:
         InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
     """
-    options = {name: FLAGS[name].value for name in (*_VIDEOS, *_SHARDS) if name in FLAGS}
+    # Flags are options of the kinds by the same names.
+    names = [name for kind in KINDS for name in kind.options if name in FLAGS]
+    options = {name: FLAGS[name].value for name in names}
     if not command_line.is_given("allow_unpickling"):
         options["allow_unpickling"] = None
-    options.update(more)
     path = FLAGS[path_flag].value
     if path is not None:
         return open_path(path, **options)
@@ -151,7 +150,17 @@ def open_data(path_flag: str = "data_path", **more) -> Corpus | None:
 
 def open_path(path: str, **options) -> Corpus:
     """What lies at a path; arguments and errors are those of `open_corpus`. Says how it is read."""
-    corpus = open_corpus(path, FLAGS.size, **options)
+    try:
+        corpus = open_corpus(path, FLAGS.size, **options)
+    except InputError as error:
+        if Argument("allow_unpickling", True) not in error.args:
+            raise
+        table = options.get("table") or hdf5_table.table_path(path)
+        raise InputError(
+            *error.args,
+            ", which is made once and for all by: python experiments/convert_table.py "
+            f"--input={table} --output={os.path.splitext(table)[0]}.csv --allow_unpickling",
+        ) from error
     if corpus.reading is not None:
         print(f"{path}: read as {corpus.reading}", flush=True)
     return corpus
@@ -175,7 +184,8 @@ def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> S
         )
     if subset not in corpus.subsets:
         raise InputError(
-            f"subset={subset}: {corpus.path} has {' and '.join(corpus.subsets)}: give one of these"
+            Argument("subset", subset),
+            f": {corpus.path} has {' and '.join(corpus.subsets)}: give one of these",
         )
     return Windows(
         corpus.videos(subset),

@@ -26,6 +26,7 @@ import data_flags
 from absl import flags
 
 from tgan_tf.data import preparation
+from tgan_tf.data.beam import on_beam
 from tgan_tf.data.tfrecords import ENCODINGS
 from tgan_tf.errors import InputError
 
@@ -86,13 +87,13 @@ def main(arguments: list[str]) -> int:
             f"{2 ** (FLAGS.size.bit_length() - 1)} rows and columns out of such frames",
             stacklevel=2,
         )
-    corpus = data_flags.open_data(test_share=FLAGS.test_share)
+    corpus = data_flags.open_data()
     if corpus.recipe is None:
         raise InputError(
             f"--data_path={FLAGS.data_path}: holds {corpus.kind}, which needs no preparing: give "
             "it to train.py as it is"
         )
-    if FLAGS.frame_rate is not None and corpus.kind in ("golf", "hdf5"):
+    if FLAGS.frame_rate is not None and not corpus.has_times:
         raise InputError(
             f"--frame_rate={FLAGS.frame_rate}: {FLAGS.data_path} holds {corpus.kind}, without "
             "times of frames: leave it out"
@@ -112,7 +113,7 @@ def main(arguments: list[str]) -> int:
         ),
         corpus.classes,
         source={"kind": corpus.kind, "split": FLAGS.split, "test_share": FLAGS.test_share},
-        beam_arguments=arguments[1:],
+        run=on_beam(arguments[1:]),
     )
     return report(summary, len(recordings))
 

@@ -11,30 +11,35 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(needed: int, what: str, remedy: str) -> None:
+def check_memory(needed: int, what: str | Sequence[str | Argument], remedy: str) -> None:
     """Raises an `InputError` if there is less memory than something takes.
 
     Args:
         needed: bytes.
-        what: for the message, the value that asks for them and where it is from.
+        what: for the message, the value that asks for them and where it is from; or parts of that,
+            as `InputError` takes them.
         remedy: what to give instead.
     """
     free = free_memory()
     if free is not None and needed > free:
         raise InputError(
-            f"{what}: would take {readable(needed)} of memory, of which {readable(free)} are "
-            f"free: {remedy}"
+            *([what] if isinstance(what, str) else what),
+            f": would take {readable(needed)} of memory, of which {readable(free)} are free: "
+            f"{remedy}",
         )
 
 
-def check_disk(needed: int, directory: str | os.PathLike, what: str, remedy: str) -> None:
+def check_disk(
+    needed: int, directory: str | os.PathLike, what: str | Sequence[str | Argument], remedy: str
+) -> None:
     """Raises an `InputError` if the disk of a directory has less room than something takes.
 
     Args:
@@ -52,8 +57,9 @@ def check_disk(needed: int, directory: str | os.PathLike, what: str, remedy: str
         return
     if needed > free:
         raise InputError(
-            f"{what}: would take {readable(needed)} in {directory}, where {readable(free)} are "
-            f"free: {remedy}"
+            *([what] if isinstance(what, str) else what),
+            f": would take {readable(needed)} in {directory}, where {readable(free)} are free: "
+            f"{remedy}",
         )
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from films import UCF101_CATEGORIES, cut, write_ucf101
 from PIL import Image
+from preparing import in_turn
 
 from tgan_tf.data.corpus import open_corpus
+from tgan_tf.data.kind import Corpus, Kind, files
 from tgan_tf.data.preparation import Settings, prepare
 from tgan_tf.errors import InputError
-
-IN_MEMORY = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ class TestOtherKinds:
             tmp_path / "prepared",
             Settings(filmed.recipe, min_frames=4),
             filmed.classes,
-            beam_arguments=IN_MEMORY,
+            run=in_turn,
         )
         corpus = open_corpus(f"{tmp_path}/prepared/")
         assert (corpus.kind, corpus.subsets) == ("tfrecords", ("train", "test"))
@@ -130,6 +130,39 @@ class TestOtherKinds:
         assert sorted(videos.names) == sorted(filmed.videos("test").names)
         for name, label in zip(videos.names, videos.labels):
             assert corpus.classes[label] in name
+
+
+def _open_reel(path, size, speed=1):
+    return Corpus(path, REELS.name, ("train",), videos=lambda subset: [path, size, speed, subset])
+
+
+REELS = Kind("reels", "a reel of film", files(".reel", ".npz"), _open_reel, ("speed", "table"))
+
+
+class TestKindsOfOnesOwn:
+    def test_are_opened_with_their_options(self, tmp_path):
+        path = tmp_path / "a.REEL"
+        path.touch()
+        corpus = open_corpus(path, 8, kinds=[REELS], speed=3)
+        assert (corpus.kind, corpus.recordings(), corpus.recipe) == ("reels", [], None)
+        assert corpus.videos("train") == [str(path), 8, 3, "train"]
+
+    def test_go_before_those_of_the_package(self, tmp_path):
+        (tmp_path / "a.npz").touch()
+        assert open_corpus(tmp_path / "a.npz", kinds=[REELS]).kind == "reels"
+
+    def test_are_told_where_a_path_is_of_no_kind(self, tmp_path):
+        (tmp_path / "a.docx").touch()
+        with pytest.raises(InputError, match="a reel of film; a directory of prepared TFRecords"):
+            open_corpus(tmp_path / "a.docx", kinds=[REELS])
+
+    def test_are_told_where_an_option_is_for_them(self, ucf101):
+        with pytest.raises(InputError, match=r"table='a\.csv': .* it is for reels, hdf5$"):
+            open_corpus(ucf101, kinds=[REELS], table="a.csv")
+
+    def test_that_are_not_given_have_no_options(self, ucf101):
+        with pytest.raises(InputError, match=r"speed=3: .* it is for no kind that is known$"):
+            open_corpus(ucf101, speed=3)
 
 
 class TestBadInput:
@@ -148,11 +181,11 @@ class TestBadInput:
             open_corpus(str(tmp_path / "film.docx"))
 
     def test_option_of_another_kind_is_refused(self, ucf101):
-        with pytest.raises(InputError, match="table=a.csv: .* holds ucf101.* it is for hdf5"):
+        with pytest.raises(InputError, match="table='a.csv': .* holds ucf101.* it is for hdf5"):
             open_corpus(str(ucf101), table="a.csv")
-        with pytest.raises(InputError, match="array_axes=nthw: .* it is for moving mnist, npz"):
+        with pytest.raises(InputError, match="array_axes='nthw': .* it is for moving mnist, npz"):
             open_corpus(str(ucf101), array_axes="nthw")
-        with pytest.raises(InputError, match="damaged_shards=skip"):
+        with pytest.raises(InputError, match="damaged_shards='skip'"):
             open_corpus(str(ucf101), damaged_shards="skip")
 
     def test_unknown_file_system_is_refused(self):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from films import FILMS
 from PIL import Image
 
+from tgan_tf import pipeline_errors
 from tgan_tf.data import golf
 from tgan_tf.data.golf import GolfScenes
 from tgan_tf.data.recordings import UnreadableRecording, recipe
@@ -212,9 +213,9 @@ class TestBadFiles:
         (tmp_path / "list.txt").write_text("half.jpg\n")
         videos = GolfScenes(tmp_path / "list.txt", HALF)
         dataset = tf.data.Dataset.range(1).map(lambda zero: videos.read(zero, zero, 16, 1))
-        with pytest.raises(tf.errors.OpError) as error:
+        with pytest.raises(InputError) as error, pipeline_errors.raised():
             next(iter(dataset))
-        message = str(error.value).split("InputError: ")[1].splitlines()[0]
+        message = line_of(error)
         assert message.startswith(
             f"{tmp_path}/half.jpg: cannot be decoded (image file is truncated"
         )

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 from films import FILMS
 
+from tgan_tf import pipeline_errors
 from tgan_tf.data import hdf5
 from tgan_tf.data.hdf5 import HDF5File
 from tgan_tf.data.recordings import UnreadableRecording, recipe
@@ -91,171 +92,6 @@ def line_of(error) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
-
-
-HEADER = b"start,end,category,group,scene\n"
-NO_TABLES = {
-    "missing": ("t.csv", None, "cannot be read"),
-    "empty": ("t.csv", b"", "has no column start, end, category, group, scene"),
-    "without rows": ("t.csv", HEADER, "has no rows"),
-    "with a short row": ("t.csv", HEADER + b"1,2\n", "line 2: group=None"),
-    "not text": ("t.csv", b"\x89HDF\r\n\x1a\n\xff\xfe", "is no text in UTF-8 .byte 0 is 0x89"),
-    "a missing pickle": ("t.pkl", None, "cannot be unpickled"),
-    "no pickle": ("t.pkl", b"start,end", "cannot be unpickled"),
-    "the reference's other pickle": (
-        "t.pkl",
-        pickle.dumps([(0, 18), (18, 23)]),
-        "holds a list, no DataFrame",
-    ),
-    "a pickle of other columns": (
-        "t.pkl",
-        pickle.dumps(pd.DataFrame({"start": [0]})),
-        "has no column end, category, group, scene",
-    ),
-}
-
-
-class TestReadTable:
-    def test_gives_the_columns_of_a_csv_file_in_any_order_without_the_others(self, tmp_path):
-        text = (
-            'scene,note,end,"category",start,group\r\n3,"a, b",9,Archery,2,25\r\n1,,12,Bowling,9,4'
-        )
-        (tmp_path / "t.csv").write_text(text)
-        table = hdf5.read_table(tmp_path / "t.csv")
-        assert table.start.tolist() == [2, 9]
-        assert table.end.tolist() == [9, 12]
-        assert table.category == ("Archery", "Bowling")
-        assert table.group.tolist() == [25, 4]
-        assert table.scene.tolist() == [3, 1]
-        assert {table.start.dtype, table.end.dtype, table.group.dtype} == {np.dtype(np.int64)}
-
-    def test_gives_what_the_reference_s_pickle_holds(self, written):
-        table = hdf5.read_table(written.path.with_name("ucf101_train_pd.pkl"), True)
-        for column in COLUMNS:
-            assert list(getattr(table, column)) == [row[column] for row in written.rows]
-
-    def test_reads_a_csv_file_with_a_byte_order_mark(self, written, tmp_path):
-        text = written.path.with_suffix(".csv").read_text()
-        (tmp_path / "t.csv").write_text(text, encoding="utf-8-sig")
-        assert hdf5.read_table(tmp_path / "t.csv").names == NAMES
-
-    def test_reads_from_an_object_store(self, written):
-        tf.io.gfile.copy(str(written.path.with_suffix(".csv")), "ram://tables/t.csv", True)
-        assert hdf5.read_table("ram://tables/t.csv").names == NAMES
-
-    def test_refuses_a_pickle_without_unpickling_it_and_says_how_it_can_be_read(self, tmp_path):
-        path = tmp_path / "t_pd.pkl"
-        path.write_bytes(pickle.dumps(_Trap(tmp_path / "sprung")))
-        with pytest.raises(InputError) as error:
-            hdf5.read_table(path)
-        assert not (tmp_path / "sprung").exists()
-        assert str(path) in line_of(error)
-        assert "--allow_unpickling" in line_of(error)
-        assert "python experiments/convert_table.py" in line_of(error)
-
-    @pytest.mark.parametrize("column", COLUMNS)
-    def test_names_a_missing_column(self, written, tmp_path, column):
-        columns = [name for name in COLUMNS if name != column]
-        path = write_csv(tmp_path / "t.csv", written.rows, columns)
-        with pytest.raises(InputError, match=rf"t\.csv: has no column {column}: give"):
-            hdf5.read_table(path)
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"start": "x"}, r"line 3: start='x': give a whole number"),
-            ({"start": "1.5"}, r"line 3: start='1.5': give"),
-            ({"end": ""}, r"line 3: end='': give"),
-            ({"end": "9" * 30}, r"line 3: end='9+': give"),
-            ({"start": -1}, r"line 3: start='-1': give"),
-            ({"group": "nan"}, r"line 3: group='nan': give"),
-            ({"start": 23}, r"line 3: start=23, end=23: .* greater than start"),
-            ({"category": " "}, r"line 3: category='': give a name"),
-            ({"group": 1}, r"line 3: category=Biking, group=1, scene=1 is in line 2 .* remove"),
-        ],
-        ids=str,
-    )
-    def test_names_the_line_of_a_csv_file_that_is_wrong(self, written, tmp_path, change, message):
-        rows = [dict(row) for row in written.rows]
-        rows[1].update(change)
-        path = write_csv(tmp_path / "t.csv", rows)
-        with pytest.raises(InputError, match=rf"t\.csv: {message}") as error:
-            hdf5.read_table(path)
-        line_of(error)
-
-    @pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, None, "x"])
-    def test_names_the_row_of_a_pickle_that_is_wrong(self, written, tmp_path, value):
-        rows = [dict(row) for row in written.rows]
-        rows[2]["scene"] = value
-        pd.DataFrame(rows).to_pickle(tmp_path / "t.pkl")
-        with pytest.raises(InputError, match=r"t\.pkl: row 2: scene=.*: give a whole number"):
-            hdf5.read_table(tmp_path / "t.pkl", allow_unpickling=True)
-
-    @pytest.mark.parametrize(("name", "data", "message"), NO_TABLES.values(), ids=NO_TABLES)
-    def test_refuses_what_is_no_table(self, tmp_path, name, data, message):
-        if data is not None:
-            (tmp_path / name).write_bytes(data)
-        with pytest.raises(InputError, match=message) as error:
-            hdf5.read_table(tmp_path / name, allow_unpickling=True)
-        assert str(tmp_path / name) in line_of(error)
-        assert "give" in line_of(error)
-
-
-class TestTablePath:
-    @pytest.mark.parametrize(
-        ("names", "found"),
-        [
-            (["x.csv", "x_pd.csv", "x_pd.pkl"], "x.csv"),
-            (["x_pd.csv", "x_pd.pkl"], "x_pd.csv"),
-            (["x_pd.pkl", "y.csv"], "x_pd.pkl"),
-            (["x_conf_pd.pkl", "x_conf.pkl"], "x_conf_pd.pkl"),
-        ],
-    )
-    def test_is_a_csv_file_before_the_reference_s_pickle(self, tmp_path, names, found):
-        for name in names:
-            (tmp_path / name).touch()
-        assert hdf5.table_path(tmp_path / "x.h5") == str(tmp_path / found)
-
-    def test_of_a_file_without_one_is_refused_with_the_names_looked_for(self, tmp_path):
-        with pytest.raises(InputError, match=r"x\.csv, .*x_pd\.pkl, x_conf_pd\.pkl") as error:
-            hdf5.table_path(tmp_path / "x.h5")
-        assert str(tmp_path / "x.h5") in line_of(error)
-
-
-class TestWriteTable:
-    def test_writes_a_pickle_that_the_reference_reads(self, written, tmp_path):
-        table = hdf5.read_table(written.path.with_suffix(".csv"))
-        hdf5.write_table(tmp_path / "t.pkl", table)
-        frame = pd.read_pickle(tmp_path / "t.pkl")
-        pd.testing.assert_frame_equal(frame[COLUMNS], pd.DataFrame(written.rows))
-        assert isinstance(frame.index, pd.RangeIndex)
-
-    def test_writes_a_csv_file_of_the_columns(self, written, tmp_path):
-        table = hdf5.read_table(written.path.with_name("ucf101_train_pd.pkl"), True)
-        hdf5.write_table(tmp_path / "t.csv", table)
-        lines = (tmp_path / "t.csv").read_text().splitlines()
-        assert lines[0] == "start,end,category,group,scene"
-        assert lines[1:3] == ["0,18,Biking,1,1", "18,23,Biking,2,1"]
-
-    def test_keeps_a_category_with_a_comma(self, written, tmp_path):
-        table = hdf5.read_table(written.path.with_suffix(".csv"))
-        table = table._replace(category=('a, "b"', "c", "d", "e"))
-        hdf5.write_table(tmp_path / "t.csv", table)
-        assert hdf5.read_table(tmp_path / "t.csv").category == table.category
-
-    def test_leaves_a_file_that_exists_as_it_is(self, written, tmp_path):
-        (tmp_path / "t.csv").write_text("mine")
-        with pytest.raises(InputError, match=r"t\.csv: exists already"):
-            hdf5.write_table(tmp_path / "t.csv", hdf5.read_table(written.path.with_suffix(".csv")))
-        assert (tmp_path / "t.csv").read_text() == "mine"
-
-    @pytest.mark.parametrize("name", ["t.txt", "t", "nowhere/t.csv"])
-    def test_refuses_a_path_it_cannot_write(self, written, tmp_path, name):
-        table = hdf5.read_table(written.path.with_suffix(".csv"))
-        with pytest.raises(InputError) as error:
-            hdf5.write_table(tmp_path / name, table)
-        assert str(tmp_path / name) in line_of(error)
-        assert not list(tmp_path.iterdir())
 
 
 class TestHDF5File:
@@ -385,9 +221,9 @@ class TestLayouts:
             read(videos, 0, 0, 4), written.images[:4].transpose(0, 2, 3, 1)
         )
         dataset = tf.data.Dataset.range(6, 7).map(lambda first: videos.read(first * 0, first, 5, 1))
-        with pytest.raises(tf.errors.OpError) as error:
+        with pytest.raises(InputError) as error, pipeline_errors.raised():
             next(iter(dataset))
-        message = str(error.value).split("InputError: ")[1].splitlines()[0]
+        message = line_of(error)
         assert message.startswith(f"{path}: frames 6 to 10 cannot be read (")
         assert message.endswith("get the file anew")
 
@@ -549,13 +385,3 @@ class TestRecordings:
             list(frames)
         _, frames = recordings[2].read(recipe("ucf101", 64), None)
         assert len(list(frames)) == 20
-
-
-class _Trap:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))

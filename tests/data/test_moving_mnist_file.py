@@ -66,16 +66,16 @@ class TestAxes:
 
     @pytest.mark.parametrize("axes", ["thw", "nthh", "NTHW", "nthwcx", "", "n,t,h,w"])
     def test_that_name_no_array_are_refused(self, path, axes):
-        with pytest.raises(InputError, match=f"array_axes={axes}: must name each axis once"):
+        with pytest.raises(InputError, match=f"array_axes={axes!r}: must name each axis once"):
             MovingMNISTFile(path, axes)
 
     def test_of_another_number_are_refused(self, path):
-        with pytest.raises(InputError, match=r"\[20, 24, 8, 10\], array_axes=nthwc names 5 axes"):
+        with pytest.raises(InputError, match=r"\[20, 24, 8, 10\], array_axes='nthwc' names 5 axes"):
             MovingMNISTFile(path, "nthwc")
 
     def test_with_other_channels_are_refused(self, tmp_path):
         np.save(tmp_path / "a.npy", self.CLIPS)
-        with pytest.raises(InputError, match="array_axes=nchwt of 9 channels"):
+        with pytest.raises(InputError, match="array_axes='nchwt' of 9 channels"):
             MovingMNISTFile(tmp_path / "a.npy", "nchwt")
 
 
@@ -99,7 +99,7 @@ class TestAxesInDoubt:
         with pytest.raises(InputError) as error:
             MovingMNISTFile(tmp_path / "a.npy")
         assert f"a.npy: holds uint8 {[*lengths, 64, 64]}" in str(error.value)
-        assert "array_axes=nthw if clips come first" in str(error.value)
+        assert "array_axes='nthw' if clips come first" in str(error.value)
 
     @pytest.mark.parametrize("shape", [(20, 100, 64, 3), (20, 100, 1, 64), (100, 20, 8, 8, 1)])
     def test_are_refused_where_they_may_be_channels(self, tmp_path, shape):

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -120,36 +119,8 @@ class TestShuffle:
 
 
 class TestDistribution:
-    def test_splits_a_batch_over_the_replicas_in_order(self):
-        # A process of its own, since the number of devices is fixed once TensorFlow has started.
-        program = """
-            import tensorflow as tf
-            from tgan_tf.data.pipeline import batches
-
-            class Numbered:
-                clip_shape = (1, 1, 1, 1)
-                num_clips = None
-
-                def clip(self, number):
-                    return tf.fill(self.clip_shape, tf.cast(number, tf.uint8))
-
-            cpu = tf.config.list_physical_devices("CPU")[0]
-            two = [tf.config.LogicalDeviceConfiguration()] * 2
-            tf.config.set_logical_device_configuration(cpu, two)
-            strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-            dataset = batches(Numbered(), batch_size=4)
-            distributed = iter(strategy.experimental_distribute_dataset(dataset))
-            for _ in range(2):
-                parts = strategy.experimental_local_results(next(distributed))
-                print([[int(x * 128 + 128) for x in tf.reshape(part, [-1])] for part in parts])
-        """
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(program)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-        )
-        assert result.stdout.splitlines() == ["[[0, 1], [2, 3]]", "[[4, 5], [6, 7]]"], result.stderr
+    def test_splits_a_batch_over_the_replicas_in_order(self, processes):
+        assert processes["two replicas"] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
 
 
 class TestBadInput:
@@ -180,47 +151,56 @@ class TestWorkers:
         with pytest.raises(InputError, match="batch_size=7 does not divide by the 2 replicas"):
             batches(Numbered(), 7, input_context=tf.distribute.InputContext(2, 0, 2))
 
-    def test_of_two_processes_make_each_its_own_half(self):
-        ports = []
-        for _ in range(2):
-            with socket.socket() as free:
-                free.bind(("localhost", 0))
-                ports.append(free.getsockname()[1])
-        processes = []
-        for worker in range(2):
-            cluster = {
-                "cluster": {"worker": [f"localhost:{port}" for port in ports]},
-                "task": {"type": "worker", "index": worker},
-            }
-            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
-            environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-c", WORKER],
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        seen = []
-        for process in processes:
-            out, err = process.communicate(timeout=120)
-            assert process.returncode == 0, err
-            seen.append(json.loads(out))
+    def test_of_two_processes_make_each_its_own_half(self, processes):
+        seen = [processes[f"worker {number}"] for number in range(2)]
         one = _numbers(batches(Numbered(50), 4), 12)
         for worker, half in enumerate(np.array(one).reshape(3, 2, 2).transpose(1, 0, 2)):
             assert seen[worker]["given"] == half.tolist()
             assert not set(seen[worker]["made"]) & (set(one) - set(half.flatten()))
 
 
-WORKER = """
-import json
-import os
+# TensorFlow is loaded once; each program runs in a fork, since the devices and the cluster of a
+# process are fixed once TensorFlow has started.
+FORKS = """
+import json, os, sys
 import tgan_tf
 import tensorflow as tf
 from tgan_tf.data.pipeline import batches
 
+children = []
+for output, environment, program in json.load(sys.stdin):
+    children.append(os.fork())
+    if not children[-1]:
+        os.environ.update(environment)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT, 0o600), 1)
+        exec(program)
+        sys.stdout.flush()
+        # Without the minutes in which workers wait for each other's end.
+        os._exit(0)
+assert not any(os.waitpid(child, 0)[1] for child in children)
+"""
+
+TWO_REPLICAS = """
+class Numbered:
+    clip_shape = (1, 1, 1, 1)
+    num_clips = None
+
+    def clip(self, number):
+        return tf.fill(self.clip_shape, tf.cast(number, tf.uint8))
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+distributed = iter(strategy.experimental_distribute_dataset(batches(Numbered(), batch_size=4)))
+given = []
+for _ in range(2):
+    parts = strategy.experimental_local_results(next(distributed))
+    given.append([[int(x * 128 + 128) for x in tf.reshape(part, [-1])] for part in parts])
+print(json.dumps(given))
+"""
+
+WORKER = """
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 made = []
 
@@ -241,7 +221,34 @@ iterator = iter(dataset)
 for _ in range(3):
     batch, = strategy.experimental_local_results(next(iterator))
     given.append((batch[:, 0, 0, 0, 0].numpy() * 128 + 128).round().astype(int).tolist())
-print(json.dumps({"given": given, "made": made}), flush=True)
-# Without the minutes in which workers wait for each other's end.
-os._exit(0)
+print(json.dumps({"given": given, "made": made}))
 """
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    """What programs print that need processes of their own."""
+    directory = tmp_path_factory.mktemp("processes")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(free.getsockname()[1])
+    programs = {"two replicas": ({}, TWO_REPLICAS)}
+    for worker in range(2):
+        cluster = {
+            "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+            "task": {"type": "worker", "index": worker},
+        }
+        programs[f"worker {worker}"] = ({"TF_CONFIG": json.dumps(cluster)}, WORKER)
+    given = [(str(directory / name), *program) for name, program in programs.items()]
+    forks = subprocess.run(
+        [sys.executable, "-c", FORKS],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert forks.returncode == 0, forks.stderr
+    return {name: json.loads((directory / name).read_text()) for name in programs}

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from films import write_ucf101
+from preparing import in_turn
 
 from tgan_tf.data import tfrecords, video_files
+from tgan_tf.data.beam import on_beam
 from tgan_tf.data.preparation import Settings, prepare
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
-from tgan_tf.data.tfrecords import TFRecordVideos
+from tgan_tf.data.tfrecord_videos import TFRecordVideos
 from tgan_tf.errors import InputError
 
 RECIPE = Recipe("center_crop", 8)
 RAW = Settings(RECIPE, encoding="raw", min_frames=4, videos_per_shard=3)
-HERE = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 def _frames(number: int, length: int) -> np.ndarray:
@@ -82,7 +83,7 @@ def out(tmp_path) -> Path:
 
 class TestPrepare:
     def test_writes_every_frame_of_every_recording(self, out):
-        prepare(_recordings(10), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(10), out, RAW, run=in_turn)
         found = []
         for subset in ("train", "test"):
             videos = TFRecordVideos(out, subset)
@@ -96,7 +97,7 @@ class TestPrepare:
 
     def test_says_in_info_what_is_there_and_how_it_was_made(self, out):
         source = {"kind": "ucf101", "split": "1"}
-        summary = prepare(_recordings(10), out, RAW, ["a", "b"], source, beam_arguments=HERE)
+        summary = prepare(_recordings(10), out, RAW, ["a", "b"], source, run=in_turn)
         info = json.loads((out / "info.json").read_text())
         assert summary == (False, info, [])
         assert info["recipe"] == {
@@ -124,7 +125,7 @@ class TestPrepare:
         assert sum(shard["records"] for shard in info["shards"]) == 10
 
     def test_leaves_shards_and_what_describes_them_and_nothing_else(self, out):
-        prepare(_recordings(10), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(10), out, RAW, run=in_turn)
         assert set(_files(out)) == {
             "info.json",
             "skipped.csv",
@@ -146,7 +147,7 @@ class TestPrepare:
             out,
             RAW,
             ["cl\udce9"],
-            beam_arguments=HERE,
+            run=in_turn,
         )
         (out / "caf\udce9.txt").touch()
         summary = prepare(
@@ -154,7 +155,7 @@ class TestPrepare:
             out,
             RAW,
             ["cl\udce9"],
-            beam_arguments=HERE,
+            run=in_turn,
         )
         assert summary.already
         assert [name for name, _ in summary.skipped] == ["b\udce9d"]
@@ -163,8 +164,8 @@ class TestPrepare:
         assert videos.classes == ["cl\udce9"]
 
     def test_makes_the_same_files_whatever_the_order(self, tmp_path):
-        prepare(_recordings(10), tmp_path / "one", RAW, beam_arguments=HERE)
-        prepare(_recordings(10)[::-1], tmp_path / "other", RAW, beam_arguments=HERE)
+        prepare(_recordings(10), tmp_path / "one", RAW, run=in_turn)
+        prepare(_recordings(10)[::-1], tmp_path / "other", RAW, run=in_turn)
         assert _files(tmp_path / "one") == _files(tmp_path / "other")
 
     def test_makes_shards_of_about_the_same_size_that_mix_the_names(self, out):
@@ -173,7 +174,7 @@ class TestPrepare:
             [recording._replace(subset="train") for recording in _recordings(25)],
             out,
             settings,
-            beam_arguments=HERE,
+            run=in_turn,
         )
         categories: dict[str, list[str]] = {}
         for row in _rows(out / "videos.csv"):
@@ -187,7 +188,7 @@ class TestPrepare:
         for quality in (60, 95):
             settings = Settings(RECIPE, min_frames=4, quality=quality)
             path = tmp_path / str(quality)
-            prepare(_recordings(2), path, settings, beam_arguments=HERE)
+            prepare(_recordings(2), path, settings, run=in_turn)
             (shard,) = path.glob("train*")
             (example,) = tf.data.TFRecordDataset(str(shard))
             frames = tf.train.Example.FromString(example.numpy()).features.feature["frames"]
@@ -197,16 +198,16 @@ class TestPrepare:
         assert sizes[0] < sizes[1]
 
     def test_hands_on_the_frame_rate(self, out):
-        prepare(_recordings(2), out, RAW._replace(frame_rate=12.5), beam_arguments=HERE)
+        prepare(_recordings(2), out, RAW._replace(frame_rate=12.5), run=in_turn)
         assert {row["frame_rate"] for row in _rows(out / "videos.csv")} == {"12.5"}
 
     def test_numbers_the_classes_in_their_order(self, out):
-        prepare(_recordings(6), out, RAW, ["b", "x", "a"], beam_arguments=HERE)
+        prepare(_recordings(6), out, RAW, ["b", "x", "a"], run=in_turn)
         labels = {row["name"][0]: row["label"] for row in _rows(out / "videos.csv")}
         assert labels == {"a": "2", "b": "0"}
 
     def test_without_classes_gives_no_labels(self, out):
-        prepare(_recordings(3), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(3), out, RAW, run=in_turn)
         assert {row["label"] for row in _rows(out / "videos.csv")} == {"-1"}
         assert TFRecordVideos(out).labels is None
 
@@ -215,7 +216,7 @@ class TestLongRecording:
     def test_becomes_several_records_without_a_short_remainder(self, out):
         # Of 23 frames: 10, 10, and 3, which are fewer than 4.
         (recording,) = _recordings(1, length=23)
-        summary = prepare([recording], out, RAW._replace(max_frames=10), beam_arguments=HERE)
+        summary = prepare([recording], out, RAW._replace(max_frames=10), run=in_turn)
         assert summary.info["counts"] == {"test": {"videos": 1, "records": 2, "frames": 20}}
         videos = TFRecordVideos(out, "test")
         assert videos.names == ["a/v0.avi", "a/v0.avi from frame 10"]
@@ -234,7 +235,7 @@ class TestSkipped:
 
     def test_recordings_are_listed_with_their_reasons(self, out):
         bad = [_bad(name, read) for name, (read, _) in self.BAD.items()]
-        summary = prepare(_recordings(6) + bad, out, RAW, beam_arguments=HERE)
+        summary = prepare(_recordings(6) + bad, out, RAW, run=in_turn)
         expected = {name: why for name, (_, why) in self.BAD.items()}
         assert dict(summary.skipped) == expected
         assert {row["name"]: row["reason"] for row in _rows(out / "skipped.csv")} == expected
@@ -245,14 +246,14 @@ class TestSkipped:
         # The first 40 of 50 frames would make records before it breaks off.
         settings = RAW._replace(videos_per_shard=100, max_frames=20)
         recordings = [r._replace(subset="train") for r in _recordings(6)]
-        prepare(recordings, tmp_path / "good", settings, beam_arguments=HERE)
+        prepare(recordings, tmp_path / "good", settings, run=in_turn)
         recordings.append(_bad("breaks off.avi", _breaks_off))
-        prepare(recordings, tmp_path / "both", settings, beam_arguments=HERE)
+        prepare(recordings, tmp_path / "both", settings, run=in_turn)
         shard = "train-00000-of-00001.tfrecord"
         assert _files(tmp_path / "good")[shard] == _files(tmp_path / "both")[shard]
 
     def test_recordings_alone_make_no_shard(self, out):
-        summary = prepare([*_recordings(1), _bad("x.avi")], out, RAW, beam_arguments=HERE)
+        summary = prepare([*_recordings(1), _bad("x.avi")], out, RAW, run=in_turn)
         assert [shard["file"] for shard in summary.info["shards"]] == [
             "test-00000-of-00001.tfrecord"
         ]
@@ -261,7 +262,7 @@ class TestSkipped:
     def test_recordings_alone_are_an_error_with_reasons_and_nothing_is_left(self, out):
         bad = [_bad("x.avi"), _bad("y.avi", self.BAD["short.avi"][0])]
         with pytest.raises(InputError, match="none of the 2 recordings.*x.avi: no video") as error:
-            prepare(bad, out, RAW, beam_arguments=HERE)
+            prepare(bad, out, RAW, run=in_turn)
         assert "y.avi: only 3 frames" in str(error.value)
         assert not out.exists()
 
@@ -285,43 +286,43 @@ class TestRestart:
         with monkeypatch.context() as context:
             _fail_in(context, "train-00003")
             with pytest.raises(InputError, match="not finished .*No space left on device"):
-                prepare(recordings, stopped, RAW, beam_arguments=HERE)
+                prepare(recordings, stopped, RAW, run=in_turn)
         assert not (stopped / "info.json").exists()
         kept = {file.name for file in stopped.glob("*.tfrecord")}
         assert kept
 
         read_before = journal.read_text().split()
-        assert not prepare(recordings, stopped, RAW, beam_arguments=HERE).already
+        assert not prepare(recordings, stopped, RAW, run=in_turn).already
         read_after = journal.read_text().split()[len(read_before) :]
         rows = _rows(stopped / "videos.csv")
         assert sorted(read_after) == sorted(
             row["name"][3:-4] for row in rows if row["shard"] not in kept
         )
-        prepare(recordings, whole, RAW, beam_arguments=HERE)
+        prepare(recordings, whole, RAW, run=in_turn)
         assert _files(stopped) == _files(whole)
 
     def test_redoes_a_shard_that_is_gone(self, tmp_path, out, monkeypatch):
         with monkeypatch.context() as context:
             _fail_in(context, "train-00003")
             with pytest.raises(InputError):
-                prepare(_recordings(20), out, RAW, beam_arguments=HERE)
+                prepare(_recordings(20), out, RAW, run=in_turn)
         next(out.glob("*.tfrecord")).unlink()
-        prepare(_recordings(20), out, RAW, beam_arguments=HERE)
-        prepare(_recordings(20), tmp_path / "whole", RAW, beam_arguments=HERE)
+        prepare(_recordings(20), out, RAW, run=in_turn)
+        prepare(_recordings(20), tmp_path / "whole", RAW, run=in_turn)
         assert _files(out) == _files(tmp_path / "whole")
 
     def test_removes_what_a_killed_run_was_writing(self, out):
         (out / ".progress").mkdir(parents=True)
         (out / ".progress/plan.json").write_text("{}")
         (out / f".train-00000-of-00001.tfrecord.{'0a' * 16}").write_bytes(b"half of it")
-        prepare(_recordings(2), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(2), out, RAW, run=in_turn)
         assert not list(out.glob(".*"))
 
     def test_after_the_end_reads_nothing_and_says_so(self, tmp_path, out):
         recordings = [*_recordings(4, journal=tmp_path / "journal"), _bad("x.avi")]
-        first = prepare(recordings, out, RAW, beam_arguments=HERE)
+        first = prepare(recordings, out, RAW, run=in_turn)
         files, read = _files(out), (tmp_path / "journal").read_text()
-        second = prepare(recordings, out, RAW, beam_arguments=HERE)
+        second = prepare(recordings, out, RAW, run=in_turn)
         assert second == first._replace(already=True)
         assert (_files(out), (tmp_path / "journal").read_text()) == (files, read)
 
@@ -329,40 +330,40 @@ class TestRestart:
         with monkeypatch.context() as context:
             _fail_in(context, "train-00001")
             with pytest.raises(InputError):
-                prepare(_recordings(10), out, RAW, beam_arguments=HERE)
+                prepare(_recordings(10), out, RAW, run=in_turn)
         with pytest.raises(InputError, match="max_frames is 2000 there and 50 now.*another"):
-            prepare(_recordings(10), out, RAW._replace(max_frames=50), beam_arguments=HERE)
+            prepare(_recordings(10), out, RAW._replace(max_frames=50), run=in_turn)
 
     def test_under_another_plan_is_fine_while_no_shard_is_finished(self, out, monkeypatch):
         with monkeypatch.context() as context:
             _fail_in(context, "train")
             with pytest.raises(InputError):
-                prepare(_recordings(10)[1:4], out, RAW, beam_arguments=HERE)
-        prepare(_recordings(10), out, RAW._replace(max_frames=50), beam_arguments=HERE)
+                prepare(_recordings(10)[1:4], out, RAW, run=in_turn)
+        prepare(_recordings(10), out, RAW._replace(max_frames=50), run=in_turn)
 
 
 class TestOutputDirectory:
     def test_of_another_recipe_is_refused_with_what_differs(self, out):
-        prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(4), out, RAW, run=in_turn)
         other = RAW._replace(recipe=Recipe("ucf101", 8))
         with pytest.raises(InputError, match="name is 'center_crop' there and 'ucf101' now"):
-            prepare(_recordings(4), out, other, beam_arguments=HERE)
+            prepare(_recordings(4), out, other, run=in_turn)
 
     def test_of_other_recordings_is_refused_with_their_numbers(self, out):
-        prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(4), out, RAW, run=in_turn)
         with pytest.raises(InputError, match=r"recordings are others \(4 there, 5 now\)"):
-            prepare(_recordings(5), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(5), out, RAW, run=in_turn)
 
     def test_of_other_classes_is_refused(self, out):
-        prepare(_recordings(4), out, RAW, ["a", "b"], beam_arguments=HERE)
+        prepare(_recordings(4), out, RAW, ["a", "b"], run=in_turn)
         with pytest.raises(InputError, match="classes are others"):
-            prepare(_recordings(4), out, RAW, ["b", "a"], beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, ["b", "a"], run=in_turn)
 
     def test_with_something_else_in_it_is_refused(self, out):
         out.mkdir()
         (out / "thesis.tex").write_text("")
         with pytest.raises(InputError, match="holds thesis.tex.*give an empty"):
-            prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, run=in_turn)
         assert set(_files(out)) == {"thesis.tex"}
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 1, "recipe": 2}'])
@@ -370,27 +371,27 @@ class TestOutputDirectory:
         out.mkdir()
         (out / "info.json").write_text(text)
         with pytest.raises(InputError, match="is damaged"):
-            prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, run=in_turn)
 
     def test_with_a_shard_cut_short_is_refused(self, out):
-        prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+        prepare(_recordings(4), out, RAW, run=in_turn)
         path = next(out.glob("train*"))
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(InputError, match=f"{path.name}: is missing or cut short"):
-            prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, run=in_turn)
 
     def test_that_is_a_file_is_refused(self, out):
         out.write_text("")
         with pytest.raises(InputError, match="prepared: is no directory"):
-            prepare(_recordings(4), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, run=in_turn)
 
 
 BAD_SETTINGS = {
     "frame_rate": (0.0, "frame_rate=0.0"),
-    "encoding": ("png", "encoding='png': give one of jpeg, raw"),
+    "encoding": ("png", "encoding='png': must be one of jpeg, raw"),
     "quality": (101, "quality=101"),
     "min_frames": (0, "min_frames=0"),
-    "max_frames": (3, "max_frames=3: give at least min_frames=4"),
+    "max_frames": (3, "max_frames=3: must be at least min_frames=4"),
     "videos_per_shard": (0, "videos_per_shard=0"),
 }
 
@@ -400,33 +401,33 @@ class TestBadInput:
     def test_setting_out_of_range_is_refused_before_anything_is_made(self, name, out):
         value, match = BAD_SETTINGS[name]
         with pytest.raises(InputError, match=match):
-            prepare(_recordings(4), out, RAW._replace(**{name: value}), beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW._replace(**{name: value}), run=in_turn)
         assert not out.exists()
 
     def test_no_recordings_are_refused(self, out):
         with pytest.raises(InputError, match="there are none"):
-            prepare([], out, RAW, beam_arguments=HERE)
+            prepare([], out, RAW, run=in_turn)
 
     def test_recordings_of_one_name_are_refused(self, out):
         with pytest.raises(InputError, match=r"2 are called 'a/v0\.avi'"):
-            prepare(_recordings(4) + _recordings(1), out, RAW, beam_arguments=HERE)
+            prepare(_recordings(4) + _recordings(1), out, RAW, run=in_turn)
 
     def test_recording_of_no_class_is_refused(self, out):
         with pytest.raises(InputError, match=r"b/v1\.avi: its category 'b' is none of the 1"):
-            prepare(_recordings(4), out, RAW, ["a"], beam_arguments=HERE)
+            prepare(_recordings(4), out, RAW, ["a"], run=in_turn)
 
     def test_missing_beam_is_named_with_what_installs_it(self, out, monkeypatch):
         monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
         with pytest.raises(InputError, match=r"apache_beam.*pip install 'tgan_tf\[prepare\]'"):
             prepare(_recordings(4), out, RAW)
 
-    def test_flag_that_beam_does_not_have_is_refused(self, out):
+    def test_flag_that_beam_does_not_have_is_refused(self):
         with pytest.raises(InputError, match="direct_num_worker is no flag of Apache Beam"):
-            prepare(_recordings(4), out, RAW, beam_arguments=["--direct_num_worker=2"])
+            on_beam(["--direct_num_worker=2"])
 
-    def test_value_that_beam_does_not_take_is_refused(self, out):
+    def test_value_that_beam_does_not_take_is_refused(self):
         with pytest.raises(InputError, match="direct_num_workers=two"):
-            prepare(_recordings(4), out, RAW, beam_arguments=["--direct_num_workers=two"])
+            on_beam(["--direct_num_workers=two"])
 
 
 class TestProcesses:

@@ -68,7 +68,7 @@ class TestApply:
 
 class TestRecipe:
     def test_of_an_unknown_name_is_refused(self):
-        with pytest.raises(InputError, match="recipe='golf': give one of ucf101, center_crop"):
+        with pytest.raises(InputError, match="recipe='golf': must be one of ucf101, center_crop"):
             recipe("golf", 64)
 
     def test_of_no_size_is_refused(self):

@@ -14,10 +14,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tgan_tf import pipeline_errors
 from tgan_tf.data import tfrecords
-from tgan_tf.data.tfrecords import EncodedVideo, TFRecordVideos
+from tgan_tf.data.tfrecord_videos import TFRecordVideos
+from tgan_tf.data.tfrecords import EncodedVideo
 from tgan_tf.data.windows import Windows
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 SHAPE = (8, 10, 3)
 LENGTHS = (6, 9, 7, 5)
@@ -297,11 +299,11 @@ class TestDamagedShard:
         videos = TFRecordVideos(prepared, verify=False)
         dataset = tf.data.Dataset.range(3).map(lambda video: videos.read(video, 0, 2, 1))
         np.testing.assert_array_equal(next(iter(dataset)), _frames(0)[:2])
-        with pytest.raises(tf.errors.OpError) as error:
+        with pytest.raises(InputError) as error, pipeline_errors.raised():
             list(dataset)
-        (line,) = [line for line in error.value.message.splitlines() if str(path) in line]
-        assert f"{path}: the record at byte {12 + length + 4} is damaged" in line
-        assert "damaged_shards=skip" in line
+        line = str(error.value)
+        assert line.startswith(f"{path}: the record at byte {12 + length + 4} is damaged")
+        assert Argument("damaged_shards", "skip") in error.value.args
 
 
 def _no_number(path: Path) -> None:
@@ -316,7 +318,10 @@ def _no_recipe(path: Path) -> None:
 
 
 BAD_DIRECTORIES = {
-    "without info.json": (lambda path: (path / "info.json").unlink(), "info.json.*prepare_data.py"),
+    "without info.json": (
+        lambda path: (path / "info.json").unlink(),
+        "info.json.*give a directory of videos whose preparation",
+    ),
     "with half of info.json": (lambda path: _cut(path / "info.json"), "info.json: is damaged"),
     "with a list in info.json": (
         lambda path: (path / "info.json").write_text("[]"),
@@ -353,7 +358,9 @@ class TestBadInput:
             TFRecordVideos(prepared, "validation")
 
     def test_unknown_way_with_damaged_shards_is_refused(self, prepared):
-        with pytest.raises(InputError, match="damaged_shards='ignore': give refuse or skip"):
+        with pytest.raises(
+            InputError, match="damaged_shards='ignore': must be one of refuse, skip"
+        ):
             TFRecordVideos(prepared, damaged_shards="ignore")
 
     def test_missing_jpeg_encoder_is_named_with_what_installs_it(self, monkeypatch):

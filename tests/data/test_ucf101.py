@@ -156,7 +156,7 @@ class TestClasses:
 
 class TestBadInput:
     def test_of_a_split_that_is_none(self, directory):
-        with pytest.raises(InputError, match="split='4': give one of all, 1, 2, 3"):
+        with pytest.raises(InputError, match="split='4': must be one of all, 1, 2, 3"):
             recordings(directory, "4")
 
     def test_of_a_split_whose_lists_are_missing(self, directory):
@@ -174,7 +174,7 @@ class TestBadInput:
             recordings(directory, "1")
         assert str(error.value) == (
             f"{tmp_path}/ucfTrainTestlist/trainlist01.txt: 2 of the 2 videos it names are not "
-            f"under {directory}, for one v_Archery_g02_c01.avi: download them, or take split=all"
+            f"under {directory}, for one v_Archery_g02_c01.avi: download them, or take split='all'"
         )
 
     def test_of_an_empty_list(self, directory, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from films import cut, write_ucf101
@@ -25,6 +26,15 @@ MISTAKES = {
     "existing picture": (["--output=mine.png"], ["mine.png"]),
     "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is no text in UTF-8 (byte 15"]),
     "axes in doubt": (["--data_path=nthw.npy"], ["holds uint8 [30, 9, 16, 16]", "array_axes=nthw"]),
+    "pickled table": (
+        ["--data_path=films.h5"],
+        [
+            "films_pd.pkl: unpickling runs code",
+            "if you trust it, give --allow_unpickling, or give a CSV file",
+            "python experiments/convert_table.py --input=films_pd.pkl --output=films_pd.csv "
+            "--allow_unpickling",
+        ],
+    ),
     "axes of digits": (["--array_axes=nthw"], ["--array_axes=nthw has no use without --data_path"]),
     "name of two lines": (["--data_path=two\nlines"], ["two\\nlines"]),
 }
@@ -38,6 +48,9 @@ def directory(tmp_path_factory):
     (directory / "mine.png").write_bytes(b"mine")
     (directory / "latin.cfg").write_bytes("--data_path=caf\u00e9".encode("latin-1"))
     np.save(directory / "nthw.npy", np.zeros((30, 9, 16, 16), np.uint8))
+    with h5py.File(directory / "films.h5", "w") as file:
+        file["image"] = np.zeros((4, 3, 16, 16), np.uint8)
+    (directory / "films_pd.pkl").write_bytes(b"never read")
     (directory / "odd" / "c\nl\udce9").mkdir(parents=True)
     cut("bikes", directory / "odd" / "good.mp4", 0, 20, codec="libx264")
     (directory / "odd" / "good.mp4").rename(directory / "odd" / "c\nl\udce9" / "1\udce9.mp4")

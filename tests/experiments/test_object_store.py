@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import boto3
 import h5py
 import numpy as np
 import pytest
 from films import write_ucf101
+from programs import run_all
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 IN_MEMORY = ("--", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
@@ -50,15 +48,6 @@ class Bucket:
             if not key.endswith("/")
         }
 
-    def run(self, program, *flags):
-        return subprocess.run(
-            [sys.executable, str(EXPERIMENTS / program), *flags],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-
 
 @pytest.fixture(scope="module")
 def bucket():
@@ -79,7 +68,11 @@ def bucket():
                 break
             except OSError:
                 assert server.poll() is None and time.monotonic() < end
-        yield Bucket(url)
+        bucket = Bucket(url)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in bucket.environment.items():
+                patch.setenv(name, value)
+            yield bucket
     finally:
         server.kill()
 
@@ -99,36 +92,64 @@ def local(bucket, tmp_path_factory):
     return directory
 
 
-def test_videos_are_prepared_from_there_to_there(bucket, local, tmp_path):
-    for source, target in (
-        (f"{bucket.url}/UCF-101", f"{bucket.url}/prepared_there"),
-        (local / "UCF-101", tmp_path / "prepared"),
-    ):
-        flags = (f"--data_path={source}", f"--output_dir={target}", "--size=16", *IN_MEMORY)
-        result = bucket.run("prepare_data.py", *flags)
-        assert result.returncode == 0, result.stderr
+@pytest.fixture(scope="module")
+def prepared(bucket, local):
+    """What became of preparing videos, from there to there and from here to here."""
+    small = ("--size=16", *IN_MEMORY)
+    prepared = run_all(
+        "prepare_data.py",
+        {
+            "there": [
+                f"--data_path={bucket.url}/UCF-101",
+                f"--output_dir={bucket.url}/prepared_there",
+                *small,
+            ],
+            "here": [f"--data_path={local}/UCF-101", f"--output_dir={local}/small", *small],
+            "as large as usual": [
+                f"--data_path={local}/UCF-101",
+                f"--output_dir={local}/prepared",
+                *IN_MEMORY,
+            ],
+        },
+        local,
+    )
+    bucket.upload(local)
+    return prepared
+
+
+DATA = ("UCF-101", "train.h5", "prepared")
+
+
+@pytest.fixture(scope="module")
+def inspected(bucket, local, prepared):
+    """What became of looking at data, there and here."""
+    commands = {"nothing": [f"--data_path={bucket.url}/nothing", "--output=nothing.png"]}
+    for data in DATA:
+        for place, path in (("there", bucket.url), ("here", local)):
+            output = f"{place}-{data}.png"
+            commands[output] = [f"--data_path={path}/{data}", f"--output={output}"]
+    return run_all("inspect_data.py", commands, local)
+
+
+def test_videos_are_prepared_from_there_to_there(bucket, local, prepared):
+    for result in prepared.values():
+        assert result.code == 0, result.stderr
         assert result.stderr == ""
-    files = {path.name: path.read_bytes() for path in (tmp_path / "prepared").iterdir()}
+    files = {path.name: path.read_bytes() for path in (local / "small").iterdir()}
     assert bucket.read("prepared_there/") == files
 
 
-@pytest.mark.parametrize("data", ["UCF-101", "train.h5", "prepared"])
-def test_clips_are_read_from_there_as_from_here(bucket, local, tmp_path, data):
-    if data == "prepared":
-        flags = (f"--data_path={local}/UCF-101", f"--output_dir={local}/prepared", *IN_MEMORY)
-        assert bucket.run("prepare_data.py", *flags).returncode == 0
-        bucket.upload(local)
-    for path, output in ((f"{bucket.url}/{data}", "there.png"), (local / data, "here.png")):
-        result = bucket.run(
-            "inspect_data.py", f"--data_path={path}", f"--output={tmp_path}/{output}"
-        )
-        assert result.returncode == 0, result.stderr
+@pytest.mark.parametrize("data", DATA)
+def test_clips_are_read_from_there_as_from_here(local, inspected, data):
+    for place in ("there", "here"):
+        result = inspected[f"{place}-{data}.png"]
+        assert result.code == 0, result.stderr
         assert result.stderr == ""
-    assert (tmp_path / "there.png").read_bytes() == (tmp_path / "here.png").read_bytes()
+    assert (local / f"there-{data}.png").read_bytes() == (local / f"here-{data}.png").read_bytes()
 
 
-def test_path_that_is_not_there_is_refused_in_one_line(bucket, tmp_path):
-    result = bucket.run("inspect_data.py", f"--data_path={bucket.url}/nothing")
-    assert result.returncode == 1
+def test_path_that_is_not_there_is_refused_in_one_line(bucket, inspected):
+    result = inspected["nothing"]
+    assert result.code == 1
     assert f"{bucket.url}/nothing: does not exist" in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -4,97 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from films import write_ucf101
 from programs import run_all
 
-PREPARE = Path(__file__).parents[2] / "experiments/prepare_data.py"
 # One process: Beam starts no workers.
 IN_MEMORY = ("--", "--direct_running_mode=in_memory", "--direct_num_workers=1")
-
-
-def prepare(data_path, output_dir, *more, beam=IN_MEMORY):
-    command = [sys.executable, str(PREPARE), f"--data_path={data_path}"]
-    return subprocess.run(
-        [*command, f"--output_dir={output_dir}", "--size=16", *more, *beam],
-        capture_output=True,
-        text=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def ucf101(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("data") / "UCF-101"
-    write_ucf101(directory, groups=1, clips=2, frames=20)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def prepared(ucf101, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("prepared") / "ucf101"
-    # All cores, as a user has it.
-    result = prepare(ucf101, directory, "--videos_per_shard=2", beam=())
-    return directory, result
-
-
-class TestPreparation:
-    def test_says_what_it_has_prepared_and_nothing_else(self, prepared):
-        directory, result = prepared
-        assert result.returncode == 0, result.stderr
-        assert result.stdout.splitlines() == [
-            f"{directory}: train: 6 videos, 6 records, 129 frames"
-        ]
-        assert result.stderr == ""
-
-    def test_writes_shards_that_tensorflow_reads(self, prepared):
-        shards = sorted(str(path) for path in prepared[0].glob("train-*.tfrecord"))
-        assert len(shards) == 3
-        assert sum(1 for _ in tf.data.TFRecordDataset(shards)) == 6
-
-    def test_says_so_if_all_is_prepared(self, ucf101, prepared):
-        before = {path: path.stat().st_mtime_ns for path in prepared[0].iterdir()}
-        result = prepare(ucf101, prepared[0], "--videos_per_shard=2")
-        assert result.returncode == 0
-        assert result.stdout.startswith(f"{prepared[0]}: is prepared already\n")
-        assert {path: path.stat().st_mtime_ns for path in prepared[0].iterdir()} == before
-
-    def test_of_another_recipe_is_refused(self, ucf101, prepared):
-        result = prepare(ucf101, prepared[0], "--videos_per_shard=2", "--recipe=center_crop")
-        assert result.returncode == 1
-        assert "center_crop" in result.stderr and len(result.stderr.splitlines()) == 1
-
-
-class TestSkippedVideos:
-    @pytest.fixture
-    def with_bad_ones(self, tmp_path):
-        directory = tmp_path / "films"
-        sound = write_ucf101(directory, groups=1, clips=2, frames=20)
-        (directory / "v_Biking_g07_c01.avi").write_bytes(b"")
-        (directory / "v_Biking_g07_c02.avi").write_bytes(sound[0].read_bytes()[:9000])
-        return directory
-
-    def test_are_listed_with_their_reasons_and_counted(self, with_bad_ones, tmp_path):
-        result = prepare(with_bad_ones, tmp_path / "out")
-        with open(tmp_path / "out/skipped.csv", newline="") as file:
-            skipped = {row["name"]: row["reason"] for row in csv.DictReader(file)}
-        assert set(skipped) == {"v_Biking_g07_c01.avi", "v_Biking_g07_c02.avi"}
-        assert "empty file" in skipped["v_Biking_g07_c01.avi"]
-        assert "2 of 8 videos skipped" in result.stdout
-        counts = json.loads((tmp_path / "out/info.json").read_text())["counts"]
-        assert counts["train"]["videos"] == 6
-
-    def test_are_too_many_above_a_share(self, with_bad_ones, tmp_path):
-        result = prepare(with_bad_ones, tmp_path / "out")
-        assert result.returncode == 1
-        assert "25.0% of the videos were skipped" in result.stderr
-        result = prepare(with_bad_ones, tmp_path / "out", "--max_skipped_share=0.25")
-        assert result.returncode == 0
-
 
 MISTAKES = {
     "share": (["--max_skipped_share=2"], "--max_skipped_share=2: must be a number ≥ 0 and ≤ 1"),
@@ -108,25 +25,87 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def mistaken(ucf101, tmp_path_factory):
-    """What became of the commands with mistakes, and where they ran."""
-    directory = tmp_path_factory.mktemp("mistaken")
-    common = [f"--data_path={ucf101}", "--output_dir=out", "--size=16"]
-    commands = {name: [*common, *flags] for name, (flags, _) in MISTAKES.items()}
-    commands["no power of two"] = [*common, "--size=17", "--split=1"]
-    return run_all("prepare_data.py", commands, directory), directory
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("data")
+    write_ucf101(directory / "UCF-101", groups=1, clips=2, frames=20)
+    sound = write_ucf101(directory / "films", groups=1, clips=2, frames=20)
+    (directory / "films/v_Biking_g07_c01.avi").write_bytes(b"")
+    (directory / "films/v_Biking_g07_c02.avi").write_bytes(sound[0].read_bytes()[:9000])
+    return directory
+
+
+@pytest.fixture(scope="module")
+def results(directory):
+    """All commands of this file, and what became of each."""
+    ucf101 = ["--data_path=UCF-101", "--output_dir=prepared", "--size=16", "--videos_per_shard=2"]
+    films = ["--data_path=films", "--output_dir=skipped", "--size=16"]
+    mistaken = ["--data_path=UCF-101", "--output_dir=mistaken", "--size=16"]
+    return run_all(
+        "prepare_data.py",
+        {
+            # All cores, as a user has it.
+            "prepared": ucf101,
+            "too many skipped": [*films, *IN_MEMORY],
+            "as many as may be skipped": [*films, "--max_skipped_share=0.25", *IN_MEMORY],
+            "prepared already": [*ucf101, *IN_MEMORY],
+            "another recipe": [*ucf101, "--recipe=center_crop", *IN_MEMORY],
+            **{name: [*mistaken, *flags] for name, (flags, _) in MISTAKES.items()},
+            "no power of two": [*mistaken, "--size=17", "--split=1"],
+        },
+        directory,
+    )
+
+
+class TestPreparation:
+    def test_says_what_it_has_prepared_and_nothing_else(self, results):
+        result = results["prepared"]
+        assert result.code == 0, result.stderr
+        assert result.stdout.splitlines() == ["prepared: train: 6 videos, 6 records, 129 frames"]
+        assert result.stderr == ""
+
+    def test_writes_shards_that_tensorflow_reads(self, results, directory):
+        shards = sorted(str(path) for path in directory.glob("prepared/train-*.tfrecord"))
+        assert len(shards) == 3
+        assert sum(1 for _ in tf.data.TFRecordDataset(shards)) == 6
+
+    def test_says_so_if_all_is_prepared_and_writes_nothing(self, results, directory):
+        assert results["prepared already"].code == 0
+        assert results["prepared already"].stdout.startswith("prepared: is prepared already\n")
+        between = (directory / "skipped/info.json").stat().st_mtime_ns
+        assert all(path.stat().st_mtime_ns < between for path in directory.glob("prepared/*"))
+
+    def test_of_another_recipe_is_refused(self, results):
+        result = results["another recipe"]
+        assert result.code == 1
+        assert "center_crop" in result.stderr and len(result.stderr.splitlines()) == 1
+        assert result.stderr.endswith("give another --output_dir\n")
+
+
+class TestSkippedVideos:
+    def test_are_listed_with_their_reasons_and_counted(self, results, directory):
+        with open(directory / "skipped/skipped.csv", newline="") as file:
+            skipped = {row["name"]: row["reason"] for row in csv.DictReader(file)}
+        assert set(skipped) == {"v_Biking_g07_c01.avi", "v_Biking_g07_c02.avi"}
+        assert "empty file" in skipped["v_Biking_g07_c01.avi"]
+        assert "2 of 8 videos skipped" in results["too many skipped"].stdout
+        counts = json.loads((directory / "skipped/info.json").read_text())["counts"]
+        assert counts["train"]["videos"] == 6
+
+    def test_are_too_many_above_a_share(self, results):
+        assert results["too many skipped"].code == 1
+        assert "25.0% of the videos were skipped" in results["too many skipped"].stderr
+        assert results["as many as may be skipped"].code == 0
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_bad_flags_are_refused_in_one_line(mistaken, name):
-    results, directory = mistaken
+def test_bad_flags_are_refused_in_one_line(results, directory, name):
     assert results[name].code == 1
     assert MISTAKES[name][1] in results[name].stderr
     assert len(results[name].stderr.splitlines()) == 1
-    assert not (directory / "out").exists()
+    assert not (directory / "mistaken").exists()
 
 
-def test_a_size_that_no_training_has_is_said_before_anything_is_prepared(mistaken):
-    warning, error = mistaken[0]["no power of two"].stderr.splitlines()
+def test_a_size_that_no_training_has_is_said_before_anything_is_prepared(results):
+    warning, error = results["no power of two"].stderr.splitlines()
     assert "--size=17 is no power of two: a training will cut 16 rows" in warning
     assert "trainlist01.txt" in error

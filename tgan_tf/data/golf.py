@@ -26,8 +26,11 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from tgan_tf.data import storage
+from tgan_tf.data.kind import Corpus, Kind, files
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
-from tgan_tf.errors import InputError, reason
+from tgan_tf.data.recordings import recipe as named_recipe
+from tgan_tf.data.windows import read_in_python
+from tgan_tf.errors import Argument, InputError, reason
 
 #: Rows and columns of a frame as it is stored.
 SIZE = 128
@@ -124,9 +127,7 @@ class GolfScenes:
     def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
         """See `windows.Videos`."""
         read = partial(self._read, frames=frames, stride=stride)
-        # Not stateful: the same arguments read the same window, in any order and thread.
-        window = tf.numpy_function(read, [video, first], tf.uint8, stateful=False)
-        return tf.ensure_shape(window, (frames, *self.frame_shape))
+        return read_in_python(read, [video, first], (frames, *self.frame_shape))
 
     def _read(self, video: np.int64, first: np.int64, frames: int, stride: int) -> np.ndarray:
         try:
@@ -160,8 +161,7 @@ def _read_clip(
 ) -> tuple[float, Iterator[np.ndarray]]:
     if frame_rate is not None:
         raise InputError(
-            f"frame_rate={frame_rate}: {path} holds no times of frames: leave the frame rate as "
-            "it is"
+            Argument("frame_rate", frame_rate), f": {path} holds no times of frames: leave it out"
         )
     return 0.0, map(recipe.apply, _decode(path))
 
@@ -200,3 +200,19 @@ def _open(path: str) -> Iterator[Image.Image]:
         raise UnreadableRecording("is no JPEG") from error
     except Exception as error:  # a damaged JPEG may raise anything, SyntaxError for one
         raise UnreadableRecording(f"cannot be decoded ({reason(error)})") from error
+
+
+def _open_corpus(path: str, size: int, recipe: str = "center_crop") -> Corpus:
+    used = named_recipe(recipe, size)
+    return Corpus(
+        path,
+        KIND.name,
+        ("train",),
+        videos=lambda _: GolfScenes(path, used),
+        recipe=used,
+        recordings=lambda: recordings(path),
+        has_times=False,
+    )
+
+
+KIND = Kind("golf", "a .txt list of Golf scenes", files(".txt"), _open_corpus, ("recipe",))

@@ -2,9 +2,7 @@
 
 The file is what `make_ucf101.py` of pfnet-research/tgan writes and `datasets/ucf_dataset.py` reads:
 a dataset `image`, uint8 [frames, 3, rows, columns] (64 rows of 85 columns), with the frames of all
-videos one after the other. The table has a row a video: `start` and `end` (exclusive) of its
-frames, `category`, `group` and `scene`. The reference pickles it with pandas; since unpickling runs
-whatever code the file holds, the table is a CSV file here unless the user says otherwise.
+videos one after the other. `tgan_tf.data.hdf5_table` reads the table.
 
 tensorflow-io reads windows of the file inside the graph. It can do so for the layout of
 `make_ucf101.py`, in a local file; h5py, which checks every file first, reads all others, because
@@ -21,26 +19,23 @@ such a file to TFRecords (`tgan_tf.data.preparation`) or copy it first.
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tgan_tf.data import storage
+from tgan_tf.data.hdf5_table import Table, needed, read_table, table_path
+from tgan_tf.data.kind import Corpus, Kind, files
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
-from tgan_tf.errors import InputError, reason
+from tgan_tf.data.recordings import recipe as named_recipe
+from tgan_tf.data.windows import read_in_python
+from tgan_tf.errors import Argument, InputError, reason
 
-_COLUMNS = ("start", "end", "category", "group", "scene")
-_PICKLES = (".pkl", ".pickle")
-_TABLE_REMEDY = f"give a table with the columns {', '.join(_COLUMNS)}, a row a video"
 _FILE_REMEDY = (
     "give an HDF5 file with a dataset 'image', uint8 [frames, 3, rows, columns], as make_ucf101.py "
     "of pfnet-research/tgan writes it"
@@ -48,133 +43,6 @@ _FILE_REMEDY = (
 
 # Frames read at a time while a video is prepared: 1 MB of 64 x 85.
 _BLOCK = 64
-
-
-class Table(NamedTuple):
-    """The videos in a file of frames.
-
-    Attributes:
-        start: int64 [videos], the first frame of each.
-        end: int64 [videos], the frame after its last.
-        category: its class, by name.
-        group: int64 [videos], the group of films it was cut from.
-        scene: int64 [videos], its number in the group.
-    """
-
-    start: np.ndarray
-    end: np.ndarray
-    category: tuple[str, ...]
-    group: np.ndarray
-    scene: np.ndarray
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What UCF-101 calls the videos: v_<Category>_g<group>_c<scene>."""
-        videos = zip(self.category, self.group, self.scene)
-        return tuple(f"v_{category}_g{group:02d}_c{scene:02d}" for category, group, scene in videos)
-
-
-def read_table(path: str | os.PathLike, allow_unpickling: bool = False) -> Table:
-    """Reads a table of videos.
-
-    Args:
-        path: a CSV file with a header, its columns in any order, others ignored; or, by its
-            extension .pkl or .pickle, a pandas DataFrame with these columns.
-        allow_unpickling: whether a pickle may be read. It runs the code that the file holds.
-
-    Raises:
-        InputError: the file cannot be read, is a pickle and must not be, lacks a column or rows,
-            has a video without a category or frames, or one video twice.
-    """
-    path = storage.register(path)
-    if path.lower().endswith(_PICKLES):
-        columns, rows = _unpickle(path, allow_unpickling)
-    else:
-        columns, rows = _read_csv(path)
-    missing = [column for column in _COLUMNS if column not in columns]
-    if missing:
-        raise InputError(f"{path}: has no column {', '.join(missing)}: {_TABLE_REMEDY}")
-    videos, places = [], {}
-    for place, row in rows:
-        start, end, group, scene = (
-            _whole(path, place, column, row[column])
-            for column in ("start", "end", "group", "scene")
-        )
-        category = row["category"].strip() if isinstance(row["category"], str) else ""
-        if not category:
-            raise InputError(f"{path}: {place}: category={row['category']!r}: give a name")
-        if start >= end:
-            raise InputError(
-                f"{path}: {place}: start={start}, end={end}: end is the frame after the video's "
-                "last, give one greater than start"
-            )
-        video = category, group, scene
-        if video in places:
-            raise InputError(
-                f"{path}: {place}: category={category}, group={group}, scene={scene} is in "
-                f"{places[video]} already: remove one of them"
-            )
-        places[video] = place
-        videos.append((start, end, *video))
-    if not videos:
-        raise InputError(f"{path}: has no rows: {_TABLE_REMEDY}")
-    start, end, category, group, scene = zip(*videos)
-    return Table(np.array(start), np.array(end), category, np.array(group), np.array(scene))
-
-
-def write_table(path: str | os.PathLike, table: Table) -> None:
-    """Writes a table as CSV or, by its extension .pkl or .pickle, as a pickle like the reference's.
-
-    Raises:
-        InputError: the extension is another, there is a file of that name, or it cannot be
-            written.
-    """
-    path = storage.register(path)
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in (".csv", *_PICKLES):
-        raise InputError(f"{path}: a table ends with {', '.join(('.csv', *_PICKLES))}: name one so")
-    if extension == ".csv":
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(zip(*table))
-        data = text.getvalue().encode()
-    else:
-        file = io.BytesIO()
-        _needed("pandas", path).DataFrame(table._asdict()).to_pickle(file)
-        data = file.getvalue()
-    try:
-        if tf.io.gfile.exists(path):
-            raise InputError(f"{path}: exists already: give another name")
-        storage.write(path, data)
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(
-            f"{path}: cannot be written ({reason(error)}): give a path in a folder that exists and "
-            "has space"
-        ) from error
-
-
-def table_path(h5_path: str | os.PathLike) -> str:
-    """The table beside an HDF5 file, a CSV file if there is one.
-
-    For ucf101_train.h5 it is ucf101_train.csv, ucf101_train_pd.csv or ucf101_train_conf_pd.csv, or
-    one of the latter two as .pkl, the names that the reference gives it.
-
-    Raises:
-        InputError: there is none.
-    """
-    h5_path = storage.register(h5_path)
-    stem = os.path.splitext(h5_path)[0]
-    endings = (".csv", "_pd.csv", "_conf_pd.csv", "_pd.pkl", "_conf_pd.pkl")
-    for ending in endings:
-        if tf.io.gfile.exists(stem + ending):
-            return stem + ending
-    name = os.path.basename(stem)
-    looked_for = ", ".join(name + ending for ending in endings)
-    raise InputError(
-        f"{h5_path}: there is no table of its videos beside it, looked for {looked_for}: put one "
-        "there"
-    )
 
 
 class HDF5File:
@@ -234,7 +102,7 @@ class HDF5File:
         ):
             # Where a file cannot be locked, as on some network file systems, tensorflow-io crashes.
             os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-            tfio = _needed("tensorflow_io", self.path)
+            tfio = needed("tensorflow_io", self.path)
             self._graph_image = tfio.IOTensor.from_hdf5(self.path)("/image")
             file.close()
 
@@ -245,8 +113,7 @@ class HDF5File:
         if self._graph_image is not None:
             window = self._graph_image[start:stop]
         else:
-            # Not stateful: the same arguments read the same window, in any order and thread.
-            window = tf.numpy_function(self._read, [start, stop], tf.uint8, stateful=False)
+            window = read_in_python(self._read, [start, stop], (None, *self._image_shape[1:]))
         window = tf.ensure_shape(window[::stride], (frames, *self._image_shape[1:]))
         return tf.transpose(window, [0, 2, 3, 1])
 
@@ -291,8 +158,7 @@ def _read_video(
 ) -> tuple[float, Iterator[np.ndarray]]:
     if frame_rate is not None:
         raise InputError(
-            f"frame_rate={frame_rate}: {path} holds no times of frames: leave the frame rate as "
-            "it is"
+            Argument("frame_rate", frame_rate), f": {path} holds no times of frames: leave it out"
         )
     return 0.0, _read_frames(path, start, end, recipe)
 
@@ -308,7 +174,9 @@ def _read_frames(path: str, start: int, end: int, recipe: Recipe) -> Iterator[np
                 yield recipe.apply(np.ascontiguousarray(frame))
 
 
-def _open_both(path, table, allow_unpickling) -> tuple[Any, Table]:
+def _open_both(
+    path: str, table: str | os.PathLike | None, allow_unpickling: bool
+) -> tuple[Any, Table]:
     """Opens a file that fits its table: an `h5py.File` and the table."""
     file = _open(path)
     frames = len(file["image"])
@@ -325,7 +193,7 @@ def _open_both(path, table, allow_unpickling) -> tuple[Any, Table]:
 
 def _open(path: str) -> Any:
     """Opens an `h5py.File` whose dataset `image` has the shape and type of the reference's."""
-    h5py = _needed("h5py", path)
+    h5py = needed("h5py", path)
     try:
         # HDF5 asks for what it needs of a remote file: nothing is loaded as a whole.
         file = h5py.File(tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else path, "r")
@@ -351,62 +219,6 @@ def _open(path: str) -> Any:
     return file
 
 
-def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict]]]:
-    """The columns of a CSV file, and its rows, each with the place it stands at."""
-    text = storage.read_text(path, _TABLE_REMEDY)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-        return list(reader.fieldnames or []), [(f"line {reader.line_num}", row) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}: is no CSV file: {_TABLE_REMEDY}") from error
-
-
-def _unpickle(path: str, allow_unpickling: bool) -> tuple[list[str], list[tuple[str, dict]]]:
-    """As `_read_csv`, of a pickled DataFrame."""
-    if not allow_unpickling:
-        raise InputError(
-            f"{path}: unpickling runs code that is in the file: if you trust it, give "
-            "--allow_unpickling, or make a CSV file of it once and for all: python "
-            f"experiments/convert_table.py --input={path} "
-            f"--output={os.path.splitext(path)[0]}.csv --allow_unpickling"
-        )
-    pandas = _needed("pandas", path)
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            frame = pandas.read_pickle(io.BytesIO(file.read()))
-    except Exception as error:  # a pickle may raise anything
-        raise InputError(
-            f"{path}: cannot be unpickled ({reason(error)}): {_TABLE_REMEDY}"
-        ) from error
-    if not isinstance(frame, pandas.DataFrame):
-        raise InputError(f"{path}: holds a {type(frame).__name__}, no DataFrame: {_TABLE_REMEDY}")
-    return list(frame), [(f"row {n}", row) for n, row in enumerate(frame.to_dict("records"))]
-
-
-def _whole(path: str, place: str, column: str, value: Any) -> int:
-    """The whole number in a cell of a table."""
-    try:
-        number = int(value)
-        if number != float(value) or not 0 <= number < 2**53:
-            raise ValueError
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(
-            f"{path}: {place}: {column}={value!r}: give a whole number, 0 or more"
-        ) from error
-    return number
-
-
-def _needed(module: str, path: str) -> ModuleType:
-    """Imports a package that only this format needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.replace("_", "-")
-        raise InputError(
-            f"{path}: is read with {package}, which is missing: pip install {package}"
-        ) from error
-
-
 def _why(error: Exception) -> str:
     """The reason in an error; h5py wraps it: "Unable to open file (REASON: details, errno = 2)"."""
     wrapped = re.search(r"\(([^:,)]*)", str(error))
@@ -414,3 +226,28 @@ def _why(error: Exception) -> str:
         return reason(error)
     errno = getattr(error, "errno", None)
     return f"{wrapped[1]}: {os.strerror(errno)}" if errno else wrapped[1]
+
+
+def _open_corpus(
+    path: str, size: int, table: str | None = None, allow_unpickling: bool = False
+) -> Corpus:
+    found = recordings(path, table, allow_unpickling)
+    return Corpus(
+        path,
+        KIND.name,
+        ("train",),
+        videos=lambda _: HDF5File(path, table, allow_unpickling),
+        classes=tuple(sorted({recording.category for recording in found})),
+        recipe=named_recipe("ucf101", size),
+        recordings=lambda: found,
+        has_times=False,
+    )
+
+
+KIND = Kind(
+    "hdf5",
+    "an .h5 file as of make_ucf101.py",
+    files(".h5", ".hdf5"),
+    _open_corpus,
+    ("table", "allow_unpickling"),
+)

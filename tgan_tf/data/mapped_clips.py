@@ -14,14 +14,17 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf import capacity
-from tgan_tf.errors import InputError
+from tgan_tf.data.kind import Corpus
+from tgan_tf.data.windows import read_in_python
+from tgan_tf.errors import Argument, InputError
 
 _IN_ORDER = "nthwc"
 
-#: What to do about an array whose axes are others than expected or in doubt.
+#: What to do about an array whose axes are others than expected or in doubt: parts of a message.
 AXES_REMEDY = (
-    "give what its axes are: array_axes=nthw if clips come first, tnhw if frames do, with c where "
-    "the channels are (nthwc, ntchw)"
+    "give what its axes are: ",
+    Argument("array_axes", "nthw"),
+    " if clips come first, tnhw if frames do, with c where the channels are (nthwc, ntchw)",
 )
 
 
@@ -68,18 +71,21 @@ class MappedClips:
             # Copied here, while the file is at hand: TensorFlow must not hold on to the map.
             return np.array(self._clips[video, first : first + frames * stride : stride])
 
-        # Not stateful: the same arguments read the same window, in any order and thread.
-        window = tf.numpy_function(copy, [video, first], tf.uint8, stateful=False)
-        return tf.ensure_shape(window, [frames, *self.frame_shape])
+        return read_in_python(copy, [video, first], (frames, *self.frame_shape))
 
 
-def in_order(path: str | os.PathLike, array: np.ndarray, axes: str) -> np.ndarray:
+def corpus_of(kind: str, videos: MappedClips) -> Corpus:
+    """The corpus that the clips of an array are, without subsets and as small as they are."""
+    return Corpus(videos.path, kind, ("train",), videos=lambda _: videos, reading=videos.reading)
+
+
+def in_order(path: str | os.PathLike, array: np.ndarray, array_axes: str) -> np.ndarray:
     """An array as clips, without a copy.
 
     Args:
         path: where it comes from.
         array: uint8, of four axes or, with channels, of five.
-        axes: their letters, such as "tnhw".
+        array_axes: their letters, such as "tnhw".
 
     Returns:
         uint8 [clips, frames, rows, columns, channels].
@@ -88,20 +94,22 @@ def in_order(path: str | os.PathLike, array: np.ndarray, axes: str) -> np.ndarra
         InputError: the letters are not those of four or five axes, or not of this array's, or it
             has other channels than 1 or 3.
     """
+    axes, said = array_axes, Argument("array_axes", array_axes)
     if sorted(axes) not in (sorted("nthw"), sorted(_IN_ORDER)):
         raise InputError(
-            f"array_axes={axes}: must name each axis once, n (clips), t (frames), h (rows), w "
-            "(columns) and, if there is one, c (channels), in the array's order, such as tnhw"
+            said,
+            ": must name each axis once, n (clips), t (frames), h (rows), w "
+            "(columns) and, if there is one, c (channels), in the array's order, such as tnhw",
         )
     shape = f"{path}: holds {array.dtype} {list(array.shape)}"
     if array.ndim != len(axes):
-        raise InputError(f"{shape}, array_axes={axes} names {len(axes)} axes: {AXES_REMEDY}")
+        raise InputError(f"{shape}, ", said, f" names {len(axes)} axes: ", *AXES_REMEDY)
     if "c" not in axes:
         array, axes = array[..., np.newaxis], f"{axes}c"
     clips = array.transpose([axes.index(letter) for letter in _IN_ORDER])
     if clips.shape[-1] not in (1, 3):
         raise InputError(
-            f"{shape}, with array_axes={axes} of {clips.shape[-1]} channels, not 1 or 3"
+            f"{shape}, with ", said, f" of {clips.shape[-1]} channels, which must be 1 or 3"
         )
     return clips
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 from tgan_tf import draws
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.draws import Draw
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 _STEP = 0.1
 _SPLITS = ("train", "held_out")
@@ -118,8 +118,9 @@ class MovingMNIST:
         check(Integer(1), frames=frames, size=size, digit_size=digit_size)
         if digit_size > size:
             raise InputError(
-                f"digit_size={digit_size}: give 1 to {size} pixels, so that a digit fits in a "
-                f"frame of size={size}"
+                Argument("digit_size", digit_size),
+                f": must be 1 to {size} pixels, for a digit to fit in a frame of ",
+                Argument("size", size),
             )
         check(Integer(1, 2), num_digits=num_digits)
         check(OneOf(tuple(_SPLITS)), split=split)

@@ -10,7 +10,14 @@ import os
 
 import numpy as np
 
-from tgan_tf.data.mapped_clips import AXES_REMEDY, MappedClips, in_order, is_of_other_axes
+from tgan_tf.data.kind import Corpus, Kind, files
+from tgan_tf.data.mapped_clips import (
+    AXES_REMEDY,
+    MappedClips,
+    corpus_of,
+    in_order,
+    is_of_other_axes,
+)
 from tgan_tf.errors import InputError
 
 
@@ -19,8 +26,8 @@ class MovingMNISTFile(MappedClips):
 
     Args:
         path: a local .npy file, uint8, of four axes or, with channels, of five.
-        axes: their letters, see `tgan_tf.data.mapped_clips`. Without them the file is taken as
-            [frames, sequences, height, width], if it can be meant so: with fewer frames than
+        array_axes: their letters, see `tgan_tf.data.mapped_clips`. Without them the file is taken
+            as [frames, sequences, height, width], if it can be meant so: with fewer frames than
             sequences, and less change from frame to frame than from sequence to sequence.
 
     Attributes: those of `tgan_tf.data.windows.Videos`; a sequence is a video without a class.
@@ -34,11 +41,12 @@ class MovingMNISTFile(MappedClips):
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike, axes: str | None = None):
+    def __init__(self, path: str | os.PathLike, array_axes: str | None = None):
         array = _map(path)
-        if axes is None:
+        if array_axes is None:
             _check_usual(path, array)
-        super().__init__(path, in_order(path, array, "tnhw" if axes is None else axes), "sequence")
+            array_axes = "tnhw"
+        super().__init__(path, in_order(path, array, array_axes), "sequence")
 
 
 def _check_usual(path: str | os.PathLike, array: np.ndarray) -> None:
@@ -53,7 +61,7 @@ def _check_usual(path: str | os.PathLike, array: np.ndarray) -> None:
         why = "more alike along its second axis than along its first, where frames would be"
     else:
         return
-    raise InputError(f"{path}: holds uint8 {list(array.shape)}: {why}: {AXES_REMEDY}")
+    raise InputError(f"{path}: holds uint8 {list(array.shape)}: {why}: ", *AXES_REMEDY)
 
 
 def _map(path: str | os.PathLike) -> np.ndarray:
@@ -73,3 +81,16 @@ def _map(path: str | os.PathLike) -> np.ndarray:
         found = f"{sequences.dtype} {list(sequences.shape)}"
         raise InputError(f"{path}: holds {found}: {remedy}")
     return sequences
+
+
+def _open_corpus(path: str, size: int, array_axes: str | None = None) -> Corpus:
+    return corpus_of(KIND.name, MovingMNISTFile(path, array_axes))
+
+
+KIND = Kind(
+    "moving mnist",
+    "an .npy array such as mnist_test_seq.npy",
+    files(".npy"),
+    _open_corpus,
+    ("array_axes",),
+)

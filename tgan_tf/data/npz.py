@@ -10,7 +10,14 @@ import zipfile
 import numpy as np
 
 from tgan_tf import capacity, numpy_files
-from tgan_tf.data.mapped_clips import AXES_REMEDY, MappedClips, in_order, is_of_other_axes
+from tgan_tf.data.kind import Corpus, Kind, files
+from tgan_tf.data.mapped_clips import (
+    AXES_REMEDY,
+    MappedClips,
+    corpus_of,
+    in_order,
+    is_of_other_axes,
+)
 from tgan_tf.errors import InputError
 
 _REMEDY = (
@@ -29,7 +36,7 @@ class ClipsFile(MappedClips):
     Args:
         path: a local .npz file. Its array `clips`, or the only one in it, is uint8 [clips, frames,
             rows, columns, channels] with 1 or 3 channels, or [clips, frames, rows, columns].
-        axes: the letters of its axes if they are others, see `tgan_tf.data.mapped_clips`.
+        array_axes: the letters of its axes if they are others, see `tgan_tf.data.mapped_clips`.
 
     Attributes: those of `tgan_tf.data.windows.Videos`; a clip is a video without a class.
 
@@ -42,15 +49,16 @@ class ClipsFile(MappedClips):
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike, axes: str | None = None):
-        array, name = _open(path, axes)
+    def __init__(self, path: str | os.PathLike, array_axes: str | None = None):
+        array, name = _open(path, array_axes)
         usual = "nthw" if array.ndim == 4 else "nthwc"
-        clips = in_order(path, array, usual if axes is None else axes)
+        clips = in_order(path, array, usual if array_axes is None else array_axes)
         # An array of the name is as generate.py writes it, whatever its model has learnt.
-        if axes is None and name != "clips" and is_of_other_axes(clips):
+        if array_axes is None and name != "clips" and is_of_other_axes(clips):
             raise InputError(
                 f"{path}: its array {name} is uint8 {list(array.shape)}: more alike along its "
-                f"first axis than along its second, where frames would be: {AXES_REMEDY}"
+                f"first axis than along its second, where frames would be: ",
+                *AXES_REMEDY,
             )
         super().__init__(path, clips, "clip")
 
@@ -118,7 +126,7 @@ def _check(
         raise InputError(f"{array}: {_REMEDY}")
     # Four axes that end with channels are images, without frames.
     if axes is None and (shape[-1] in (1, 3)) != (len(shape) == 5):
-        raise InputError(f"{array}: {_REMEDY}, or {AXES_REMEDY}")
+        raise InputError(f"{array}: {_REMEDY}, or ", *AXES_REMEDY)
 
 
 def _offset(path: str | os.PathLike, info: zipfile.ZipInfo) -> int:
@@ -128,3 +136,10 @@ def _offset(path: str | os.PathLike, info: zipfile.ZipInfo) -> int:
         file.seek(info.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", file.read(4))
     return info.header_offset + 30 + name_length + extra_length
+
+
+def _open_corpus(path: str, size: int, array_axes: str | None = None) -> Corpus:
+    return corpus_of(KIND.name, ClipsFile(path, array_axes))
+
+
+KIND = Kind("npz", "an .npz file of clips", files(".npz"), _open_corpus, ("array_axes",))

@@ -19,8 +19,9 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from tgan_tf.arguments import Integer, check
 from tgan_tf.capacity import check_memory
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 
 class Source(Protocol):
@@ -89,21 +90,22 @@ def batches(
         InputError: `batch_size` is below 1, does not divide by the replicas or is more than the
             memory holds, `start` is below 0, or there are no labels.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}: a batch needs at least 1 clip")
+    check(Integer(1), batch_size=batch_size)
+    check(Integer(0), start=start)
     # As they are read, and as they are given.
     check_memory(
         5 * batch_size * math.prod(source.clip_shape),
-        f"batch_size={batch_size}: clips of {' x '.join(map(str, source.clip_shape))}",
+        [
+            Argument("batch_size", batch_size),
+            f": clips of {' x '.join(map(str, source.clip_shape))}",
+        ],
         "give a smaller one",
     )
-    if start < 0:
-        raise InputError(f"start={start}: give the number of clips to pass over, 0 or more")
-
     if labels and getattr(source, "classes", None) is None:
         raise InputError(
-            "labels=True: the clips have no classes, which a conditional model needs: give UCF-101 "
-            "or videos in one folder a class"
+            Argument("labels", True),
+            ": the clips have no classes, which a conditional model needs: give UCF-101 or videos "
+            "in one folder a class",
         )
     workers, worker, replicas = 1, 0, 1
     if input_context is not None:
@@ -111,8 +113,8 @@ def batches(
         replicas = input_context.num_replicas_in_sync
         if batch_size % replicas:
             raise InputError(
-                f"batch_size={batch_size} does not divide by the {replicas} replicas: give a "
-                "multiple of them"
+                Argument("batch_size", batch_size),
+                f" does not divide by the {replicas} replicas: give a multiple of them",
             )
     share = batch_size // workers
 

@@ -1,7 +1,7 @@
-"""From recordings to the TFRecord shards of `tgan_tf.data.tfrecords`: an Apache Beam pipeline.
+"""From recordings to a prepared directory, see `tgan_tf.data.tfrecords`: plan, shards, table.
 
-Which recordings make a shard is planned first. The shards are then written, each by one worker,
-on all cores of this machine or wherever else Beam runs. A finished shard leaves its rows of
+Which recordings make a shard is planned first. Apache Beam then has the shards written, each by one
+worker, on all cores of this machine or wherever else it runs. A finished shard leaves its rows of
 videos.csv in `.progress` beside the shards, so that a preparation which was stopped goes on with
 the others; when all are finished their rows become videos.csv and the rest of the directory.
 """
@@ -10,16 +10,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import hashlib
 import json
-import logging
 import os
 import pickle
-import re
-import socket
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple
@@ -29,59 +23,10 @@ from tqdm import tqdm
 
 from tgan_tf import __version__, file_locks
 from tgan_tf.data import storage, tfrecords
-from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
-from tgan_tf.errors import InputError, reason
-
-#: Beam's flags unless others are given: all cores of this machine. DirectRunner would end up with
-#: the same runner, but first tries to download another, which starts no worker processes.
-BEAM_DEFAULTS = (
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    "--direct_running_mode=multi_processing",
-    "--direct_num_workers=0",
-)
-
-# Where a worker process finds the process that started it: its number and a port.
-_MAIN_PROCESS = "TGAN_TF_PREPARATION"
-
-
-class Settings(NamedTuple):
-    """How recordings become records.
-
-    Attributes:
-        recipe: from a frame as it is to one of the data set.
-        frame_rate: frames a second to resample to; None keeps the frames as they are.
-        encoding: of the frames, "jpeg" or "raw".
-        quality: of the JPEGs, 1 to 100.
-        min_frames: a recording of fewer is left out, and so is what is left of one that is cut.
-        max_frames: a longer recording is cut into several records. No video of UCF-101 is longer
-            than 1,776 frames.
-        videos_per_shard: recordings in a shard.
-    """
-
-    recipe: Recipe
-    frame_rate: float | None = None
-    encoding: str = "jpeg"
-    quality: int = 95
-    min_frames: int = 16
-    max_frames: int = 2000
-    videos_per_shard: int = 64
-
-    def check(self) -> None:
-        """Raises an `InputError` for a value out of range."""
-        if self.frame_rate is not None and not 0 < self.frame_rate < float("inf"):
-            raise InputError(f"frame_rate={self.frame_rate}: give a positive, finite number")
-        if self.encoding not in tfrecords.ENCODINGS:
-            names = ", ".join(tfrecords.ENCODINGS)
-            raise InputError(f"encoding={self.encoding!r}: give one of {names}")
-        if not 1 <= self.quality <= 100:
-            raise InputError(f"quality={self.quality}: give a whole number from 1 to 100")
-        for name in ("min_frames", "videos_per_shard"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: give a whole number of at least 1")
-        if self.max_frames < self.min_frames:
-            raise InputError(
-                f"max_frames={self.max_frames}: give at least min_frames={self.min_frames}"
-            )
+from tgan_tf.data.beam import Run, on_beam, quiet
+from tgan_tf.data.recordings import Recording
+from tgan_tf.data.shards import Settings, Shard, digest, finished, planned, to_json, write
+from tgan_tf.errors import Argument, InputError, reason
 
 
 class Summary(NamedTuple):
@@ -98,33 +43,13 @@ class Summary(NamedTuple):
     skipped: list[tuple[str, str]]
 
 
-class _Shard(NamedTuple):
-    """A shard to be written, as it is sent to a worker."""
-
-    output_dir: str
-    file: str
-    subset: str
-    recordings: list[Recording]
-    settings: Settings
-    labels: dict[str, int]
-    plan: str
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self.output_dir, self.file)
-
-    @property
-    def sidecar(self) -> str:
-        return os.path.join(self.output_dir, ".progress", f"{self.file}.json")
-
-
 def prepare(
     recordings: Sequence[Recording],
     output_dir: str | os.PathLike,
     settings: Settings,
     classes: Sequence[str] | None = None,
     source: Mapping[str, Any] | None = None,
-    beam_arguments: Sequence[str] = (),
+    run: Run | None = None,
 ) -> Summary:
     """Writes recordings as TFRecord shards; goes on where an earlier call was stopped.
 
@@ -136,7 +61,8 @@ def prepare(
         settings: how it is written.
         classes: names of the classes; each recording's category is one of them. None: no labels.
         source: what info.json is to say of where the recordings come from, such as kind and split.
-        beam_arguments: flags of Apache Beam, of which `BEAM_DEFAULTS` are the others.
+        run: what has the shards written, such as `on_beam(["--direct_num_workers=1"])`; default
+            Apache Beam on all cores of this machine.
 
     Raises:
         InputError: an argument is out of range, a package is missing, the directory holds
@@ -144,8 +70,7 @@ def prepare(
     """
     settings.check()
     tfrecords.encoder(settings.encoding, settings.quality)
-    with _quiet():
-        options = _beam_options(beam_arguments)
+    run = on_beam() if run is None else run
     output_dir = storage.register(output_dir)
     _check_recordings(recordings, classes)
     plan = {
@@ -157,7 +82,7 @@ def prepare(
         "classes": None if classes is None else list(classes),
         "recordings": {
             "count": len(recordings),
-            "sha256": _digest(sorted((r.name, r.category, r.subset) for r in recordings)),
+            "sha256": digest(sorted((r.name, r.category, r.subset) for r in recordings)),
         },
     }
     # An object store knows no locks.
@@ -168,11 +93,11 @@ def prepare(
         info = _begin(output_dir, plan)
         if info is not None:
             return Summary(True, info, _read_skipped(output_dir))
-        shards = _shards(recordings, output_dir, settings, classes, _digest(plan))
-        todo = [shard for shard in shards if _finished(shard) is None]
+        shards = planned(recordings, output_dir, settings, classes, digest(plan))
+        todo = [shard for shard in shards if finished(shard) is None]
         with _progress(shards) as show:
             if todo:
-                _run(todo, options, show)
+                _write(todo, run, show)
         return _end(output_dir, plan, settings, shards)
 
 
@@ -215,7 +140,9 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                 if shard["file"] not in files or tf.io.gfile.stat(path).length != shard["bytes"]:
                     raise InputError(
                         f"{path}: is missing or cut short: restore it from a copy, or give "
-                        "another output_dir to prepare the videos in"
+                        "another ",
+                        Argument("output_dir"),
+                        " to prepare the videos in",
                     )
             _remove(progress)
             return info
@@ -229,7 +156,7 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
                 f"{output_dir}: holds {min(files)}, and no prepared videos: give an empty directory"
             )
         tf.io.gfile.makedirs(progress)
-        storage.write(plan_file, _json(plan))
+        storage.write(plan_file, to_json(plan))
     except (
         AttributeError,
         KeyError,
@@ -238,7 +165,8 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
         json.JSONDecodeError,
     ) as error:
         raise InputError(
-            f"{output_dir}: what it says of its preparation is damaged: give another output_dir"
+            f"{output_dir}: what it says of its preparation is damaged: give another ",
+            Argument("output_dir"),
         ) from error
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
@@ -251,7 +179,7 @@ def _refuse_another(output_dir: str, there: dict, here: dict) -> None:
     """Raises an `InputError` that names what differs between two plans."""
     differences = [
         f"{name} is {there['recipe'].get(name)!r} there and {value!r} now"
-        for name, value in json.loads(_json(here["recipe"])).items()
+        for name, value in json.loads(to_json(here["recipe"])).items()
         if there["recipe"].get(name) != value
     ]
     if there["recordings"] != here["recordings"]:
@@ -262,253 +190,73 @@ def _refuse_another(output_dir: str, there: dict, here: dict) -> None:
     if differences:
         raise InputError(
             f"{output_dir}: holds videos prepared in another way: {', '.join(differences)}: give "
-            "another output_dir"
+            "another ",
+            Argument("output_dir"),
         )
 
 
-def _shards(
-    recordings: Sequence[Recording],
-    output_dir: str,
-    settings: Settings,
-    classes: Sequence[str] | None,
-    plan: str,
-) -> list[_Shard]:
-    """The shards of all subsets; which recordings are in which depends on their names alone."""
-    labels = {name: label for label, name in enumerate(classes or ())}
-    shards = []
-    for subset in sorted({recording.subset for recording in recordings}):
-        # By a hash, so that a shard holds videos of all classes.
-        mine = sorted(
-            (recording for recording in recordings if recording.subset == subset),
-            key=lambda recording: _digest(recording.name),
-        )
-        count = -(-len(mine) // settings.videos_per_shard)
-        shards += [
-            _Shard(
-                output_dir=output_dir,
-                file=f"{subset}-{number:05d}-of-{count:05d}.tfrecord",
-                subset=subset,
-                # As equal as can be: there is no small last one.
-                recordings=mine[number::count],
-                settings=settings,
-                labels=labels,
-                plan=plan,
-            )
-            for number in range(count)
-        ]
-    return shards
-
-
-def _finished(shard: _Shard) -> dict | None:
-    """What the sidecar of a shard says, if the shard is finished."""
-    try:
-        with tf.io.gfile.GFile(shard.sidecar, "rb") as file:
-            sidecar = json.loads(file.read())
-        if sidecar["plan"] != shard.plan:
-            return None
-        if sidecar["shard"] is not None:
-            if tf.io.gfile.stat(shard.path).length != sidecar["shard"]["bytes"]:
-                return None
-    except tf.errors.NotFoundError:
-        return None
-    return sidecar
-
-
-def _write_shard(element: bytes) -> None:
-    """Writes a shard and then its sidecar, in a worker."""
-    _end_with_main_process()
-    shard: _Shard = pickle.loads(element)
-    storage.register(shard.output_dir)
-    skipped: list[tuple[str, str]] = []
-    rows, written = tfrecords.write_shard(
-        shard.path,
-        shard.subset,
-        shard.settings.encoding,
-        shard.settings.recipe.frame_shape,
-        _encoded(shard, skipped),
-    )
-    sidecar = {"plan": shard.plan, "shard": written, "rows": rows, "skipped": skipped}
-    storage.write(shard.sidecar, _json(sidecar))
-
-
-def _encoded(shard: _Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords.EncodedVideo]:
-    """The videos of a shard, encoded; what cannot be used is added to `skipped`."""
-    settings = shard.settings
-    encode = tfrecords.encoder(settings.encoding, settings.quality)
-    for recording in shard.recordings:
-        # All of it before the first record is written: what fails later leaves nothing behind.
-        try:
-            frame_rate, frames = recording.read(settings.recipe, settings.frame_rate)
-            encoded = [encode(frame) for frame in frames]
-            if len(encoded) < settings.min_frames:
-                raise UnreadableRecording(
-                    f"only {len(encoded)} frames, fewer than {settings.min_frames}"
-                )
-        except Exception as error:  # of whatever library reads it
-            why = str(error) if isinstance(error, UnreadableRecording) else reason(error)
-            skipped.append((recording.name, why))
-            continue
-        for first in range(0, len(encoded), settings.max_frames):
-            part = encoded[first : first + settings.max_frames]
-            if len(part) >= settings.min_frames:
-                yield tfrecords.EncodedVideo(
-                    recording.name,
-                    recording.category,
-                    shard.labels.get(recording.category, -1),
-                    first,
-                    frame_rate,
-                    part,
-                )
-        # Not kept in memory while the next is read.
-        del encoded, part
-
-
-def _run(shards: list[_Shard], options, show: Callable[[], None]) -> None:
-    """Has Beam write shards.
+def _write(shards: list[Shard], run: Run, show: Callable[[], None]) -> None:
+    """Has shards written.
 
     Raises:
-        InputError: a worker failed.
+        InputError: not all of them are.
     """
-    import apache_beam as beam
-
     output_dir = shards[0].output_dir
-    failures: list[BaseException] = []
-    elements = [pickle.dumps(shard) for shard in shards]
-
-    def run() -> None:
-        try:
-            pipeline = beam.Pipeline(options=options)
-            pipeline | beam.Create(elements) | beam.Reshuffle() | beam.Map(_write_shard)
-            pipeline.run().wait_until_finish()
-        except BaseException as error:
-            failures.append(error)
-
-    def died(failed) -> None:
-        if isinstance(failed.exc_value, RuntimeError):
-            failures.append(RuntimeError("a worker process died: is there enough memory?"))
-
-    # For good: of a run that has failed, threads are left that may log at any time.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
-    thread = threading.Thread(target=run, daemon=True)
-    # When a worker process dies Beam waits for ever; only an error in one of its threads tells.
-    hook, threading.excepthook = threading.excepthook, died
     try:
-        # Closed at the end, whatever happens: worker processes that are still there end then.
-        with socket.create_server(("localhost", 0)) as server:
-            os.environ[_MAIN_PROCESS] = f"{os.getpid()} {server.getsockname()[1]}"
-            thread.start()
-            while thread.is_alive() and not failures:
-                # A list of an object store's files costs time and money.
-                thread.join(30 if storage.is_remote(output_dir) else 1)
-                show()
+        run(write, [pickle.dumps(shard) for shard in shards], show)
+    except Exception as error:
+        # A worker whose process fails as it ends, as with S3's file system, has done its work.
+        if any(finished(shard) is None for shard in shards):
+            raise InputError(
+                f"{output_dir}: not finished ({reason(error)}): start again once that is mended, "
+                "finished shards are kept"
+            ) from error
     finally:
-        thread.join(5)
-        threading.excepthook = hook
-        del os.environ[_MAIN_PROCESS]
         _sweep(output_dir)
-    # A worker whose process fails as it ends, as with S3's file system, has done its work.
-    if failures and any(_finished(shard) is None for shard in shards):
-        raise InputError(
-            f"{output_dir}: not finished ({_last_line(failures[0])}): start again once that is "
-            "mended, finished shards are kept"
-        ) from failures[0]
-
-
-@functools.cache
-def _end_with_main_process() -> None:
-    """Lets a worker process of this machine end as soon as the main process ends or gives up.
-
-    Beam's own would go on until they have written all their shards.
-    """
-    number, _, port = os.environ.get(_MAIN_PROCESS, "").partition(" ")
-    if not port or int(number) == os.getpid():
-        return
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            # Nothing is ever sent: it returns when the other side is closed.
-            socket.create_connection(("localhost", int(port))).recv(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _beam_options(arguments: Sequence[str]):
-    """Beam's options, `apache_beam.options.pipeline_options.PipelineOptions`."""
-    try:
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise InputError(
-            f"apache_beam: is missing ({error}): pip install 'tgan_tf[prepare]', in the repository "
-            "pip install -e '.[prepare]'"
-        ) from error
-    given = " ".join(arguments)
-    try:
-        options = PipelineOptions([*BEAM_DEFAULTS, *arguments])
-        known = options.get_all_options()
-        retained = options.get_all_options(retain_unknown_options=True)
-    except SystemExit as error:
-        raise InputError(
-            f"beam_arguments={given!r}: Apache Beam does not take them: see its documentation"
-        ) from error
-    # Beam passes over flags it does not know: those of other runners may be their servers'.
-    unknown = [name for name in retained if name not in known]
-    if unknown and f"--runner={known['runner']}" in BEAM_DEFAULTS:
-        raise InputError(
-            f"beam_arguments={given!r}: {', '.join(unknown)} is no flag of Apache Beam"
-        )
-    return options
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[Any]:
-    """Silences stderr, of worker processes too: pages of Beam's. Gives the real one."""
-    sys.stderr.flush()
-    with open(os.dup(2), "w") as stderr, open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield stderr
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr.fileno(), 2)
-
-
-@contextlib.contextmanager
-def _progress(shards: list[_Shard]) -> Iterator[Callable[[], None]]:
+def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
     """Shows how many recordings are in finished shards: a bar on a terminal, lines in a log.
 
     Gives the function that looks.
     """
     total = sum(len(shard.recordings) for shard in shards)
-    told = time.monotonic()
+    output_dir = shards[0].output_dir
+    looked = time.monotonic()
 
     def count() -> int:
         there = storage.names(os.path.dirname(shards[0].sidecar))
         return sum(len(s.recordings) for s in shards if os.path.basename(s.sidecar) in there)
 
     with (
-        _quiet() as stderr,
+        quiet() as stderr,
         tqdm(
             total=total, initial=count(), unit="video", file=stderr, disable=not stderr.isatty()
         ) as bar,
     ):
+        # A list of an object store's files costs time and money.
+        pause = 60 if bar.disable else 30 if storage.is_remote(output_dir) else 0
 
         def show() -> None:
-            nonlocal told
-            if not bar.disable:
+            nonlocal looked
+            if time.monotonic() - looked < pause:
+                return
+            looked = time.monotonic()
+            if bar.disable:
+                print(f"{output_dir}: {count()} of {total} videos", file=stderr, flush=True)
+            else:
                 bar.n = count()
                 bar.refresh()
-            elif time.monotonic() - told >= 60:
-                told = time.monotonic()
-                line = f"{shards[0].output_dir}: {count()} of {total} videos"
-                print(line, file=stderr, flush=True)
 
         yield show
+        if not bar.disable:
+            bar.n = count()
 
 
-def _end(output_dir: str, plan: dict, settings: Settings, shards: list[_Shard]) -> Summary:
+def _end(output_dir: str, plan: dict, settings: Settings, shards: list[Shard]) -> Summary:
     """Makes of the sidecars what describes the directory; info.json is written last."""
-    sidecars = {shard.file: _finished(shard) for shard in shards}
+    sidecars = {shard.file: finished(shard) for shard in shards}
     for file, sidecar in sidecars.items():
         if sidecar is None:
             raise InputError(f"{output_dir}: {file} was not written: start again, it goes on")
@@ -540,9 +288,9 @@ def _end(output_dir: str, plan: dict, settings: Settings, shards: list[_Shard]) 
     storage.write(
         os.path.join(output_dir, "skipped.csv"), tfrecords.table(("name", "reason"), skipped)
     )
-    storage.write(os.path.join(output_dir, "info.json"), _json(info))
+    storage.write(os.path.join(output_dir, "info.json"), to_json(info))
     _remove(os.path.join(output_dir, ".progress"))
-    return Summary(False, json.loads(_json(info)), skipped)
+    return Summary(False, json.loads(to_json(info)), skipped)
 
 
 def _read_skipped(output_dir: str) -> list[tuple[str, str]]:
@@ -560,18 +308,3 @@ def _sweep(output_dir: str) -> None:
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
         if tf.io.gfile.isdir(directory):
             storage.sweep(directory)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1).encode()
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _last_line(error: BaseException) -> str:
-    """What happened, of an error that Beam hands on with the tracebacks of two processes."""
-    text = re.sub(r"\[while running [^]]*\]", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return reason(RuntimeError(lines[-1])) if lines else type(error).__name__

@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 from PIL import Image
 
-from tgan_tf.errors import InputError
+from tgan_tf.arguments import Integer, OneOf, check
 
 
 class Recipe(NamedTuple):
@@ -83,10 +83,8 @@ def recipe(name: str, size: int) -> Recipe:
     Raises:
         InputError: there is none of that name, or `size` is below 1.
     """
-    if name not in RECIPES:
-        raise InputError(f"recipe={name!r}: give one of {', '.join(RECIPES)}")
-    if size < 1:
-        raise InputError(f"size={size}: give a whole number of at least 1")
+    check(OneOf(RECIPES), recipe=name)
+    check(Integer(1), size=size)
     return Recipe(name, size)
 
 

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
+from tgan_tf.arguments import OneOf, check
 from tgan_tf.data import storage, subsets, video_files
+from tgan_tf.data.kind import Corpus, Kind
 from tgan_tf.data.recordings import Recording
-from tgan_tf.errors import InputError
+from tgan_tf.data.recordings import recipe as named_recipe
+from tgan_tf.errors import Argument, InputError
 
 #: The splits: all videos to train on, or one of the official ones.
 SPLITS = ("all", "1", "2", "3")
@@ -52,8 +56,7 @@ def recordings(
         InputError: there are no such videos or lists, a list names videos that are missing, there
             is no such split, or folders may be held out.
     """
-    if split not in SPLITS:
-        raise InputError(f"split={split!r}: give one of {', '.join(SPLITS)}")
+    check(OneOf(SPLITS), split=split)
     directory = storage.register(directory)
     names = [name for name in video_files.find(directory, tell=True) if parse(name)]
     if not names:
@@ -99,7 +102,9 @@ def classes(
     return tuple(name for _, name in sorted(numbered))
 
 
-def _subsets(directory, split: str, lists, names: Iterable[str]) -> dict[str, str]:
+def _subsets(
+    directory: str, split: str, lists: str | os.PathLike | None, names: Iterable[str]
+) -> dict[str, str]:
     """The subset of each video that a split names, by the file's name."""
     there = set(map(os.path.basename, names))
     found = {}
@@ -109,7 +114,8 @@ def _subsets(directory, split: str, lists, names: Iterable[str]) -> dict[str, st
         if file is None:
             raise InputError(
                 f"{name}: is not in {', '.join(_places(directory, lists))}: give the directory of "
-                "the lists, or split=all"
+                "the lists, or ",
+                Argument("split", "all"),
             )
         # A line is Category/v_Category_g01_c01.avi and, to train on, the number of the class.
         named = [line.split()[0].rsplit("/", 1)[-1] for line in _lines(file)]
@@ -119,7 +125,8 @@ def _subsets(directory, split: str, lists, names: Iterable[str]) -> dict[str, st
         if missing:
             raise InputError(
                 f"{file}: {len(missing)} of the {len(named)} videos it names are not under "
-                f"{directory}, for one {missing[0]}: download them, or take split=all"
+                f"{directory}, for one {missing[0]}: download them, or take ",
+                Argument("split", "all"),
             )
         found.update(dict.fromkeys(named, subset))
     return found
@@ -138,7 +145,7 @@ def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> li
     return places
 
 
-def _find(name: str, directory, lists) -> str | None:
+def _find(name: str, directory: str | os.PathLike, lists: str | os.PathLike | None) -> str | None:
     """The first place's file of that name."""
     for place in _places(directory, lists):
         file = os.path.join(storage.register(place), name)
@@ -151,3 +158,33 @@ def _lines(file: str) -> list[str]:
     """The lines of a text file that are not empty, without blanks around them."""
     text = storage.read_text(file, "download it again")
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _recognises(path: str, is_directory: bool, options: Mapping[str, Any]) -> bool:
+    # Only UCF-101 has splits: files of other names in its directory are passed over.
+    return is_directory and ("split" in options or is_ucf101(video_files.find(path)))
+
+
+def _open_corpus(
+    path: str,
+    size: int,
+    recipe: str = "ucf101",
+    split: str = "all",
+    split_lists: str | None = None,
+) -> Corpus:
+    return video_files.corpus_of(
+        KIND.name,
+        path,
+        recordings(path, split, split_lists),
+        named_recipe(recipe, size),
+        classes(path, split_lists),
+    )
+
+
+KIND = Kind(
+    "ucf101",
+    "a directory of UCF-101's videos",
+    _recognises,
+    _open_corpus,
+    ("recipe", "split", "split_lists"),
+)

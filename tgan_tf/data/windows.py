@@ -9,17 +9,17 @@ mirrored half of the time. With the default arguments and UCF-101 a clip is uint
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf import draws
+from tgan_tf import draws, pipeline_errors
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.capacity import check_memory
 from tgan_tf.draws import Draw
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 
 CROPS = ("center", "random")
 WINDOWS = ("random", "first", "center", "all")
@@ -57,8 +57,33 @@ class Videos(Protocol):
             uint8 [T, *frame_shape].
 
         Raises:
-            tf.errors.OpError: the data are damaged; the message is for the user: path and remedy.
+            tf.errors.OpError: the data are damaged; it quotes the `InputError` that
+                `tgan_tf.pipeline_errors.raised` gives.
         """
+
+
+def read_in_python(
+    function: Callable[..., np.ndarray],
+    arguments: Sequence[tf.Tensor],
+    shape: Sequence[int | None],
+    dtype: tf.DType = tf.uint8,
+) -> tf.Tensor:
+    """Calls a Python function inside a pipeline, for a `Videos.read` of what TensorFlow cannot.
+
+    Args:
+        function: of the arguments' NumPy values; called from several threads at a time, maybe more
+            than once. For the same arguments it gives the same. An `InputError` that it raises
+            reaches the user, see `tgan_tf.pipeline_errors`.
+        arguments: what it is called with.
+        shape: of what it gives.
+        dtype: of what it gives.
+    """
+
+    def called(*values: np.ndarray) -> np.ndarray:
+        with pipeline_errors.keeping():
+            return function(*values)
+
+    return tf.ensure_shape(tf.numpy_function(called, arguments, dtype, stateful=False), shape)
 
 
 class Windows:
@@ -114,27 +139,31 @@ class Windows:
         rows, columns, channels = videos.frame_shape
         if size > min(rows, columns):
             raise InputError(
-                f"size={size}: the frames of {videos.path} have {rows} rows and {columns} columns: "
-                f"give {min(rows, columns)} or less"
+                Argument("size", size),
+                f": the frames of {videos.path} have {rows} rows and {columns} columns: give "
+                f"{min(rows, columns)} or less",
             )
         span = (frames - 1) * stride + 1
-        wanted = f"frames={frames}" + (f", stride={stride}" if stride > 1 else "")
+        wanted = [Argument("frames", frames)]
+        if stride > 1:
+            wanted += [", ", Argument("stride", stride)]
         long_enough = np.flatnonzero(videos.lengths >= span)
         if not len(long_enough):
             raise InputError(
-                f"{wanted}: a clip spans {span} frames, the longest video of {videos.path} has "
-                f"{max(videos.lengths)} frames: give fewer"
+                *wanted,
+                f": a clip spans {span} frames, the longest video of {videos.path} has "
+                f"{max(videos.lengths)} frames: give fewer",
             )
         check_memory(
             frames * rows * columns * channels,
-            f"{wanted}: frames of {rows} x {columns} of {videos.path}",
+            [*wanted, f": frames of {rows} x {columns} of {videos.path}"],
             "give fewer, or prepare the videos in a smaller size",
         )
         left_out = len(videos.lengths) - len(long_enough)
         if left_out:
             warnings.warn(
                 f"{videos.path}: {left_out} of {len(videos.lengths)} videos have fewer than the "
-                f"{span} frames of a clip ({wanted}) and are left out",
+                f"{span} frames of a clip and are left out",
                 stacklevel=2,
             )
         self.videos = videos

@@ -1,0 +1,206 @@
+"""The table of the videos in an HDF5 file: which frames are whose, a row a video.
+
+The columns are `start` and `end` (exclusive) of a video's frames in the file, `category`, `group`
+and `scene`. The reference (`make_ucf101.py` of pfnet-research/tgan) pickles the table with pandas;
+since unpickling runs whatever code the file holds, it is a CSV file here unless the user says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import os
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.data import storage
+from tgan_tf.errors import Argument, InputError, reason
+
+_COLUMNS = ("start", "end", "category", "group", "scene")
+_PICKLES = (".pkl", ".pickle")
+_REMEDY = f"give a table with the columns {', '.join(_COLUMNS)}, a row a video"
+
+
+class Table(NamedTuple):
+    """The videos in a file of frames.
+
+    Attributes:
+        start: int64 [videos], the first frame of each.
+        end: int64 [videos], the frame after its last.
+        category: its class, by name.
+        group: int64 [videos], the group of films it was cut from.
+        scene: int64 [videos], its number in the group.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    category: tuple[str, ...]
+    group: np.ndarray
+    scene: np.ndarray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What UCF-101 calls the videos: v_<Category>_g<group>_c<scene>."""
+        videos = zip(self.category, self.group, self.scene)
+        return tuple(f"v_{category}_g{group:02d}_c{scene:02d}" for category, group, scene in videos)
+
+
+def read_table(path: str | os.PathLike, allow_unpickling: bool = False) -> Table:
+    """Reads a table of videos.
+
+    Args:
+        path: a CSV file with a header, its columns in any order, others ignored; or, by its
+            extension .pkl or .pickle, a pandas DataFrame with these columns.
+        allow_unpickling: whether a pickle may be read. It runs the code that the file holds.
+
+    Raises:
+        InputError: the file cannot be read, is a pickle and must not be, lacks a column or rows,
+            has a video without a category or frames, or one video twice.
+    """
+    path = storage.register(path)
+    if path.lower().endswith(_PICKLES):
+        columns, rows = _unpickle(path, allow_unpickling)
+    else:
+        columns, rows = _read_csv(path)
+    missing = [column for column in _COLUMNS if column not in columns]
+    if missing:
+        raise InputError(f"{path}: has no column {', '.join(missing)}: {_REMEDY}")
+    videos, places = [], {}
+    for place, row in rows:
+        start, end, group, scene = (
+            _whole(path, place, column, row[column])
+            for column in ("start", "end", "group", "scene")
+        )
+        category = row["category"].strip() if isinstance(row["category"], str) else ""
+        if not category:
+            raise InputError(f"{path}: {place}: category={row['category']!r}: give a name")
+        if start >= end:
+            raise InputError(
+                f"{path}: {place}: start={start}, end={end}: end is the frame after the video's "
+                "last, give one greater than start"
+            )
+        video = category, group, scene
+        if video in places:
+            raise InputError(
+                f"{path}: {place}: category={category}, group={group}, scene={scene} is in "
+                f"{places[video]} already: remove one of them"
+            )
+        places[video] = place
+        videos.append((start, end, *video))
+    if not videos:
+        raise InputError(f"{path}: has no rows: {_REMEDY}")
+    start, end, category, group, scene = zip(*videos)
+    return Table(np.array(start), np.array(end), category, np.array(group), np.array(scene))
+
+
+def write_table(path: str | os.PathLike, table: Table) -> None:
+    """Writes a table as CSV or, by its extension .pkl or .pickle, as a pickle like the reference's.
+
+    Raises:
+        InputError: the extension is another, there is a file of that name, or it cannot be
+            written.
+    """
+    path = storage.register(path)
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in (".csv", *_PICKLES):
+        raise InputError(f"{path}: a table ends with {', '.join(('.csv', *_PICKLES))}: name one so")
+    if extension == ".csv":
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(zip(*table))
+        data = text.getvalue().encode()
+    else:
+        file = io.BytesIO()
+        needed("pandas", path).DataFrame(table._asdict()).to_pickle(file)
+        data = file.getvalue()
+    try:
+        if tf.io.gfile.exists(path):
+            raise InputError(f"{path}: exists already: give another name")
+        storage.write(path, data)
+    except (OSError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{path}: cannot be written ({reason(error)}): give a path in a folder that exists and "
+            "has space"
+        ) from error
+
+
+def table_path(h5_path: str | os.PathLike) -> str:
+    """The table beside an HDF5 file, a CSV file if there is one.
+
+    For ucf101_train.h5 it is ucf101_train.csv, ucf101_train_pd.csv or ucf101_train_conf_pd.csv, or
+    one of the latter two as .pkl, the names that the reference gives it.
+
+    Raises:
+        InputError: there is none.
+    """
+    h5_path = storage.register(h5_path)
+    stem = os.path.splitext(h5_path)[0]
+    endings = (".csv", "_pd.csv", "_conf_pd.csv", "_pd.pkl", "_conf_pd.pkl")
+    for ending in endings:
+        if tf.io.gfile.exists(stem + ending):
+            return stem + ending
+    name = os.path.basename(stem)
+    looked_for = ", ".join(name + ending for ending in endings)
+    raise InputError(
+        f"{h5_path}: there is no table of its videos beside it, looked for {looked_for}: put one "
+        "there"
+    )
+
+
+def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict]]]:
+    """The columns of a CSV file, and its rows, each with the place it stands at."""
+    text = storage.read_text(path, _REMEDY)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        return list(reader.fieldnames or []), [(f"line {reader.line_num}", row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}: is no CSV file: {_REMEDY}") from error
+
+
+def _unpickle(path: str, allow_unpickling: bool) -> tuple[list[str], list[tuple[str, dict]]]:
+    """As `_read_csv`, of a pickled DataFrame."""
+    if not allow_unpickling:
+        raise InputError(
+            f"{path}: unpickling runs code that is in the file: if you trust it, give ",
+            Argument("allow_unpickling", True),
+            ", or give a CSV file",
+        )
+    pandas = needed("pandas", path)
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            frame = pandas.read_pickle(io.BytesIO(file.read()))
+    except Exception as error:  # a pickle may raise anything
+        raise InputError(f"{path}: cannot be unpickled ({reason(error)}): {_REMEDY}") from error
+    if not isinstance(frame, pandas.DataFrame):
+        raise InputError(f"{path}: holds a {type(frame).__name__}, no DataFrame: {_REMEDY}")
+    return list(frame), [(f"row {n}", row) for n, row in enumerate(frame.to_dict("records"))]
+
+
+def _whole(path: str, place: str, column: str, value: Any) -> int:
+    """The whole number in a cell of a table."""
+    try:
+        number = int(value)
+        if number != float(value) or not 0 <= number < 2**53:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{path}: {place}: {column}={value!r}: give a whole number, 0 or more"
+        ) from error
+    return number
+
+
+def needed(module: str, path: str) -> ModuleType:
+    """Imports a package that only this format needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.replace("_", "-")
+        raise InputError(
+            f"{path}: is read with {package}, which is missing: pip install {package}"
+        ) from error

@@ -1,0 +1,393 @@
+"""Video files, decoded with PyAV: from the first frame to the last, or a window of frames.
+
+Frames come upright (phones write videos on their side, with a note which side is up) and in their
+proportions on a screen (pixels of films for television are not square), as RGB, and resized by one
+FFmpeg filter graph a file. A file is used whole or not at all: one that is damaged or ends before
+its time raises `UnreadableRecording`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import os
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf.data import storage
+from tgan_tf.data.recordings import Recipe, UnreadableRecording
+from tgan_tf.errors import reason
+
+# Colours are averaged over the same area as brightness: by default swscale takes every second one.
+_CHROMA = "full_chroma_int+full_chroma_inp"
+
+# An encoder needs a few bytes to say that nothing changed; some decoders then show no frame.
+_SMALLEST_PACKET = 16
+
+# A pixel is never that many times as wide as it is high, or as high as it is wide: damage.
+_LONGEST_PIXEL = 8
+
+
+class _Shown(NamedTuple):
+    """A frame, and how many times as wide as they are high a screen shows its pixels."""
+
+    frame: av.VideoFrame
+    aspect: Fraction
+
+
+def read(path: str, recipe: Recipe, frame_rate: float | None) -> tuple[float, Iterator[np.ndarray]]:
+    """Reads a video file from its first frame to its last; see `Recording.read`.
+
+    One thread decodes, and one frame is in memory at a time. A file is cut short if, of the
+    duration that it states itself, more than a tenth of a second and more than twice the longest
+    pause between two of its frames is missing, or if it ends inside a packet. A GIF states none.
+
+    Args:
+        path: of the file, local or in an object store.
+        recipe: what becomes of a frame.
+        frame_rate: frames a second, by dropping and repeating frames; None for all as they are.
+
+    Returns:
+        The frame rate (of the file on average if none is given; 0 where unknown), and an iterator
+        of uint8 `recipe.frame_shape`.
+
+    Raises:
+        UnreadableRecording: the file is empty, no video, of an unknown codec, damaged or too short;
+            in part only found out as the iterator goes on.
+    """
+    container, stream = _open(path)
+    rate = frame_rate or float(stream.average_rate or 0)
+    return rate, _whole(container, stream, recipe, frame_rate)
+
+
+class Index(NamedTuple):
+    """Where the frames of a file are.
+
+    Attributes:
+        length: frames in the file.
+        times: int64 [length], when each is shown, in ticks of the stream.
+        keyframes: numbers of frames from which decoding can begin, ascending; none if the times
+            do not tell frames apart.
+    """
+
+    length: int
+    times: np.ndarray
+    keyframes: list[int]
+
+
+def index(path: str) -> Index:
+    """Finds the frames of a file; decodes all of them only where their number is in doubt.
+
+    Raises:
+        UnreadableRecording: as `read`, as far as it shows without decoding.
+    """
+    container, stream = _open(path)
+    times, keys, smallest, first = [], [], math.inf, None
+    with container:
+        is_vp8 = stream.codec_context.name == "vp8"
+        for packet in _packets(container, stream):
+            if first is None:
+                first = next(iter(_decode(packet, 0)), None)
+            if packet.size and not packet.is_discard:
+                times.append(packet.pts)
+                smallest = min(smallest, packet.size)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+    if first is None:
+        raise UnreadableRecording("no frame in it")
+    in_order = first.pts in times and None not in times and len(set(times)) == len(times)
+    if in_order and not is_vp8 and smallest >= _SMALLEST_PACKET:
+        # What is shown before the first frame refers to what was cut off, and is not decoded.
+        times = sorted(time for time in times if time >= first.pts)
+    else:
+        container, stream = _open(path)
+        with container:
+            times = [frame.pts for frame, _ in _decoded(container, stream)]
+        in_order = None not in times and all(one < other for one, other in zip(times, times[1:]))
+    numbers = {time: number for number, time in enumerate(times)} if in_order else {}
+    return Index(
+        len(times),
+        np.array(times if in_order else [], np.int64),
+        sorted(numbers[key] for key in keys if key in numbers),
+    )
+
+
+def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray:
+    """Decodes some frames of a file, from the keyframe before them on.
+
+    Args:
+        path: of the file.
+        recipe: what becomes of a frame.
+        index: of the file.
+        wanted: numbers of the frames, ascending.
+
+    Returns:
+        uint8 [len(wanted), *recipe.frame_shape].
+
+    Raises:
+        UnreadableRecording: the frames are damaged, or the file has fewer.
+    """
+    place = bisect.bisect(index.keyframes, wanted[0])
+    keyframe = index.keyframes[place - 1] if place else 0
+    # From the beginning, too, where the file does not go on after the keyframe as it should.
+    for start in dict.fromkeys((keyframe, 0)):
+        frames = _converted(_chosen(path, index, start, wanted), recipe, None)
+        try:
+            clip = list(itertools.islice(frames, len(wanted)))
+        except UnreadableRecording:
+            if not start:
+                raise
+            continue
+        if len(clip) == len(wanted):
+            return np.stack(clip)
+    raise UnreadableRecording(f"has fewer than {wanted[-1] + 1} frames")
+
+
+def _whole(
+    container: Any, stream: Any, recipe: Recipe, frame_rate: float | None
+) -> Iterator[np.ndarray]:
+    with container:
+        frames = _in_time(_decoded(container, stream), container.format.name == "avi")
+        yield from _converted(frames, recipe, frame_rate)
+
+
+def _open(path: str) -> tuple[Any, Any]:
+    """Opens a file: the container, and its video stream."""
+    # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
+    try:
+        container = av.open(
+            tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else f"file:{path}",
+            metadata_errors="replace",
+        )
+    except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
+        raise UnreadableRecording(f"cannot be opened ({reason(error)})") from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
+    except av.FFmpegError as error:
+        remote = storage.is_remote(path)  # else the name may be one that TensorFlow cannot take
+        empty = not (tf.io.gfile.stat(path).length if remote else os.path.getsize(path))
+        raise UnreadableRecording(
+            "empty file" if empty else "not a video, or cut short where it says what it holds"
+        ) from error
+    stream = container.streams.best("video")
+    if stream is None:
+        container.close()
+        raise UnreadableRecording("no video stream")
+    if stream.codec_context is None:
+        container.close()
+        raise UnreadableRecording("unknown codec")
+    stream.codec_context.thread_count = 1
+    try:
+        _check_pixels(stream.sample_aspect_ratio)
+    except UnreadableRecording:
+        container.close()
+        raise
+    return container, stream
+
+
+def _check_pixels(aspect: Fraction | None) -> None:
+    """Raises if pixels cannot be that many times as wide as they are high; None or 0: not known."""
+    if aspect and not 1 / _LONGEST_PIXEL <= aspect <= _LONGEST_PIXEL:
+        raise UnreadableRecording(
+            f"damaged: its pixels are of {aspect.numerator}:{aspect.denominator}"
+        )
+
+
+def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
+    """The packets of the video, in the order of decoding; the last is empty."""
+    is_avi = container.format.name == "avi"
+    # An AVI or MP4 says how long each stream is, Matroska only how long the longest.
+    knows_stream = is_avi or stream.duration is not None
+    if is_avi:  # `duration` follows from the size of the file, too
+        promised = float(stream.frames * stream.time_base)
+    elif knows_stream:
+        promised = float(stream.duration * stream.time_base)
+    else:
+        promised = (container.duration or 0) / av.time_base
+    # A frame that is shown for longer is damage, which a frame rate would fill with frames.
+    longest = min(promised + 1, 3600) if promised > 0 else 3600
+    ticks = {each.index: float(each.time_base or 0) for each in container.streams}
+    last, pause, end = None, 0.0, 0.0
+    try:
+        for packet in container.demux():
+            index = packet.stream.index
+            is_video = index == stream.index
+            pts = packet.pts
+            time = pts if packet.dts is None else packet.dts
+            if time is not None and (is_video or not knows_stream):
+                until = max(time, time if pts is None else pts) + (packet.duration or 0)
+                end = max(end, until * ticks[index])
+                if is_video:
+                    last = time if last is None else last
+                    if (until - last) * ticks[index] > longest:
+                        raise UnreadableRecording(f"damaged: goes on for {end:.0f} seconds")
+                    pause, last = max(pause, (time - last) * ticks[index]), time
+            if packet.is_corrupt:  # the file ends inside it
+                raise UnreadableRecording(f"cut short after {end:.2f} seconds")
+            if is_video:
+                yield packet
+    except av.FFmpegError as error:
+        raise UnreadableRecording(f"damaged after {end:.2f} seconds") from error
+    if promised - end > max(0.1, 2 * pause):
+        raise UnreadableRecording(f"cut short after {end:.2f} of {promised:.2f} seconds")
+
+
+def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
+    """The frames that come out when a packet goes in; `number` of them came out before."""
+    try:
+        frames = packet.decode()
+    except av.FFmpegError as error:
+        raise UnreadableRecording(f"damaged after {number} frames") from error
+    # The decoder has painted over what it could not read.
+    for place, frame in enumerate(frames):
+        if frame.is_corrupt:
+            raise UnreadableRecording(f"damaged after {number + place} frames")
+    return frames
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[_Shown]:
+    """The frames of the video, in the order they are shown."""
+    number = 0
+    codec = stream.codec_context
+    # What the container says goes before what the codec does, which may change on the way.
+    of_container = stream.sample_aspect_ratio or None
+    if of_container == codec.sample_aspect_ratio:
+        of_container = None
+    aspects = {}
+    for packet in _packets(container, stream):
+        frames = _decode(packet, number)
+        # A frame comes out after later ones went in.
+        aspects[packet.pts] = codec.sample_aspect_ratio
+        for frame in frames:
+            aspect = of_container or aspects.pop(frame.pts, codec.sample_aspect_ratio)
+            _check_pixels(aspect)
+            yield _Shown(frame, aspect or Fraction(1))
+            number += 1
+
+
+def _in_time(frames: Iterable[_Shown], is_avi: bool) -> Iterator[_Shown]:
+    """Frames with times from 0 that increase from one to the next; raises if there is none."""
+    start = last = None
+    for frame, aspect in frames:
+        # An AVI has no times of presentation, and FFmpeg's guesses are out of order where a packet
+        # holds several frames, as DivX and XviD write them.
+        time = frame.dts if is_avi else frame.pts
+        if last is None:
+            start = time = time or 0
+        elif time is None or time <= last:
+            time = last + 1
+        last, frame.pts = time, time - start
+        yield _Shown(frame, aspect)
+    if last is None:
+        raise UnreadableRecording("no frame in it")
+
+
+def _converted(
+    frames: Iterable[_Shown], recipe: Recipe, frame_rate: float | None
+) -> Iterator[np.ndarray]:
+    """Frames as uint8 `recipe.frame_shape`; without a frame rate, one each."""
+    rows, columns, _ = recipe.frame_shape
+    graph = form = None
+
+    def pulled() -> np.ndarray:
+        image = graph.pull().to_ndarray()
+        # Not by a filter, which would round the place to whole samples of colour.
+        top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+        return image[top : top + rows, left : left + columns]
+
+    def finished() -> Iterator[np.ndarray]:
+        while True:
+            try:
+                yield pulled()
+            except (BlockingIOError, EOFError):
+                return
+
+    for frame, aspect in frames:
+        if (frame.width, frame.height, frame.format.name, aspect) != form:
+            if graph is not None:
+                graph.push(None)
+                yield from finished()
+            form = frame.width, frame.height, frame.format.name, aspect
+            graph = _graph(frame, aspect, recipe, frame_rate)
+        graph.push(frame)
+        if frame_rate is None:  # one comes out for each; to find that no other does takes time
+            yield pulled()
+        else:
+            yield from finished()
+    if graph is not None:
+        graph.push(None)
+        yield from finished()
+
+
+def _graph(
+    frame: av.VideoFrame, aspect: Fraction, recipe: Recipe, frame_rate: float | None
+) -> av.filter.Graph:
+    """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
+    graph = av.filter.Graph()
+    height, width = frame.height, frame.width
+    shown_height, shown_width = height, width * aspect
+    steps = [
+        graph.add_buffer(
+            width=width, height=height, format=frame.format.name, time_base=frame.time_base
+        )
+    ]
+    if frame_rate is not None:
+        steps.append(graph.add("fps", f"{frame_rate}"))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        # A pixel's place (x, y, 1) times the matrix is its place on the screen.
+        (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
+        if abs(xx) < abs(xy):
+            # Rows become columns; then, by the bits of dir, left becomes right and top bottom.
+            steps.append(graph.add("transpose", f"dir={(yx < 0) + 2 * (xy < 0)}"))
+            height, width = width, height
+            shown_height, shown_width = shown_width, shown_height
+        else:
+            if xx < 0:
+                steps.append(graph.add("hflip"))
+            if yy < 0:
+                steps.append(graph.add("vflip"))
+    to_height, to_width = recipe.resized(shown_height, shown_width)
+    becomes_smaller = to_height <= height and to_width <= width
+    flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
+    # Threads cost more here than they win: a frame is small, and files are read side by side.
+    steps.append(graph.add("scale", f"{to_width}:{to_height}:flags={flags}:threads=1"))
+    # Scaling into planes takes FFmpeg two thirds of the time; without scaling, its conversion of
+    # yuv420p into planes spoils the last columns of a width that does not divide by 16.
+    form = "rgb24" if (to_height, to_width) == (height, width) else "gbrp"
+    steps += [graph.add("format", form), graph.add("buffersink")]
+    try:
+        graph.link_nodes(*steps).configure()
+    except av.FFmpegError as error:
+        raise UnreadableRecording(
+            f"frames of {width} x {height} cannot become {to_width} x {to_height}"
+        ) from error
+    return graph
+
+
+def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[_Shown]:
+    """Frames of the wanted numbers, decoded from the keyframe `start`; none if one is missing."""
+    container, stream = _open(path)
+    with container:
+        if start:
+            try:
+                container.seek(int(index.times[start]), stream=stream)
+            except av.FFmpegError:
+                return
+        number = start
+        for frame, aspect in _decoded(container, stream):
+            # From the beginning on it is enough to count; after a seek, times tell where it led.
+            if start:
+                if number == start and frame.pts is not None and frame.pts < index.times[start]:
+                    continue
+                if number == index.length or frame.pts != index.times[number]:
+                    return
+            if number in wanted:
+                yield _Shown(frame, aspect)
+            number += 1
