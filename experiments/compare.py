@@ -145,8 +145,8 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
     data_flags.take_from_run(first, "real_data")
     lines = ["", "## Generative Adversarial Metric", ""]
     shapes = {generator.clip_shape for generator, _, _ in networks.values()}
-    data = {tuple(data_flags.lines_of_run(path)) for path in run_dirs}
-    if len(shapes) > 1 or len(data) > 1:
+    data = [data_flags.flags_of_run(path, "real_data") for path in run_dirs]
+    if len(shapes) > 1 or any(other != data[0] for other in data):
         return [*lines, "The runs are of different data: their critics cannot judge each other."]
     if any(critic.num_classes for _, critic, _ in networks.values()):
         return [*lines, "A run is conditional: its critic cannot judge clips without classes."]

@@ -8,9 +8,11 @@ A program calls the functions that define what it needs, and adopts the flags as
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import checked_flags
 import command_line
@@ -199,27 +201,35 @@ def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> S
     )
 
 
-def take_from_run(run_dir: Path, path_flag: str) -> None:
+def take_from_run(run_dir: Path, path_flag: str, over_the_command_line: bool = False) -> None:
     """Takes what a run's flags say about its data, where the command line says nothing else.
 
     Args:
         run_dir: as of train.py.
         path_flag: the flag that the run's --data_path is taken for.
+        over_the_command_line: whether also what the command line says gives way.
 
     Raises:
         InputError: the run's flags cannot be read.
     """
-    taken = [line.replace("--data_path", f"--{path_flag}", 1) for line in lines_of_run(run_dir)]
-    FLAGS([sys.argv[0], *taken, *flagfiles.read(sys.argv[1:])])
+    for name, value in flags_of_run(run_dir, path_flag).items():
+        flag = FLAGS[path_flag if name == "data_path" else name]
+        if over_the_command_line or not flag.present:
+            flag.value = value
 
 
-def lines_of_run(run_dir: Path) -> list[str]:
-    """What a run's flags say about its data, as lines of its flagfile.
+def flags_of_run(run_dir: Path, path_flag: str) -> dict[str, Any]:
+    """What a run's flagfile says about its data, by the names of train.py's flags.
+
+    Args:
+        run_dir: as of train.py.
+        path_flag: this program's flag for what is train.py's --data_path.
 
     Raises:
         InputError: the run's flags cannot be read.
     """
-    defined = FLAGS.get_key_flags_for_module(sys.modules[__name__])
-    names = {flag.name for flag in defined} - _NOT_OF_A_RUN | {"data_path"}
-    forms = {f"{no}{name}" for name in names for no in ("", "no")}
-    return [line for line in runs.flag_lines(run_dir) if line.lstrip("-").split("=")[0] in forms]
+    path = copy.copy(FLAGS[path_flag])
+    path.name = "data_path"
+    own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    taken = [flag for flag in own if flag.name not in {*_NOT_OF_A_RUN, path_flag}]
+    return flagfiles.values(run_dir / runs.FLAGS_FILE, [path, *taken])

@@ -502,7 +502,7 @@ def samples(every: list[Run]) -> bytes:
         made = np.concatenate(list(runs.generate(generator, z0)))
         clips[VARIANTS[run.variant]] = rendering.to_uint8(made)
     # Not the paths of the command line, which are not of this directory.
-    FLAGS([sys.argv[0], *data_flags.lines_of_run(every[0].directory)])
+    data_flags.take_from_run(every[0].directory, "data_path", over_the_command_line=True)
     corpus = data_flags.open_data()
     has_test = corpus is None or "test" in corpus.subsets
     source = data_flags.make_source(corpus, "test" if has_test else "train")

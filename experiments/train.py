@@ -248,9 +248,11 @@ def refuse_another_run(run_dir: Path) -> None:
         # A flag that came later was at its default.
         before = trained.get(flag.name, flag.default)
         if flag.name not in training_flags.RESUMABLE and before != flag.value:
+            given = command_line.is_given(flag.name) or flag.using_default_value
             raise InputError(
                 f"{run_dir} holds a run with {_shown(flag, before)}, not "
-                f"{_shown(flag, flag.value)}: give that or another --run_dir"
+                f"{_shown(flag, flag.value)}{'' if given else ', which the flagfile says'}: give "
+                "that or another --run_dir"
             )
 
 

@@ -63,7 +63,7 @@ WRONG = {
     "str": ["no such", "", None, 3],
 }
 # Another constructor of theirs takes what is passed on.
-BASES = (models.network.CriticNetwork, models.network.Generator)
+BASES = (models.network.CriticNetwork, models.network.GeneratorNetwork)
 CLASSES = {
     name.removeprefix("tgan_tf>"): one
     for name, one in keras.saving.get_custom_objects().items()
@@ -130,7 +130,7 @@ def test_a_nan_in_a_configuration_is_refused():
     ("argument", "value"),
     [
         *(("n_critic", value) for value in WRONG["int"]),
-        *(("gradient_penalty", value) for value in WRONG["float"]),
+        *(("penalty", value) for value in ["no such", 10.0, True]),
         *(("shuffle_frames", value) for value in [*WRONG["float"], 1.1]),
         *(("objective", value) for value in [*WRONG["str"], ["wasserstein"]]),
     ],

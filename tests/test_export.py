@@ -207,8 +207,7 @@ class TestModelCard:
         assert card["weights_sha256"] == digest.hexdigest()
 
     def test_describes_the_run_and_what_was_measured_of_its_step(self, tmp_path):
-        save_run(tmp_path / "mine", step=3)
-        (tmp_path / "mine/flags.cfg").write_text("--data_path=films\n--seed=1\n")
+        save_run(tmp_path / "mine", step=3, flags={"data_path": "films", "seed": 1})
         assert export.describe_run(tmp_path / "mine", 3) == {
             "run": "mine",
             "step": 3,
@@ -444,7 +443,7 @@ class TestBadExportDir:
         [
             ("file", "is no directory"),
             ("file/name", "could not be written (Not a directory)"),
-            ("run", "holds model.json"),
+            ("run", "holds configuration.json"),
             ("other", "holds name, which is no version of a model"),
             ("other/name/1", "holds saved_model.pb"),
             ("numbered_file", "holds 2, which is no version"),
@@ -452,7 +451,7 @@ class TestBadExportDir:
     )
     def test_is_refused_in_one_line_and_left_alone(self, generator, tmp_path, name, reason):
         (tmp_path / "file").write_text("")
-        for path in ("run/model.json", "other/name/1/saved_model.pb", "numbered_file/2"):
+        for path in ("run/configuration.json", "other/name/1/saved_model.pb", "numbered_file/2"):
             (tmp_path / path).parent.mkdir(parents=True)
             (tmp_path / path).write_text("")
         before = listing(tmp_path)

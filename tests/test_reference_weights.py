@@ -20,6 +20,7 @@ from fixtures import seeded_arrays
 from tgan_tf import reference_weights
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.errors import InputError
+from tgan_tf.lipschitz import GradientPenalty
 from tgan_tf.models import Critic, VideoAndFrameCritic, VideoGenerator
 from tgan_tf.tgan import TGAN, rmsprop
 
@@ -348,7 +349,7 @@ def make_pytorch_tgan(sizes):
     )
     tgan = TGAN(generator, critic)
     optimizers = [keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9) for _ in range(2)]
-    tgan.compile(*optimizers, n_critic=5, gradient_penalty=10.0)
+    tgan.compile(*optimizers, n_critic=5, penalty=GradientPenalty(10.0))
     return tgan
 
 

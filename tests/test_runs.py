@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, save_run
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, real_clips, save_run
 
-from tgan_tf import checkpoints, runs
+from tgan_tf import checkpoints, rendering, runs
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate
 from tgan_tf.latents import latents
+from tgan_tf.latents import of_generator as generator_latents
 
 
 @pytest.fixture(scope="module")
@@ -83,42 +83,37 @@ class TestLoadGenerator:
             "\xff\xfe",
             "[]",
             "{}",
-            '{"generator": null}',
-            '{"generator": 3}',
-            '{"generator": {"class_name": "VideoGenerator"}}',
-            '{"generator": {"module": "os", "class_name": "system", "config": {}}}',
+            '{"configuration": null}',
+            '{"tgan_tf": "1", "flags": {}, "configuration": {"generator": {"name": "nosuch"}}}',
+            '{"tgan_tf": "1", "flags": {}, "configuration": {"colour": true}}',
+            '{"tgan_tf": "1", "flags": [], "configuration": {}}',
         ],
     )
-    def test_refuses_a_damaged_model_json(self, damaged_run, text):
-        (damaged_run / "model.json").write_text(text, encoding="latin-1")
-        self._refused(damaged_run, "model.json: damaged", "flags.cfg")
+    def test_refuses_a_damaged_configuration(self, damaged_run, text):
+        (damaged_run / "configuration.json").write_text(text, encoding="latin-1")
+        self._refused(damaged_run, "configuration.json: damaged", "flags.cfg")
 
     @pytest.mark.parametrize(
-        ("key", "value"), [("frames", 3), ("size", "8"), ("z0_dim", None), ("colour", True)]
+        ("before", "after", "name"),
+        [
+            ('"frames": 4', '"frames": 3', "frames=3"),
+            ('"size": 16', '"size": "8"', "size='8'"),
+            ('"z0_dim": 6', '"z0_dim": null', "generator.z0_dim=None"),
+            ('"z1_dim": 5', '"z2_dim": 5', "generator.z2_dim=5"),
+        ],
     )
-    def test_refuses_a_configuration_that_makes_no_generator(self, damaged_run, key, value):
-        path = damaged_run / "model.json"
-        model = json.loads(path.read_text())
-        model["generator"]["config"][key] = value
-        path.write_text(json.dumps(model))
-        self._refused(damaged_run, "model.json: damaged", key)
-
-    def test_imports_nothing_that_a_model_json_names(self, damaged_run, tmp_path, monkeypatch):
-        (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
-        monkeypatch.syspath_prepend(tmp_path)
-        trap = {"module": "trap", "class_name": "Trap", "config": {}, "registered_name": None}
-        (damaged_run / "model.json").write_text(json.dumps({"generator": trap}))
-        self._refused(damaged_run, "model.json: damaged", "of the module 'trap'")
-        assert not (tmp_path / "sprung").exists()
-
-    def test_refuses_another_network(self, damaged_run):
-        critic = keras.saving.serialize_keras_object(make_tgan().critic)
-        (damaged_run / "model.json").write_text(json.dumps({"generator": critic}))
-        self._refused(damaged_run, "a Critic instead of a Generator")
+    def test_refuses_a_configuration_that_makes_no_generator(
+        self, damaged_run, before, after, name
+    ):
+        path = damaged_run / "configuration.json"
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+        self._refused(damaged_run, "configuration.json: damaged", name)
 
     @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
-        path = damaged_run / "model.json"
+        path = damaged_run / "configuration.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
         self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
 
@@ -170,14 +165,68 @@ class TestLoadNetworks:
         assert score(real_clips(2)).shape == (2, 1)
         assert score(next(runs.generate(generator, latents(0, 3, Z0_DIM)))).shape == (3, 1)
 
-    def test_refuse_a_model_json_without_a_critic(self, damaged_run):
-        path = damaged_run / "model.json"
-        model = json.loads(path.read_text())
-        del model["critic"]
-        path.write_text(json.dumps(model))
-        with pytest.raises(InputError, match=r"model\.json: damaged, it describes no critic"):
-            runs.load_networks(damaged_run)
-        runs.load_generator(damaged_run)
+
+class TestLoadTGAN:
+    def test_trains_on_as_the_run_would_have(self, run):
+        run_dir, weights = run
+        tgan = runs.load_tgan(run_dir)
+        assert_weights(tgan.generator, weights[10][0])
+        assert_weights(tgan.critic, weights[10][1])
+        clips = tf.data.Dataset.from_tensors(real_clips(2))
+        history = tgan.fit(clips, verbose=0).history
+        assert np.isfinite(history["critic_loss"]).all()
+        assert tgan.step == 1
+
+    def test_refuses_a_run_without_checkpoints(self, damaged_run):
+        shutil.rmtree(damaged_run / "checkpoints")
+        with pytest.raises(InputError, match="no checkpoint"):
+            runs.load_tgan(damaged_run)
+
+
+VERSION_1 = Path(__file__).parent / "fixtures/runs_of_version_1"
+
+
+class TestRunsOfVersion1:
+    """Runs that the code of before wrote, with the videos that its generate.py made of them."""
+
+    @pytest.mark.parametrize("name", ["paper", "average", "float16"])
+    def test_make_the_videos_that_they_made(self, name):
+        generator, step = runs.load_generator(VERSION_1 / name)
+        made = np.load(VERSION_1 / name / "clips.npz")
+        z0 = generator_latents(generator, 3, 2)
+        clips = np.concatenate(list(runs.generate(generator, z0)))
+        assert step == 3
+        # Rounded to the nearest of 256 values, they may differ by one.
+        difference = rendering.to_uint8(clips).astype(int) - made["clips"]
+        assert np.abs(difference).max() <= 1
+
+    @pytest.mark.parametrize("name", ["paper", "average", "float16"])
+    def test_have_their_critics(self, name):
+        _, critic, _ = runs.load_networks(VERSION_1 / name)
+        classes = np.eye(critic.num_classes, dtype=np.float32)[:2] if critic.num_classes else None
+        clips = real_clips(2)
+        scores = critic(clips if classes is None else [clips, classes])
+        assert np.isfinite(scores).all()
+
+    def test_are_trained_on_by_the_program_alone(self):
+        with pytest.raises(InputError, match=r"a run of version 0\.1\.0.*train.py --flagfile="):
+            runs.load_tgan(VERSION_1 / "paper")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{}",
+            '{"generator": 3}',
+            '{"generator": {"class_name": "VideoGenerator"}}',
+            '{"generator": {"module": "os", "class_name": "system", "config": {}}}',
+        ],
+    )
+    def test_that_are_damaged_are_refused(self, tmp_path, text):
+        run_dir = shutil.copytree(VERSION_1 / "paper", tmp_path / "run")
+        (run_dir / "model.json").write_text(text)
+        with pytest.raises(InputError, match=r"model\.json: damaged.*flags\.cfg"):
+            runs.load_generator(run_dir)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, weights
 
 from tgan_tf.errors import InputError
+from tgan_tf.lipschitz import GradientPenalty
 from tgan_tf.models import Conv3DGenerator, Critic, VideoGenerator
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.tgan import TGAN, rmsprop
@@ -310,7 +311,7 @@ def play(num_classes=0, labels=None, **compile_arguments):
 
 
 def test_the_penalty_is_of_the_gradients_norm_over_all_pixels():
-    _, history, _, weight = play(gradient_penalty=7.0)
+    _, history, _, weight = play(penalty=GradientPenalty(7.0))
     (loss,), (estimate,) = history["critic_loss"], history["wasserstein_estimate"]
     # A linear function has the same gradient everywhere: its weights.
     norm = np.linalg.norm(weight.astype(np.float64))
@@ -318,7 +319,7 @@ def test_the_penalty_is_of_the_gradients_norm_over_all_pixels():
 
 
 def test_the_penalty_is_taken_between_a_real_and_a_generated_clip():
-    tgan, _, real, _ = play(gradient_penalty=7.0)
+    tgan, _, real, _ = play(penalty=GradientPenalty(7.0))
     (fake, _), (seen, _), (between, _) = tgan.critic.seen
     np.testing.assert_array_equal(seen, real)
     weights = ((between - fake) * (real - fake)).sum((1, 2, 3, 4))

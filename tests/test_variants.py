@@ -3,7 +3,6 @@
 Runs itself in a second process: logical CPUs have to be set before TensorFlow touches a device.
 """
 
-import functools
 import json
 import subprocess
 import sys
@@ -14,58 +13,48 @@ import numpy as np
 import pytest
 
 NUM_CLASSES = 3
-CLASSES = {"generator": {"num_classes": NUM_CLASSES}, "critic": {"num_classes": NUM_CLASSES}}
-UNCLIPPED = {"lipschitz": "none"}
-# Of each what differs from the paper's TGAN: networks by their names in the registries and their
-# arguments, what keeps the critic Lipschitz, the optimisers' arguments and those of `TGAN.compile`.
-# What is independent is joined, since each takes seconds.
+CLASSES = {"num_classes": NUM_CLASSES}
+UNCLIPPED = {"lipschitz": {"name": "none"}}
+CLIPPING = {"name": "singular_value_clipping", "max_singular_value": 0.5, "interval": 1}
+# Of each what differs from the paper's TGAN: entries of its configuration. What is independent is
+# joined, since each takes seconds.
 VARIANTS = {
     "paper": {},
     "normal, recurrent": {
-        "compile": {"objective": "normal"},
+        "objective": "normal",
         "critic": {"noise": 0.3},
         "generator": {"gru_layers": 2},
         **UNCLIPPED,
     },
     "least squares, two streams": {
-        "compile": {"objective": "least_squares"},
-        "generator_name": "two_stream",
+        "objective": "least_squares",
+        "generator": {"name": "two_stream"},
         **UNCLIPPED,
     },
     "hinge, spectral normalization, frames as channels, conditional": {
-        "compile": {"objective": "hinge"},
-        "lipschitz": "spectral_normalization",
-        "critic_name": "frames_as_channels",
+        "objective": "hinge",
+        "lipschitz": {"name": "spectral_normalization", "interval": 1},
+        "critic": {"name": "frames_as_channels"},
         **CLASSES,
     },
     "gradient penalty, 3-D generator": {
-        "compile": {"gradient_penalty": 10.0, "n_critic": 2},
-        "generator_name": "conv3d",
-        **UNCLIPPED,
+        "lipschitz": {"name": "gradient_penalty"},
+        "n_critic": 2,
+        "generator": {"name": "conv3d"},
     },
     "weight clipping, video and frame": {
-        "lipschitz": "weight_clipping",
-        "critic_name": "video_and_frame",
+        "lipschitz": {"name": "weight_clipping"},
+        "critic": {"name": "video_and_frame"},
     },
     "operator norm, averages": {
-        "lipschitz": "operator",
-        "generator_optimizer": {"use_ema": True, "ema_momentum": 0.9},
+        "lipschitz": {**CLIPPING, "norm": "operator"},
+        "generator_optimizer": {"ema_momentum": 0.9},
     },
     "PyTorch TGAN, shuffled frames, conditional": {
-        "generator": {
-            "center": True,
-            "epsilon": 1e-5,
-            "latent_distribution": "normal",
-            "num_classes": NUM_CLASSES,
-        },
-        "critic": {
-            "center": True,
-            "epsilon": 1e-5,
-            "slope": 0.01,
-            "head": "mean",
-            "num_classes": NUM_CLASSES,
-        },
-        "compile": {"shuffle_frames": 0.5},
+        "generator": {"center": True, "epsilon": 1e-5, "latent_distribution": "normal"},
+        "critic": {"center": True, "epsilon": 1e-5, "slope": 0.01, "head": "mean"},
+        "shuffle_frames": 0.5,
+        **CLASSES,
     },
 }
 FRAMES, SIZE, STEPS, BATCH = 4, 8, 3, 4
@@ -77,13 +66,12 @@ def play(directory):
     import tensorflow as tf
 
     from tgan_tf import checkpoints, runs
-    from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping, WeightClipping
+    from tgan_tf.configuration import Configuration, build
     from tgan_tf.evaluation.clip_sets import GeneratedClips
     from tgan_tf.evaluation.spectral_report import spectral_report
     from tgan_tf.export import export_generator, load_exported
     from tgan_tf.latents import of_generator
-    from tgan_tf.models import CRITICS, GENERATORS
-    from tgan_tf.tgan import TGAN
+    from tgan_tf.optimizers import OPTIMIZERS
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -91,46 +79,38 @@ def play(directory):
     one = tf.distribute.OneDeviceStrategy("CPU:0")
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
+    # By the reference's epsilon a step is as large as the rate, whatever the gradient: where that
+    # is near zero, rounding would decide its sign, and part one replica from two.
+    def rmsprop(learning_rate=1e-3, **kwargs):
+        return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-4, **kwargs)
+
+    OPTIMIZERS["with a larger epsilon"] = rmsprop
+    optimizer = {"name": "with a larger epsilon", "learning_rate": 1e-3}
+
+    def configuration(variant):
+        generator = {"name": "tgan", "z0_dim": 6, **variant.get("generator", {})}
+        if generator["name"] == "tgan":
+            generator.update(temporal_filters=8, image_filters=8, z1_dim=3)
+        else:
+            generator["filters"] = 8
+        return Configuration(
+            frames=FRAMES,
+            size=SIZE,
+            channels=1,
+            seed=5,
+            **{
+                "lipschitz": CLIPPING,
+                **variant,
+                "generator": generator,
+                "critic": {"name": "tgan", "filters": 4, **variant.get("critic", {})},
+                "generator_optimizer": {**optimizer, **variant.get("generator_optimizer", {})},
+                "critic_optimizer": optimizer,
+            },
+        )
+
     def make(variant):
         keras.utils.set_random_seed(0)
-        methods = {
-            "singular_value_clipping": lambda: {
-                "kernel_constraint": SingularValueClipping(0.5),
-                "gamma_constraint": BatchNormScaleClipping(),
-            },
-            "operator": lambda: {
-                "kernel_constraint": SingularValueClipping(0.5, norm="operator"),
-                "gamma_constraint": BatchNormScaleClipping(),
-            },
-            "weight_clipping": lambda: {"kernel_constraint": WeightClipping()},
-            "spectral_normalization": lambda: {"spectral_normalization": True},
-            "none": lambda: {},
-        }
-        name = variant.get("generator_name", "tgan")
-        widths = {"temporal_filters": 8, "image_filters": 8, "z1_dim": 3}
-        generator = GENERATORS[name](
-            frames=FRAMES,
-            size=SIZE,
-            channels=1,
-            z0_dim=6,
-            **(widths if name == "tgan" else {"filters": 8}),
-            **variant.get("generator", {}),
-        )
-        critic = CRITICS[variant.get("critic_name", "tgan")](
-            frames=FRAMES,
-            size=SIZE,
-            channels=1,
-            filters=4,
-            **methods[variant.get("lipschitz", "singular_value_clipping")](),
-            **variant.get("critic", {}),
-        )
-        tgan = TGAN(generator, critic, seed=5)
-        # By the reference's epsilon a step is as large as the rate, whatever the gradient: where
-        # that is near zero, rounding would decide its sign, and part one replica from two.
-        rmsprop = functools.partial(keras.optimizers.RMSprop, 1e-3, rho=0.99, epsilon=1e-4)
-        own = rmsprop(**variant.get("generator_optimizer", {}))
-        tgan.compile(own, rmsprop(), **variant.get("compile", {}))
-        return tgan
+        return build(configuration(variant))
 
     def fit(tgan, first, steps):
         rng = np.random.default_rng(0)
@@ -152,7 +132,7 @@ def play(directory):
             begun = make(variant)
             begun_history = fit(begun, 0, STEPS - 1)
         checkpoints.save(begun, directory / "checkpoints", STEPS - 1)
-        runs.write(directory, "", begun)
+        runs.write(directory, configuration(variant), {}, "")
         with one.scope():
             # Of what it has come to meanwhile nothing may be left; a new one would be slower.
             resumed = unbroken

@@ -8,37 +8,46 @@ import keras
 import numpy as np
 
 from tgan_tf import checkpoints, runs
-from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
-from tgan_tf.models import Critic, VideoGenerator
-from tgan_tf.tgan import TGAN, rmsprop
+from tgan_tf.configuration import Configuration, build
+from tgan_tf.tgan import rmsprop
 
 CLIP_SHAPE = (4, 16, 16, 1)
 Z0_DIM = 6
 
 
+def configuration(interval=2, num_classes=0, **entries):
+    """Of clips 4x16x16x1."""
+    return Configuration(
+        **{
+            "frames": CLIP_SHAPE[0],
+            "size": CLIP_SHAPE[1],
+            "channels": 1,
+            "num_classes": num_classes,
+            "generator": {
+                "name": "tgan",
+                "z0_dim": Z0_DIM,
+                "z1_dim": 5,
+                "temporal_filters": 8,
+                "image_filters": 8,
+            },
+            "critic": {"name": "tgan", "filters": 3},
+            "lipschitz": {"name": "singular_value_clipping", "interval": interval},
+            # Of the test, if it has set one.
+            "dtype_policy": keras.mixed_precision.global_policy().name,
+            "generator_optimizer": {"name": "rmsprop", "learning_rate": 1e-3},
+            "critic_optimizer": {"name": "rmsprop", "learning_rate": 1e-3},
+            **entries,
+        }
+    )
+
+
 def make_tgan(seed=0, interval=2, num_classes=0, **compile_arguments):
-    """A compiled TGAN of clips 4x16x16x1; plain SGD shows the gradients in the weights."""
+    """A TGAN of clips 4x16x16x1, compiled; plain SGD shows the gradients in the weights."""
     keras.utils.set_random_seed(seed)
-    generator = VideoGenerator(
-        *CLIP_SHAPE[:2],
-        1,
-        Z0_DIM,
-        5,
-        temporal_filters=8,
-        image_filters=8,
-        num_classes=num_classes,
-    )
-    critic = Critic(
-        *CLIP_SHAPE[:2],
-        1,
-        filters=3,
-        kernel_constraint=SingularValueClipping(interval=interval),
-        gamma_constraint=BatchNormScaleClipping(interval=interval),
-        num_classes=num_classes,
-    )
-    tgan = TGAN(generator, critic, seed)
-    arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
-    tgan.compile(**{**arguments, **compile_arguments})
+    tgan = build(configuration(interval, num_classes, seed=seed))
+    if compile_arguments:
+        arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
+        tgan.compile(**{**arguments, **compile_arguments})
     return tgan
 
 
@@ -51,11 +60,14 @@ def make_generator(seed=0, num_classes=0):
     return generator
 
 
-def save_run(run_dir, step=3, **make_arguments):
+def save_run(run_dir, step=3, seed=0, flags=None, **entries):
     """A run directory as train.py leaves it, with one checkpoint; gives the TGAN that is in it."""
-    tgan = make_tgan(**make_arguments)
+    keras.utils.set_random_seed(seed)
+    settings = configuration(seed=seed, **entries)
+    tgan = build(settings)
     checkpoints.save(tgan, run_dir / "checkpoints", step)
-    runs.write(run_dir, "", tgan)
+    flagfile = "".join(f"--{name}={value}\n" for name, value in (flags or {}).items())
+    runs.write(run_dir, settings, flags or {}, flagfile)
     return tgan
 
 

@@ -178,7 +178,7 @@ def _read(tree: tf.train.Checkpoint, path: Path) -> None:
     except (AssertionError, ValueError) as error:
         raise InputError(
             f"{path}: is of other networks or optimisers ({reason(error)}): open it with those "
-            "that the run was trained with, see its flags.cfg and model.json"
+            "that the run was trained with, see its configuration.json"
         ) from error
     except Exception as error:  # TensorFlow's reader raises many kinds, IndexError for one
         raise _Damaged(reason(error)) from error

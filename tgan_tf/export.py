@@ -120,16 +120,16 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
         step: of the checkpoint.
 
     Returns:
-        `run`, its directory's name; `step`; `data`, what evaluate.py has found it to be, or the
-        --data_path; `flags`, the flagfile that makes the run again; `metrics`, what evaluate.py has
-        found of that checkpoint, the newest of each metric.
+        `run`, its directory's name; `step`; `data`, what evaluate.py has found it to be, or its
+        path, None of a run of version 1; `flags`, the flagfile that makes the run again;
+        `metrics`, what evaluate.py has found of that checkpoint, the newest of each metric.
 
     Raises:
         InputError: the run's flags or metrics cannot be read.
     """
     run_dir = Path(run_dir)
     flags = runs.flag_lines(run_dir)
-    paths = [line.split("=", 1)[1] for line in flags if line.startswith("--data_path=")]
+    values = runs.read(run_dir).flags
     path = run_dir / "evaluation" / records.FILE
     found = [
         record
@@ -140,7 +140,13 @@ def describe_run(run_dir: str | Path, step: int) -> dict:
     return {
         "run": run_dir.resolve().name,
         "step": step,
-        "data": found[-1]["real"] if found else (paths or ["digits of MNIST"])[-1],
+        "data": (
+            found[-1]["real"]
+            if found
+            else None
+            if values is None
+            else values.get("data_path", "digits of MNIST")
+        ),
         "flags": flags,
         "metrics": {
             record["metric"]: {

@@ -6,10 +6,10 @@ package's tables. Of the game itself it says nothing; train.py takes that from t
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from tgan_tf import keras_config
 from tgan_tf.configuration import Configuration, arguments_of
 from tgan_tf.errors import InputError
 from tgan_tf.models import CRITICS, GENERATORS
@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[Configuration, None, str]:
         InputError: the file cannot be read or describes no networks.
     """
     try:
-        found = keras_config.checked(path.read_text())
+        found = json.loads(path.read_text())
         generator, critic = found["generator"], found["critic"]
         optimizer = found.get("generator_optimizer")
         # Of a scale's constant only the names of the variables matter, and those a schedule has.

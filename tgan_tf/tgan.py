@@ -25,7 +25,7 @@ from tgan_tf import draws, moving_average, objectives
 from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.constraints import follow_optimizer
 from tgan_tf.draws import Draw, Pass
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.lipschitz import Penalty
 from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
 from tgan_tf.optimizers import rmsprop
@@ -117,11 +117,16 @@ class TGAN(keras.Model):
 
         Raises:
             InputError: the objective is unknown, n_critic is not an integer ≥ 1, shuffle_frames is
-                out of range, or the two optimisers are one object.
+                out of range, penalty is no function, or the two optimisers are one object.
         """
         self.objective = objectives.get(objective)
         check(Integer(1), n_critic=n_critic)
         check(Number(at_least=0, at_most=1), shuffle_frames=shuffle_frames)
+        if penalty is not None and not callable(penalty):
+            raise InputError(
+                Argument("penalty", penalty),
+                ": must be None or a function, such as a tgan_tf.lipschitz.GradientPenalty",
+            )
         if generator_optimizer is critic_optimizer:
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"

@@ -23,7 +23,10 @@ MISTAKES = {
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),
     "another architecture": (["--run_dir=another"], "is of other networks or optimisers"),
     "no flags": (["--run_dir=flagless"], "flagless/flags.cfg: cannot be read (No such file"),
-    "export_dir in use": (["--export_dir=run"], "run holds model.json, which is no version"),
+    "export_dir in use": (
+        ["--export_dir=run"],
+        "run holds configuration.json, which is no",
+    ),
     "keras_file without its ending": (
         ["--keras_file=g.h5"],
         "g.h5: must end in .keras",
@@ -50,9 +53,8 @@ def results(directory, tgan):
     for name in ("untrained", "another", "flagless"):
         shutil.copytree(directory / "run", directory / name)
     shutil.rmtree(directory / "untrained" / "checkpoints")
-    model = json.loads((directory / "another" / "model.json").read_text())
-    model["generator"]["config"]["image_filters"] *= 2
-    (directory / "another" / "model.json").write_text(json.dumps(model))
+    path = directory / "another/configuration.json"
+    path.write_text(path.read_text().replace('"image_filters": 8', '"image_filters": 16'))
     (directory / "flagless" / "flags.cfg").unlink()
     (directory / "old.keras").write_text("old")
     commands = {

@@ -239,7 +239,7 @@ class TestMistakes:
     def test_leave_nothing_behind(self, run_dir, results):
         assert results
         assert sorted(path.name for path in run_dir.iterdir()) == [
-            *("a", "checkpoints", "flags.cfg", "generated", "model.json", "more"),
+            *("a", "checkpoints", "configuration.json", "flags.cfg", "generated", "more"),
         ]
         assert sorted(path.name for path in (run_dir / "generated").iterdir()) == [
             "step-3_seed-7",

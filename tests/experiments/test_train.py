@@ -81,7 +81,8 @@ def unbroken(tmp_path_factory, data):
 def test_a_run_directory_holds_flags_networks_checkpoints_events_and_samples(unbroken):
     run_dir, _ = unbroken
     assert checkpoints.steps(run_dir / "checkpoints") == [4, 8, 12]
-    assert json.loads((run_dir / "model.json").read_text())["generator"]["config"]["frames"] == 4
+    kept = json.loads((run_dir / "configuration.json").read_text())
+    assert kept["configuration"]["frames"] == kept["flags"]["frames"] == 4
     assert list(run_dir.glob("events.out.tfevents*"))
     assert {p.name for p in (run_dir / "samples").glob("*.gif")} == {
         "step-0.gif",
@@ -150,19 +151,15 @@ def test_another_model_in_the_run_directory_is_refused_by_its_flag(unbroken, dat
 
 def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
     run_dir = shutil.copytree(unbroken[0], tmp_path / "run")
-    lines = (run_dir / "flags.cfg").read_text().splitlines()
-    kept = [line for line in lines if not line.startswith(("--critic_slope", "--lipschitz"))]
-    assert len(kept) == len(lines) - 2
-    (run_dir / "flags.cfg").write_text("\n".join(kept))
-    model = json.loads((run_dir / "model.json").read_text())
-    del model["flags"]
-    (run_dir / "model.json").write_text(json.dumps(model))
+    kept = json.loads((run_dir / "configuration.json").read_text())
+    del kept["flags"]["critic_slope"], kept["flags"]["lipschitz"]
+    (run_dir / "configuration.json").write_text(json.dumps(kept))
     arguments = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={run_dir}"]
     commands = {"other": [*arguments, "--critic_slope=0.1"], "same": arguments}
     results = run_all("train.py", commands, tmp_path)
     assert results["same"].code == 0, results["same"].stderr
     assert "all 12 steps are made" in results["same"].stdout
-    assert_refused(results["other"], "no --critic_slope", "--critic_slope=0.1")
+    assert_refused(results["other"], "--critic_slope=0.2, not --critic_slope=0.1: give")
 
 
 class TestACopiedRun:
@@ -203,9 +200,9 @@ class TestACopiedRun:
         self, copied, unbroken
     ):
         results, directory = copied
-        assert_refused(results["edited"], "--size=8", "--size=16")
-        model = (directory / "edited/model.json").read_bytes()
-        assert model == (unbroken[0] / "model.json").read_bytes()
+        assert_refused(results["edited"], "--size=8, not --size=16, which the flagfile says")
+        kept = (directory / "edited/configuration.json").read_bytes()
+        assert kept == (unbroken[0] / "configuration.json").read_bytes()
 
 
 def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_path, monkeypatch):
@@ -296,9 +293,7 @@ def test_averages_decays_and_classes_are_trained_with_and_kept(tmp_path):
         [sys.executable, str(TRAIN), *arguments, "--conditional"], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    kept = json.loads((tmp_path / "run/model.json").read_text())
-    assert kept["generator"]["config"]["num_classes"] == 10
-    assert kept["critic"]["config"]["num_classes"] == 10
+    assert runs.read(tmp_path / "run").configuration.num_classes == 10
     values = tensors(tmp_path / "run", 6)
     # At the end of the decay the rate is 0; the fixed samples show each of ten classes.
     sheet = Image.open(tmp_path / "run/samples/step-6.gif")

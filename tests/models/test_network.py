@@ -72,7 +72,7 @@ def test_noise_changes_scores_in_training_by_its_seed_and_not_in_inference(noisy
 
 
 def test_training_with_noise_and_without_its_seed_is_refused(noisy):
-    with pytest.raises(InputError, match="noise=0.3: give noise_seed in training"):
+    with pytest.raises(InputError, match="noise=0.3: give noise_seed when training"):
         noisy(reference.clips(1, noisy.clip_shape), training=True)
 
 

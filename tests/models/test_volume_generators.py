@@ -71,8 +71,8 @@ def test_a_conditional_generator_takes_the_label_after_z0(kind):
     [
         ({"frames": 12}, "frames=12"),
         ({"size": 48}, "size=48"),
-        ({"filters": 0}, "image_filters=0"),
-        ({"size": 64, "filters": 12}, "image_filters=12: for size 64 give a multiple of 8"),
+        ({"filters": 0}, "^filters=0"),
+        ({"size": 64, "filters": 12}, "^filters=12: for size 64 must be a multiple of 8"),
         ({"z0_dim": 0}, "z0_dim=0"),
         ({"num_classes": -1}, "num_classes"),
         ({"latent_distribution": "cauchy"}, "latent_distribution='cauchy'"),

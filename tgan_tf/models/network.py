@@ -253,7 +253,10 @@ class CriticNetwork(Network):
         if self.noise and training:
             if noise_seed is None:
                 raise InputError(
-                    Argument("noise", self.noise), ": give ", Argument("noise_seed"), " in training"
+                    Argument("noise", self.noise),
+                    ": give ",
+                    Argument("noise_seed"),
+                    " when training",
                 )
             h += self.noise * tf.cast(global_normal(h, noise_seed, place), h.dtype)
         return tf.nn.leaky_relu(h, alpha=self.slope)
