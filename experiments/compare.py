@@ -27,11 +27,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
 from tgan_tf.evaluation.estimate import Estimate
-from tgan_tf.evaluation.generative_adversarial_metric import (
-    Scores,
-    critic_scores,
-    generative_adversarial_metric,
-)
+from tgan_tf.evaluation.generative_adversarial_metric import GAM, Scores, critic_scores
 from tgan_tf.models.network import CriticNetwork
 
 FLAGS = flags.FLAGS
@@ -51,7 +47,7 @@ checked_flags.output_directory(
 flags.DEFINE_bool("gam", True, "Judge the runs by each other's critic, at their newest checkpoint.")
 checked_flags.integer(
     "gam_clips",
-    500,
+    GAM.num_clips,
     "Clips of each kind that a critic judges; four times as many set its threshold.",
     at_least=2,
     at_most=10**6,
@@ -166,11 +162,16 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
             count = 4 * FLAGS.gam_clips if other == name else FLAGS.gam_clips
             fakes[name][other] = scored(critic, GeneratedClips(generator, FLAGS.seed), count)
 
-    def judge(one: str, other: str) -> dict:
-        return generative_adversarial_metric(
-            Scores(training[one], fakes[one][one], tests[one], fakes[one][other]),
-            Scores(training[other], fakes[other][other], tests[other], fakes[other][one]),
+    def scores(name: str, rival: str) -> Scores:
+        return Scores(
+            own_fakes=fakes[name][name],
+            real=training[name],
+            rival_fakes=fakes[name][rival],
+            test=tests[name],
         )
+
+    def judge(one: str, other: str) -> dict:
+        return GAM.compute(first=scores(one, rival=other), second=scores(other, rival=one))
 
     matrix = [["r_samples (r_test)", *(f"against {name}" for name in networks)]]
     for one in networks:

@@ -659,4 +659,4 @@ def progress(start: int) -> keras.callbacks.Callback:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=evaluation_flags.FLAGS_OF_ARGUMENTS)

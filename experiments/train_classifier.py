@@ -30,7 +30,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation.extractors.moving_mnist import (
     DIGITS,
     DIRECTIONS,
-    MovingMNISTClassifier,
+    DigitNetwork,
     named_weights,
     prepare,
 )
@@ -82,9 +82,9 @@ def main(_) -> None:
     print(text)
 
 
-def train() -> MovingMNISTClassifier:
+def train() -> DigitNetwork:
     """The network of the flags, trained."""
-    network = MovingMNISTClassifier()
+    network = DigitNetwork()
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.train_steps)
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(network.trainable_variables)
@@ -122,7 +122,7 @@ def train() -> MovingMNISTClassifier:
     return network
 
 
-def calibrate(network: MovingMNISTClassifier) -> None:
+def calibrate(network: DigitNetwork) -> None:
     """Makes the digits' probabilities as sure as they are right on clips of plain training digits.
 
     Of turned and stretched digits the network is less sure. One factor of all logits, of the
@@ -201,7 +201,7 @@ def labelled(source: MovingMNIST, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def test(network: MovingMNISTClassifier, size: int, digit_size: int) -> tuple[float, float]:
+def test(network: DigitNetwork, size: int, digit_size: int) -> tuple[float, float]:
     """Accuracy of digit and direction on clips of one held-out digit."""
     source = MovingMNIST(16, size, digit_size, 1, "held_out", seed=FLAGS.seed)
     call = tf.function(network)

@@ -18,8 +18,11 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 _FORKS = """
     import json, os, resource, runpy, sys, traceback
-    import command_line, tgan_tf.callbacks, tgan_tf.runs
+    import command_line, matplotlib.backends.backend_agg, matplotlib.figure
+    import tgan_tf.callbacks, tgan_tf.data, tgan_tf.runs
 
+    if DIGITS:
+        tgan_tf.data.moving_mnist._mnist()
     for case in json.load(sys.stdin):
         child = os.fork()
         if child == 0:
@@ -56,6 +59,7 @@ def run_all(
     commands: dict[str, list[str]],
     directory: str | os.PathLike,
     largest_files: dict[str, int] | None = None,
+    digits: bool = False,
 ) -> dict[str, Result]:
     """Runs a program once for each command, one after the other.
 
@@ -64,6 +68,7 @@ def run_all(
         commands: arguments by a name of the test's own.
         directory: where they run.
         largest_files: for some commands, the bytes after which a file's disk is full.
+        digits: whether several commands use the digits of MNIST: reading them takes seconds.
     """
     largest_files = largest_files or {}
     with tempfile.TemporaryDirectory() as printed:
@@ -77,9 +82,14 @@ def run_all(
             for number, (name, arguments) in enumerate(commands.items())
         ]
         forks = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(_FORKS)],
+            [sys.executable, "-c", f"DIGITS = {digits}\n{textwrap.dedent(_FORKS)}"],
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": f"{EXPERIMENTS}:{EXPERIMENTS.parent}"},
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{EXPERIMENTS}:{EXPERIMENTS.parent}",
+                # Beside TensorFlow's threads those of OpenBLAS wait for each other.
+                "OPENBLAS_NUM_THREADS": "1",
+            },
             input=json.dumps(cases),
             capture_output=True,
             text=True,
