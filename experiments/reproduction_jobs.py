@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +85,7 @@ class Children:
             self._running.remove(child)
             return code if self.stopped_by is None else None
 
-    def stop(self, number: int, frame=None) -> None:
+    def stop(self, number: int, frame: types.FrameType | None = None) -> None:
         """Ends all that runs and keeps more from being begun; a signal's handler, too."""
         with self._lock:
             self.stopped_by = signal.Signals(number)

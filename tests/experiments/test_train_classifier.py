@@ -25,6 +25,7 @@ def results(directory):
         "train_classifier.py",
         {"short": ["--output=short.npz", *few], "there": ["--output=there.npz"]},
         directory,
+        digits=True,
     )
 
 

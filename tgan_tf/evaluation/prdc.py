@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from tgan_tf.arguments import Integer, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.features import check_features
 from tgan_tf.evaluation.metric import FEATURES, Metric
@@ -44,7 +44,7 @@ def prdc(fake: np.ndarray, real: np.ndarray, k: int = 5) -> dict[str, Estimate]:
     check(Integer(1), k=k)
     for name, features in (("generated", fake), ("real", real)):
         if len(features) <= k:
-            raise InputError(f"{len(features)} {name} clips: give more than k={k}")
+            raise InputError(f"{len(features)} {name} clips: give more than ", Argument("k", k))
     fake_radius, real_radius = _radii(fake, k), _radii(real, k)
     balls = np.zeros(len(fake))
     recalled = np.zeros(len(real), bool)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -41,7 +42,7 @@ class DigitNetwork(keras.Model):
                        down, then on by eighths of a turn by way of right, up and left
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         # In float32 whatever the policy: it may judge while a generator trains in another.
         super().__init__(dtype="float32", **kwargs)
         self.convolutions, self.normalizations = [], []
@@ -73,7 +74,7 @@ class DigitNetwork(keras.Model):
         self.direction = keras.layers.Dense(DIRECTIONS, name="direction", dtype="float32")
         self(keras.Input((16, SIZE, SIZE, 1)))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         h = inputs
         for convolution, normalization in zip(self.convolutions, self.normalizations):
             h = tf.nn.relu(normalization(convolution(h), training=training))
