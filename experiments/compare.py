@@ -27,11 +27,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
 from tgan_tf.evaluation.estimate import Estimate
-from tgan_tf.evaluation.generative_adversarial_metric import (
-    Scores,
-    critic_scores,
-    generative_adversarial_metric,
-)
+from tgan_tf.evaluation.generative_adversarial_metric import GAM, Scores, critic_scores
 from tgan_tf.models.network import CriticNetwork
 
 FLAGS = flags.FLAGS
@@ -51,7 +47,7 @@ checked_flags.output_directory(
 flags.DEFINE_bool("gam", True, "Judge the runs by each other's critic, at their newest checkpoint.")
 checked_flags.integer(
     "gam_clips",
-    500,
+    GAM.num_clips,
     "Clips of each kind that a critic judges; four times as many set its threshold.",
     at_least=2,
     at_most=10**6,
@@ -152,41 +148,13 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
         return [*lines, "A run is conditional: its critic cannot judge clips without classes."]
     corpus = data_flags.open_data("real_data")
     real = evaluation_flags.clips_of(corpus, "train", "random", FLAGS.seed)
-    has_test = corpus is None or "test" in corpus.subsets
-    test = evaluation_flags.clips_of(corpus, "test", "random", FLAGS.seed) if has_test else real
-
-    # Of each critic: the scores of training clips, of test clips, and of each generator's.
-    training, tests, fakes = {}, {}, {}
-    for name, (_, critic, _) in networks.items():
-        training[name] = scored(critic, real, 4 * FLAGS.gam_clips)
-        tests[name] = scored(critic, test, FLAGS.gam_clips, draw=0 if has_test else 1)
-        fakes[name] = {}
-        for other, (generator, _, _) in networks.items():
-            # The noise of the threshold is in no error: it is set by more clips.
-            count = 4 * FLAGS.gam_clips if other == name else FLAGS.gam_clips
-            fakes[name][other] = scored(critic, GeneratedClips(generator, FLAGS.seed), count)
-
-    def judge(one: str, other: str) -> dict:
-        return generative_adversarial_metric(
-            Scores(training[one], fakes[one][one], tests[one], fakes[one][other]),
-            Scores(training[other], fakes[other][other], tests[other], fakes[other][one]),
-        )
-
-    matrix = [["r_samples (r_test)", *(f"against {name}" for name in networks)]]
-    for one in networks:
-        cells = ["" if one == other else ratios(judge(one, other)) for other in networks]
-        matrix.append([one, *cells])
-    rows = [["D1 – D2", *ERROR_RATES.values(), "winner"]]
-    for one, other in itertools.combinations(networks, 2):
-        result = judge(one, other)
-        winner = {"first": one, "second": other}.get(result["winner"], result["winner"])
-        rows.append([f"{one} – {other}", *(shown(result[rate]) for rate in ERROR_RATES), winner])
+    test, test_draw = real, 1
+    if corpus is None or "test" in corpus.subsets:
+        test, test_draw = evaluation_flags.clips_of(corpus, "test", "random", FLAGS.seed), 0
     steps = ", ".join(f"{name} at step {step}" for name, (_, _, step) in networks.items())
     return [
         *lines,
-        records.table(matrix),
-        "",
-        records.table(rows),
+        *gam_tables(list(networks), scores_of_pairs(networks, real, test, test_draw)),
         "",
         "A run's row against another: below 1 its generator fools the other's critic more often "
         "than the other's fools its own; that counts where r_test, the ratio of errors on test "
@@ -194,6 +162,44 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
         f"{FLAGS.gam_clips} clips of each kind; {steps}. D1 and G1 are those of the first run "
         "named.",
     ]
+
+
+def scores_of_pairs(
+    networks: dict, real: ClipSet, test: ClipSet, test_draw: int
+) -> dict[tuple[str, str], Scores]:
+    """What each run's critic says where its rival is another run, by their names."""
+    scores = {}
+    # The noise of the threshold is in no error: it is set by more clips.
+    count, many = FLAGS.gam_clips, 4 * FLAGS.gam_clips
+    for name, (own, critic, _) in networks.items():
+        own_fakes = scored(critic, GeneratedClips(own, FLAGS.seed), many)
+        of_real = scored(critic, real, many)
+        of_test = scored(critic, test, count, test_draw)
+        for rival, (generator, _, _) in networks.items():
+            if rival != name:
+                fakes = scored(critic, GeneratedClips(generator, FLAGS.seed), count)
+                scores[name, rival] = Scores(
+                    own_fakes=own_fakes, real=of_real, rival_fakes=fakes, test=of_test
+                )
+    return scores
+
+
+def gam_tables(names: list[str], scores: dict[tuple[str, str], Scores]) -> list[str]:
+    """A table of every run against every other one, and one of the error rates of each pair."""
+    judged = {
+        (one, other): GAM.compute(first=scores[one, other], second=scores[other, one])
+        for one, other in scores
+    }
+    matrix = [["r_samples (r_test)", *(f"against {name}" for name in names)]]
+    for one in names:
+        cells = ["" if one == other else ratios(judged[one, other]) for other in names]
+        matrix.append([one, *cells])
+    rows = [["D1 – D2", *ERROR_RATES.values(), "winner"]]
+    for one, other in itertools.combinations(names, 2):
+        result = judged[one, other]
+        winner = {"first": one, "second": other}.get(result["winner"], result["winner"])
+        rows.append([f"{one} – {other}", *(shown(result[rate]) for rate in ERROR_RATES), winner])
+    return [records.table(matrix), "", records.table(rows)]
 
 
 def ratios(result: dict) -> str:

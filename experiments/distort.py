@@ -28,7 +28,7 @@ data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
-evaluation_flags.define_metrics("metrics", ["fvd512"], with_critic=False)
+evaluation_flags.define_metrics("metrics", ["fvd512"], num_critics=0)
 checked_flags.new_file(
     "output", "distortions.png", "PNG of the plot; must not exist yet.", suffixes=(".png",)
 )
@@ -62,4 +62,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=evaluation_flags.FLAGS_OF_ARGUMENTS)

@@ -26,7 +26,6 @@ import checked_flags
 import command_line
 import data_flags
 import evaluation_flags
-import keras
 import numpy as np
 import run_flags
 from absl import flags
@@ -39,11 +38,8 @@ from tgan_tf.evaluation import nearest_clips, records
 from tgan_tf.evaluation.clip_sets import ClipSet, GeneratedClips
 from tgan_tf.evaluation.evaluation import Evaluation, Result
 from tgan_tf.evaluation.metrics import Request
-from tgan_tf.evaluation.spectral_report import spectral_report
 
 FLAGS = flags.FLAGS
-
-SPECTRUM = "spectrum"
 
 run_flags.define_run(required=False)
 flags.adopt_module_key_flags(run_flags)
@@ -67,11 +63,7 @@ flags.DEFINE_enum(
     "Which frames of a video are its clip: from a random frame on, the first, those in the centre; "
     "all: as many clips as do not overlap.",
 )
-evaluation_flags.define_metrics(
-    "metrics",
-    ["is", "fvd", "kvd", "prdc", "motion"],
-    more=f"{SPECTRUM}: each critic kernel's largest singular value. The last two need --run_dir",
-)
+evaluation_flags.define_metrics("metrics", ["is", "fvd", "kvd", "prdc", "motion"])
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
 checked_flags.integer(
@@ -114,7 +106,7 @@ def judge_run(run_dir: Path) -> None:
         steps = checkpoints.steps(run_dir / "checkpoints")
     data_flags.take_from_run(run_dir, "real_data")
     output_dir = Path(FLAGS.output_dir or run_dir / "evaluation")
-    requests = evaluation_flags.requests("metrics", generator.frames, without=SPECTRUM)
+    requests = evaluation_flags.requests("metrics", generator.frames)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
         corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
@@ -131,8 +123,6 @@ def judge_run(run_dir: Path) -> None:
             generator, critic, step = runs.load_networks(run_dir, wanted)
         fake = GeneratedClips(generator, FLAGS.seed)
         results = evaluation(requests, fake, critic, FLAGS.draws, f"step {step}")
-        if SPECTRUM in FLAGS.metrics:
-            results += spectrum(critic)
         more = {"run_dir": FLAGS.run_dir, "step": step, "seed": FLAGS.seed, "command": command()}
         new = records.of_results(results, "checkpoint", evaluation, fake.description, **more)
         records.write_scalars(output_dir, new)
@@ -155,8 +145,6 @@ def judge_clips() -> None:
             "compare with digits of MNIST"
         )
     output_dir = Path(FLAGS.output_dir or "evaluation")
-    if SPECTRUM in FLAGS.metrics:
-        raise InputError(f"--metrics={SPECTRUM}: needs a critic: give --run_dir of a run")
     judged = data_flags.open_path(FLAGS.fake_data)
     fake = evaluation_flags.clips_of(judged, judged.subsets[0], FLAGS.window, FLAGS.seed)
     requests = evaluation_flags.requests("metrics", FLAGS.frames, fake.num_clips)
@@ -188,14 +176,6 @@ def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[di
         seed=FLAGS.seed,
         command=command(),
     )
-
-
-def spectrum(critic: keras.Model) -> list[Result]:
-    """Each critic kernel's largest singular value."""
-    return [
-        Result(f"{SPECTRUM}_{layer}", estimate, 0, 0, critic.frames, 1, 0.0)
-        for layer, estimate in spectral_report(critic).items()
-    ]
 
 
 def save_nearest(
@@ -241,4 +221,4 @@ def command() -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=evaluation_flags.FLAGS_OF_ARGUMENTS)

@@ -7,7 +7,6 @@ flags.adopt_module_key_flags(evaluation_flags)
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import checked_flags
@@ -20,96 +19,101 @@ from tgan_tf.data.corpus import Corpus
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
 from tgan_tf.evaluation.evaluation import Evaluation
-from tgan_tf.evaluation.extractors import open_extractor
-from tgan_tf.evaluation.metrics import METRICS, Request, parse
+from tgan_tf.evaluation.extractors import EXTRACTORS, open_extractor
+from tgan_tf.evaluation.metrics import METRICS, Request, parse_metrics
 
 FLAGS = flags.FLAGS
 
-
-def metrics_help(with_critic: bool = True) -> str:
-    """The metrics for a help text."""
-    about = (
-        f"{name} ({metric.num_clips} clips): {metric.about}"
-        for name, metric in METRICS.items()
-        if with_critic or metric.column != "scores"
-    )
-    return (
-        "each with the number of clips and of frames if they are not to be the usual ones, as "
-        f"fvd2048_16f. {'; '.join(about)}"
-    )
+FLAGS_OF_ARGUMENTS = {
+    **{option: f"extractor_{option}" for one in EXTRACTORS.values() for option in one.options},
+    "mean": "c3d_mean",
+}
+"""The flags of the extractors' options."""
 
 
-def define_metrics(
-    name: str, default: list[str], with_critic: bool = True, more: str | None = None
-) -> None:
+def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
     """Defines a flag for the metrics that are measured.
 
     Args:
         name: of the flag.
         default: the metrics if it is not given.
-        with_critic: whether there is a critic, which some metrics need.
-        more: what is measured beside the metrics, and what the help says of it, as "name: help".
+        num_critics: how many critics the program has, which some metrics need.
     """
-    own = more.split(":")[0] if more else None
 
     def parse_item(item: str) -> str:
-        if item != own:
-            request = parse([item], checked_flags.LARGEST)[0]
-            if not with_critic and METRICS[request.metric].column == "scores":
-                raise InputError(f"metric {item}: needs a critic, use evaluate.py")
+        (request,) = parse_metrics([item], checked_flags.LARGEST)
+        needed = request.metric.quantity.num_critics
+        if needed > num_critics:
+            able = "evaluate.py" if needed == 1 else "compare.py"
+            raise InputError(
+                f"metric {item}: needs {'a critic' if needed == 1 else 'two critics'}, use {able}"
+            )
         return item
 
-    about = f"What is measured, {metrics_help(with_critic)}" + (f"; {more}" if more else "") + "."
-    checked_flags.items(name, default, about, parse_item)
+    about = "; ".join(
+        f"{metric.name} ({metric.num_clips or 'no'} clips"
+        f"{', needs a critic' if metric.quantity.num_critics else ''}): {metric.about}"
+        for metric in METRICS.values()
+        if metric.quantity.num_critics <= num_critics
+    )
+    checked_flags.items(
+        name,
+        default,
+        "What is measured, each with the number of clips and of frames if they are not to be the "
+        f"usual ones, as fvd2048_16f. {about}.",
+        parse_item,
+    )
 
 
-def requests(
-    flag: str, frames: int, num_clips: int | None = None, without: str = ""
-) -> list[Request]:
-    """What the metrics of a flag ask for; arguments and errors are those of `metrics.parse`.
+def requests(flag: str, frames: int, num_clips: int | None = None) -> list[Request]:
+    """What the metrics of a flag ask for.
 
     Args:
         flag: of `define_metrics`.
         frames: of the clips.
         num_clips: how many there are.
-        without: an item of the flag that is no metric.
+
+    Raises:
+        InputError: as `parse_metrics`.
     """
     try:
-        return parse([name for name in FLAGS[flag].value if name != without], frames, num_clips)
+        return parse_metrics(FLAGS[flag].value, frames, num_clips)
     except InputError as error:
-        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: {error}") from error
+        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: ", *error.args) from error
 
 
 def define_extractor() -> None:
-    """Defines --extractor and where its weights are."""
+    """Defines --extractor, and a flag for each option of extractors."""
+    about = " ".join(f"{name}: {extractor.about}." for name, extractor in EXTRACTORS.items())
     checked_flags.text(
         "extractor",
         "moving_mnist",
-        "What clips are measured by. moving_mnist: comes with the package. c3d: the paper's. i3d: "
-        "the one of FVD. Or the path of a .keras or .h5 file or a SavedModel, from clips in "
-        "[-1, 1] to probabilities or features. A SavedModel runs its own code: only of a source "
-        "you trust.",
+        f"What clips are measured by. {about} Or the path of a .keras or .h5 file or a SavedModel, "
+        "from clips in [-1, 1] to probabilities or features. A SavedModel runs its own code: only "
+        "of a source you trust.",
     )
-    checked_flags.text(
-        "extractor_weights",
-        None,
-        "c3d: path or URL of conv3d_deepnetA_ucf.npz. i3d: SavedModel directory or TF-Hub handle, "
-        "default that of Kinetics-400; it runs its own code, only of a source you trust.",
-    )
-    checked_flags.text("c3d_mean", None, "c3d: path or URL of mean2.npz.")
+    for option, flag in FLAGS_OF_ARGUMENTS.items():
+        what = (
+            f"{name}: {extractor.options[option]}."
+            for name, extractor in EXTRACTORS.items()
+            if option in extractor.options
+        )
+        checked_flags.text(flag, None, " ".join(what))
 
 
 def check_extractor() -> None:
     """Raises an `InputError` for an extractor that runs code and was named by a file alone."""
-    # Other files are read, not run.
-    flag = {"moving_mnist": None, "c3d": None, "i3d": "extractor_weights"}.get(
-        FLAGS.extractor, "extractor" if os.path.isdir(FLAGS.extractor) else None
-    )
-    if flag is not None and FLAGS[flag].value is not None and not command_line.is_given(flag):
-        raise InputError(
-            f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel runs code when it is "
-            "called: if you trust it give the flag on the command line as well"
-        )
+    if FLAGS.extractor in EXTRACTORS:
+        programs = [FLAGS_OF_ARGUMENTS[option] for option in EXTRACTORS[FLAGS.extractor].programs]
+    else:
+        # A Keras file is read, not run.
+        programs = ["extractor"] if os.path.isdir(FLAGS.extractor) else []
+    for flag in programs:
+        if FLAGS[flag].value is not None and not command_line.is_given(flag):
+            raise InputError(
+                f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel runs code when it is "
+                "called: if you trust it give the flag on the command line as well"
+            )
 
 
 def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
@@ -173,11 +177,6 @@ def make_evaluation(
     other_real = real
     if corpus is None or other in corpus.subsets:
         other_real = clips_of(corpus, other, window, FLAGS.seed)
-    extractor = open_extractor(FLAGS.extractor, FLAGS.extractor_weights, FLAGS.c3d_mean)
-    if extractor.name == "moving_mnist" and real.clip_shape[-1] == 3:
-        warnings.warn(
-            "--extractor=moving_mnist knows digits: for films give c3d or i3d, see "
-            "docs/evaluation.md",
-            stacklevel=2,
-        )
+    options = {option: FLAGS[flag].value for option, flag in FLAGS_OF_ARGUMENTS.items()}
+    extractor = open_extractor(FLAGS.extractor, **options)
     return Evaluation(real, other_real, extractor, directory / "real", real_statistics)

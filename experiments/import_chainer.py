@@ -17,7 +17,6 @@ from pathlib import Path
 
 import checked_flags
 import command_line
-import configuration_flags
 import imported_run
 import training_flags
 from absl import flags
@@ -204,4 +203,4 @@ def one_of(known: dict, config: imported_run.Config, keys: str) -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)
+    command_line.run(main, flags_of_arguments=training_flags.FLAGS_OF_ARGUMENTS)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import checked_flags
 import command_line
-import configuration_flags
 import imported_run
 import training_flags
 from absl import flags
@@ -86,4 +85,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)
+    command_line.run(main, flags_of_arguments=training_flags.FLAGS_OF_ARGUMENTS)

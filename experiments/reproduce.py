@@ -21,33 +21,22 @@ stopped; SIGINT (Ctrl-C) and SIGTERM let the trainings under way save first. In 
 
 from __future__ import annotations
 
-import concurrent.futures
-import io
 import itertools
 import json
 import os
-import queue
 import shlex
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import checked_flags
 import command_line
 import data_flags
-import numpy as np
+import reproduction_report
 from absl import flags
+from reproduction_jobs import Run, cores, make_runs
 
-from tgan_tf import rendering, runs
 from tgan_tf.data import storage
+from tgan_tf.data.pipeline import Source
 from tgan_tf.errors import InputError, reason, remedy
-from tgan_tf.evaluation import records
-from tgan_tf.evaluation.metrics import METRICS, parse
-from tgan_tf.latents import of_generator
 
 FLAGS = flags.FLAGS
 
@@ -59,8 +48,6 @@ VARIANTS = {
     "normal": "normal GAN",
     "conv3d": "3D model, singular value clipping",
 }
-
-SAMPLES = 3  # clips of each variant in samples.png
 
 checked_flags.output_directory(
     "output_dir", None, "Directory of it all, made if missing.", required=True
@@ -102,67 +89,6 @@ flags.DEFINE_bool("dry_run", False, "Only print the commands.")
 _PAPER_FILES = ("data_path", "extractor_weights", "c3d_mean")
 
 
-class Run(NamedTuple):
-    """A training and its evaluation.
-
-    Attributes:
-        variant: of `VARIANTS`.
-        seed: of the training.
-        directory: its run directory.
-        log: the file of what its programs print.
-        train: the arguments of Python that train it.
-        evaluate: those that evaluate all its checkpoints.
-        floor: whether it judges real clips as well.
-    """
-
-    variant: str
-    seed: int
-    directory: Path
-    log: Path
-    train: list[str]
-    evaluate: list[str]
-    floor: bool
-
-
-class Children:
-    """The programs under way, and the signal that has ended them.
-
-    Attributes:
-        stopped_by: the signal, or None.
-    """
-
-    def __init__(self):
-        self.stopped_by: signal.Signals | None = None
-        self._running: set[subprocess.Popen] = set()
-        self._lock = threading.Lock()
-
-    def run(self, arguments: list[str], log: Path) -> int | None:
-        """Runs Python to its end and gives its code; None if it is stopped, or was not begun."""
-        with log.open("a") as file:
-            print("$", shlex.join(["python", *arguments]), file=file, flush=True)
-            with self._lock:
-                if self.stopped_by is not None:
-                    return None
-                child = subprocess.Popen(
-                    [sys.executable, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                )
-                self._running.add(child)
-            code = child.wait()
-        with self._lock:
-            self._running.remove(child)
-            return code if self.stopped_by is None else None
-
-    def stop(self, number: int, frame=None) -> None:
-        """Ends all that runs and keeps more from being begun; a signal's handler, too."""
-        with self._lock:
-            self.stopped_by = signal.Signals(number)
-            for child in self._running:
-                child.send_signal(signal.SIGTERM)
-
-
 def main(arguments: list[str]) -> int:
     check_flags()
     output_dir = Path(from_root(FLAGS.output_dir))
@@ -185,11 +111,13 @@ def main(arguments: list[str]) -> int:
 
     (output_dir / "logs").mkdir(parents=True, exist_ok=True)
     storage.write(str(output_dir / "settings.json"), json.dumps(settings, indent=1).encode())
-    stopped_by = make_runs(every)
+    stopped_by = make_runs(every, FLAGS.jobs)
     if stopped_by is not None:
         print(f"{output_dir}: {stopped_by.name}, what was made is saved; the same command goes on")
         return 128 + stopped_by
-    report(output_dir, every, settings)
+    titles = {name: VARIANTS[name] for name in FLAGS.variants}
+    real = real_clips(every[0].directory)
+    reproduction_report.write(output_dir, every, titles, settings, real, FLAGS.seed)
     return 0
 
 
@@ -253,7 +181,17 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
         *paper_flags("extractor_weights", "c3d_mean"),
         *([] if floor else ["--nofloor"]),
     ]
-    return Run(variant, seed, directory, output_dir / f"logs/{name}.log", train, evaluate, floor)
+    return Run(
+        variant,
+        seed,
+        directory,
+        output_dir / f"logs/{name}.log",
+        train,
+        evaluate,
+        floor,
+        metrics(),
+        evaluated_steps(),
+    )
 
 
 def metrics() -> list[str]:
@@ -266,6 +204,15 @@ def evaluated_steps() -> list[int]:
     return [*range(FLAGS.checkpoint_interval, FLAGS.train_steps, FLAGS.checkpoint_interval)] + [
         FLAGS.train_steps
     ]
+
+
+def real_clips(run_dir: Path) -> Source:
+    """The real clips of a run, held-out ones if there are any."""
+    # Not the paths of the command line, which are not of this directory.
+    data_flags.take_from_run(run_dir, "data_path", over_the_command_line=True)
+    corpus = data_flags.open_data()
+    has_test = corpus is None or "test" in corpus.subsets
+    return data_flags.make_source(corpus, "test" if has_test else "train")
 
 
 def all_settings(train_flags: list[str]) -> list[str]:
@@ -303,226 +250,6 @@ def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
             f"--output_dir={output_dir}: holds results with {before or 'less'}, not "
             f"{now or 'less'}: give these or another directory"
         )
-
-
-def make_runs(every: list[Run]) -> signal.Signals | None:
-    """Trains and evaluates what is not there yet; gives the signal that ended it, if one did.
-
-    Raises:
-        InputError: a program has failed; the others are stopped then.
-    """
-    children = Children()
-    handlers = {
-        number: signal.signal(number, children.stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    shares = queue.SimpleQueue()
-    for job in range(FLAGS.jobs):
-        shares.put(cores()[job :: FLAGS.jobs] or cores())
-
-    def pin():
-        # A thread's cores are those of the programs that it starts, too; a small model on one core
-        # makes more of it than on two.
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, shares.get())
-
-    with concurrent.futures.ThreadPoolExecutor(FLAGS.jobs, initializer=pin) as pool:
-        futures = [pool.submit(make, run, children) for run in every]
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                done = future.result()
-                if children.stopped_by is None:
-                    print(f"[{number}/{len(every)}] {done}", flush=True)
-        except BaseException:
-            children.stop(signal.SIGTERM)
-            raise
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    return children.stopped_by
-
-
-def make(run: Run, children: Children) -> str:
-    """Trains and evaluates a run, if that is not done yet; says so."""
-    name = run.directory.name
-    if is_evaluated(run):
-        return f"{name}: is there already"
-    for doing, arguments in (("training", run.train), ("evaluating", run.evaluate)):
-        if children.stopped_by is not None:
-            break
-        print(f"{name}: {doing}, see {run.log}", flush=True)
-        start = time.monotonic()
-        code = children.run(arguments, run.log)
-        minutes = (time.monotonic() - start) / 60
-        if children.stopped_by is None:
-            if code:
-                lines = run.log.read_text(errors="replace").strip().splitlines()
-                raise InputError(f"{name}: {doing} failed ({code}), see {run.log}: {lines[-1]}")
-            print(f"{name}: {doing} took {minutes:.1f} min", flush=True)
-    return f"{name}: done"
-
-
-def cores() -> list[int]:
-    """The cores that this program may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def kept_records(run: Run) -> list[dict]:
-    """What evaluate.py has written of the comparison's metrics and steps."""
-    file = run.directory / "evaluation" / records.FILE
-    kept = records.read(file) if file.exists() else []
-    return [
-        record
-        for record in kept
-        # Without the frames that end a full name.
-        if record["metric"].rsplit("_", 1)[0] in metrics()
-        and (record["of"] == "real" or record.get("step") in evaluated_steps())
-    ]
-
-
-def is_evaluated(run: Run) -> bool:
-    """Whether all records of a run are there."""
-    kept = kept_records(run)
-    found = {(one["metric"].rsplit("_", 1)[0], one.get("step")) for one in kept}
-    steps = [*evaluated_steps(), *([None] if run.floor else [])]
-    return found >= set(itertools.product(metrics(), steps))
-
-
-def report(output_dir: Path, every: list[Run], settings: list[str]) -> None:
-    """Writes the table, the numbers and the pictures of runs that are all evaluated."""
-    kept = {run.directory: kept_records(run) for run in every}
-    first = kept[every[0].directory]
-    names = dict.fromkeys(one["metric"] for one in first if one["of"] == "checkpoint")
-    real = {one["metric"]: one for one in first if one["of"] == "real"}
-    found, panels = {}, []
-    for metric in names:
-        found[metric] = {"real": real.get(metric), "variants": {}}
-        curves = {}
-        for variant in FLAGS.variants:
-            by_seed = {
-                run.seed: records.curve(
-                    [one for one in kept[run.directory] if one["metric"] == metric]
-                )
-                for run in every
-                if run.variant == variant
-            }
-            summary = over_seeds(by_seed)
-            found[metric]["variants"][variant] = summary
-            curves[VARIANTS[variant]] = tuple(
-                summary[name] for name in ("steps", "mean", "deviation")
-            )
-        panels.append(records.Panel(metric, curves, real.get(metric)))
-    records.plot(output_dir / "metrics.png", panels)
-    storage.write(str(output_dir / "samples.png"), samples(every))
-    results = {
-        "settings": settings,
-        "metrics": found,
-        "runs": {
-            run.directory.name: {
-                "variant": run.variant,
-                "seed": run.seed,
-                "train": shlex.join(["python", *run.train]),
-                "evaluate": shlex.join(["python", *run.evaluate]),
-                "flags": runs.flag_lines(run.directory),
-                "records": kept[run.directory],
-            }
-            for run in every
-        },
-    }
-    storage.write(str(output_dir / "results.json"), json.dumps(results, indent=1).encode())
-    text = tables(found)
-    storage.write(str(output_dir / "results.md"), text.encode())
-    print(text)
-    for name in ("results.md", "results.json", "metrics.png", "samples.png"):
-        print(output_dir / name)
-
-
-def over_seeds(by_seed: dict[int, tuple[list, list, list]]) -> dict:
-    """Mean and deviation over seeds at each step.
-
-    Args:
-        by_seed: curves of the same steps, as of `records.curve`.
-
-    Returns:
-        steps, mean, deviation (of a sample: with n - 1; 0 of one seed), and seeds, each one's
-        values.
-    """
-    steps = next(iter(by_seed.values()))[0]
-    values = np.array([curve[1] for curve in by_seed.values()], float)
-    deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(steps))
-    return {
-        "steps": steps,
-        "mean": values.mean(axis=0).tolist(),
-        "deviation": deviation.tolist(),
-        "seeds": {seed: curve[1] for seed, curve in by_seed.items()},
-    }
-
-
-def tables(found: dict) -> str:
-    """results.md, of the metrics of results.json."""
-    step = f"{evaluated_steps()[-1]:,}"
-    head, rows = ["variant"], [[VARIANTS[name]] for name in FLAGS.variants]
-    real = ["real clips"]
-    for metric, results in found.items():
-        head += [metric, "each seed"]
-        for row, name in zip(rows, FLAGS.variants):
-            summary = results["variants"][name]
-            of_seeds = {"value": summary["mean"][-1], "error": summary["deviation"][-1]}
-            last = (values[-1] for values in summary["seeds"].values())
-            row += [records.shown(of_seeds), ", ".join(f"{value:.4g}" for value in last)]
-        real += [records.shown(results["real"]), ""]
-    about = [f"- `{metric}`: {METRICS[parse([metric], 10**9)[0].metric].about}" for metric in found]
-    lines = [
-        f"# Results after {step} steps",
-        "",
-        records.table([head, *rows, real]),
-        "",
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, FLAGS.seeds))}; real clips, "
-        "held-out ones if there are any, are judged once: value ± its own error.",
-        "",
-        *about,
-        "",
-        "![Each metric over the steps, mean and deviation of the seeds](metrics.png)",
-        "",
-        f"![Videos of the same latents by each variant, seed {FLAGS.seeds[0]}](samples.png)",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def samples(every: list[Run]) -> bytes:
-    """A picture of videos of the same latents by each variant's first run, and of real ones."""
-    # Without pyplot, which keeps figures and asks for a display.
-    from matplotlib.figure import Figure
-
-    clips = {}
-    for run in every[: len(FLAGS.variants)]:
-        generator, _ = runs.load_generator(run.directory, FLAGS.train_steps)
-        z0 = of_generator(generator, FLAGS.seed, SAMPLES)
-        made = np.concatenate(list(runs.generate(generator, z0)))
-        clips[VARIANTS[run.variant]] = rendering.to_uint8(made)
-    # Not the paths of the command line, which are not of this directory.
-    data_flags.take_from_run(every[0].directory, "data_path", over_the_command_line=True)
-    corpus = data_flags.open_data()
-    has_test = corpus is None or "test" in corpus.subsets
-    source = data_flags.make_source(corpus, "test" if has_test else "train")
-    clips["real clips"] = np.stack([source.clip(number).numpy() for number in range(SAMPLES)])
-
-    sheets = {name: rendering.contact_sheet(group) for name, group in clips.items()}
-    rows, columns, _ = next(iter(sheets.values())).shape
-    # Pixel by pixel: a picture drawn to a size in inches would make some of them wider than others.
-    scale, title, dpi = max(1, 1200 // columns), 28, 100
-    width, height = columns * scale, len(sheets) * (title + rows * scale)
-    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
-    bottom = height
-    for name, sheet in sheets.items():
-        figure.text(0, (bottom - title + 8) / height, name)
-        bottom -= title + rows * scale
-        pixels = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
-        figure.figimage(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), 0, bottom)
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
 
 
 if __name__ == "__main__":

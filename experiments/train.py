@@ -271,4 +271,4 @@ def progress(start: int) -> keras.callbacks.Callback:
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)
+    command_line.run(main, flags_of_arguments=training_flags.FLAGS_OF_ARGUMENTS)

@@ -30,7 +30,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation.extractors.moving_mnist import (
     DIGITS,
     DIRECTIONS,
-    MovingMNISTClassifier,
+    DigitNetwork,
     named_weights,
     prepare,
 )
@@ -43,6 +43,7 @@ VERSIONS = 20
 TEST_BATCH = 50
 #: Sizes of frame and digit that it is tried on.
 TESTED = ((64, 28), (32, 16))
+#: Of training digits, at each size; no more than it is tried on.
 CALIBRATION_CLIPS = 2000
 
 checked_flags.new_file(
@@ -66,13 +67,13 @@ def main(_) -> None:
     if card.exists():
         raise InputError(f"--output={output}: its card {card} exists: give another name")
     if FLAGS.test_clips % TEST_BATCH:
-        raise InputError(f"--test_clips={FLAGS.test_clips}: give a multiple of {TEST_BATCH}")
+        raise InputError(f"--test_clips={FLAGS.test_clips}: must be a multiple of {TEST_BATCH}")
     keras.utils.set_random_seed(FLAGS.seed)
     start = time.monotonic()
     network = train()
     calibrate(network)
     minutes = (time.monotonic() - start) / 60
-    accuracies = {scene: test(network, *scene) for scene in TESTED}
+    accuracies = {scene: accuracy(network, *scene) for scene in TESTED}
     arrays = {name: variable.numpy() for name, variable in named_weights(network).items()}
     text = card_text(arrays, accuracies, minutes)
     with file_locks.replacing(output) as temporary, temporary.open("wb") as file:
@@ -82,9 +83,9 @@ def main(_) -> None:
     print(text)
 
 
-def train() -> MovingMNISTClassifier:
+def train() -> DigitNetwork:
     """The network of the flags, trained."""
-    network = MovingMNISTClassifier()
+    network = DigitNetwork()
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.train_steps)
     optimizer = keras.optimizers.Adam(schedule)
     optimizer.build(network.trainable_variables)
@@ -122,7 +123,7 @@ def train() -> MovingMNISTClassifier:
     return network
 
 
-def calibrate(network: MovingMNISTClassifier) -> None:
+def calibrate(network: DigitNetwork) -> None:
     """Makes the digits' probabilities as sure as they are right on clips of plain training digits.
 
     Of turned and stretched digits the network is less sure. One factor of all logits, of the
@@ -133,7 +134,8 @@ def calibrate(network: MovingMNISTClassifier) -> None:
     logits, truth = [], []
     for size, digit_size in TESTED:
         source = MovingMNIST(16, size, digit_size, 1, seed=FLAGS.seed + len(SCENES))
-        batches = labelled(source, TEST_BATCH).take(CALIBRATION_CLIPS // TEST_BATCH)
+        count = min(CALIBRATION_CLIPS, FLAGS.test_clips)
+        batches = labelled(source, TEST_BATCH).take(count // TEST_BATCH)
         for clips, digits, _ in batches:
             logits.append(call(clips)["digits"].numpy())
             truth.append(digits.numpy())
@@ -201,7 +203,7 @@ def labelled(source: MovingMNIST, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def test(network: MovingMNISTClassifier, size: int, digit_size: int) -> tuple[float, float]:
+def accuracy(network: DigitNetwork, size: int, digit_size: int) -> tuple[float, float]:
     """Accuracy of digit and direction on clips of one held-out digit."""
     source = MovingMNIST(16, size, digit_size, 1, "held_out", seed=FLAGS.seed)
     call = tf.function(network)

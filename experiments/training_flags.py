@@ -109,6 +109,12 @@ RESUMABLE = {
 # Where a run lies its flagfile says by lying there, and only the command line can consent.
 NOT_KEPT = {"run_dir", "allow_unpickling"}
 
+FLAGS_OF_ARGUMENTS = {
+    **configuration_flags.FLAGS_OF_ENTRIES,
+    **evaluation_flags.FLAGS_OF_ARGUMENTS,
+}
+"""The flags of what messages speak of, where the two have not the same name."""
+
 
 def of_run() -> list[flags.Flag]:
     """The flags that say what a run is and how it goes on, by name."""

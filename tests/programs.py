@@ -1,11 +1,12 @@
 """Runs the programs of experiments/ as a user does, many in a fraction of the time.
 
-TensorFlow is loaded once, and each command runs in a fork of that process.
+TensorFlow is loaded once in a test process, and each command runs in a fork of what has loaded it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -18,13 +19,21 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 _FORKS = """
     import json, os, resource, runpy, sys, traceback
-    import command_line, tgan_tf.callbacks, tgan_tf.runs
+    import command_line, matplotlib.backends.backend_agg, matplotlib.figure
+    import tgan_tf.callbacks, tgan_tf.data, tgan_tf.runs
 
-    for case in json.load(sys.stdin):
+    for line in sys.stdin:
+        case = json.loads(line)
+        if case["digits"]:
+            tgan_tf.data.moving_mnist._mnist()  # kept from then on
         child = os.fork()
         if child == 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for number, name in ((1, "stdout"), (2, "stderr")):
                 os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
+            os.chdir(case["directory"])
+            os.environ.clear()
+            os.environ.update(case["environment"])
             if case["largest_file"] is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
             sys.argv = case["argv"]
@@ -56,6 +65,7 @@ def run_all(
     commands: dict[str, list[str]],
     directory: str | os.PathLike,
     largest_files: dict[str, int] | None = None,
+    digits: bool = False,
 ) -> dict[str, Result]:
     """Runs a program once for each command, one after the other.
 
@@ -64,30 +74,48 @@ def run_all(
         commands: arguments by a name of the test's own.
         directory: where they run.
         largest_files: for some commands, the bytes after which a file's disk is full.
+        digits: whether several commands use the digits of MNIST: reading them takes seconds.
     """
     largest_files = largest_files or {}
-    with tempfile.TemporaryDirectory() as printed:
-        cases = [
-            {
+    results = {}
+    for name, arguments in commands.items():
+        with tempfile.TemporaryDirectory() as printed:
+            case = {
                 "argv": [str(EXPERIMENTS / program), *map(str, arguments)],
-                "stdout": f"{printed}/{number}.out",
-                "stderr": f"{printed}/{number}.err",
+                "directory": os.fspath(directory),
+                "environment": _environment(),
+                "stdout": f"{printed}/out",
+                "stderr": f"{printed}/err",
                 "largest_file": largest_files.get(name),
+                "digits": digits,
             }
-            for number, (name, arguments) in enumerate(commands.items())
-        ]
-        forks = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(_FORKS)],
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": f"{EXPERIMENTS}:{EXPERIMENTS.parent}"},
-            input=json.dumps(cases),
-            capture_output=True,
-            text=True,
-        )
-        assert forks.returncode == 0, forks.stderr
-        return {
-            name: Result(
+            forks = _forks()
+            forks.stdin.write(json.dumps(case) + "\n")
+            forks.stdin.flush()
+            code = forks.stdout.readline()
+            assert code, "what forks has ended"
+            results[name] = Result(
                 int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
             )
-            for name, case, code in zip(commands, cases, forks.stdout.split())
-        }
+    return results
+
+
+@functools.cache
+def _forks() -> subprocess.Popen:
+    """What has loaded TensorFlow and runs a command for each line; it ends with this process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_FORKS)],
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{EXPERIMENTS}:{EXPERIMENTS.parent}",
+        # Beside TensorFlow's threads those of OpenBLAS wait for each other.
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -17,7 +17,7 @@ from tgan_tf.data import MovingMNIST
 from tgan_tf.evaluation import extractors, records
 from tgan_tf.evaluation.clip_sets import SourceClips
 from tgan_tf.evaluation.evaluation import Evaluation
-from tgan_tf.evaluation.metrics import parse
+from tgan_tf.evaluation.metrics import parse_metrics
 
 
 def fit(tgan, used, steps=4, steps_per_epoch=2, clips=None):
@@ -236,9 +236,14 @@ def digits(split):
 
 def evaluate(run_dir):
     evaluation = Evaluation(
-        digits("train"), digits("held_out"), extractors.MovingMNIST(), run_dir / "evaluation/real"
+        digits("train"),
+        digits("held_out"),
+        extractors.DigitClassifier(),
+        run_dir / "evaluation/real",
     )
-    return callbacks.Evaluate(evaluation, parse(["motion20", "wasserstein20"], 4), 2, run_dir)
+    return callbacks.Evaluate(
+        evaluation, parse_metrics(["motion20", "wasserstein20"], 4), 2, run_dir
+    )
 
 
 def test_evaluates_at_the_interval(tmp_path, capsys):

@@ -419,7 +419,7 @@ class Evaluate(keras.callbacks.Callback):
 
     Args:
         evaluation: what judges.
-        requests: of `tgan_tf.evaluation.metrics.parse`.
+        requests: of `tgan_tf.evaluation.metrics.parse_metrics`.
         interval: steps from one evaluation to the next.
         run_dir: where the run is kept.
         seed: of the latents that are judged.

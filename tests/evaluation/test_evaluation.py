@@ -10,9 +10,11 @@ from tiny_tgan import make_tgan
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import GeneratedClips
+from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.evaluation import Evaluation
 from tgan_tf.evaluation.extractors.extractor import Extracted
-from tgan_tf.evaluation.metrics import METRICS, parse
+from tgan_tf.evaluation.metric import Metric, Quantity
+from tgan_tf.evaluation.metrics import METRICS, parse_metrics
 from tgan_tf.latents import latents
 
 
@@ -74,14 +76,14 @@ def value(results, name):
 
 def test_judges_by_what_the_extractor_says(evaluation):
     fake = Clips(2, brightness=0.2)
-    results = evaluation(parse(["fvd60"], 4), fake)
+    results = evaluation(parse_metrics(["fvd60"], 4), fake)
     expected = frechet(features(fake.of(0)), features(Clips(0).of(0)))
     assert value(results, "fvd60_4f") == pytest.approx(expected, rel=1e-4)
 
 
 def test_each_metric_judges_as_many_clips_and_frames_as_its_name_says(evaluation):
     fake = Clips(2, brightness=0.2)
-    results = evaluation(parse(["fvd60", "fvd40", "fvd40_2f"], 4), fake)
+    results = evaluation(parse_metrics(["fvd60", "fvd40", "fvd40_2f"], 4), fake)
     for count, frames in ((60, 4), (40, 4), (40, 2)):
         clips = (source.of(0)[:count, :frames] for source in (fake, Clips(0)))
         expected = frechet(*map(features, clips))
@@ -98,13 +100,13 @@ def test_each_metric_judges_as_many_clips_and_frames_as_its_name_says(evaluation
 )
 def test_identical_sets_have_the_best_value(evaluation, name, best):
     metric = "prdc" if name in ("precision", "coverage") else name
-    results = evaluation(parse([f"{metric}60"], 4), Clips(0))
+    results = evaluation(parse_metrics([f"{metric}60"], 4), Clips(0))
     assert value(results, f"{name}60_4f") == pytest.approx(best, abs=1e-6)
 
 
 def test_repeated_draws_give_mean_and_standard_deviation(evaluation):
     fake = Clips(2)
-    (result,) = evaluation(parse(["fvd60"], 4), fake, draws=3)
+    (result,) = evaluation(parse_metrics(["fvd60"], 4), fake, draws=3)
     values = [frechet(features(fake.of(i)), features(Clips(0).of(0))) for i in range(3)]
     assert result.estimate.value == pytest.approx(np.mean(values), rel=1e-4)
     assert result.estimate.error == pytest.approx(np.std(values, ddof=1), rel=1e-3)
@@ -112,27 +114,27 @@ def test_repeated_draws_give_mean_and_standard_deviation(evaluation):
 
 
 def test_the_floor_is_of_the_other_real_clips(evaluation):
-    results = evaluation.floor(parse(["fvd60"], 4))
+    results = evaluation.floor(parse_metrics(["fvd60"], 4))
     expected = frechet(features(Clips(1).of(0)), features(Clips(0).of(0)))
     assert value(results, "fvd60_4f") == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_floor_of_one_set_is_of_another_draw_of_it(tmp_path):
     real = Clips(0)
-    results = Evaluation(real, real, Corners(), tmp_path).floor(parse(["fvd60"], 4))
+    results = Evaluation(real, real, Corners(), tmp_path).floor(parse_metrics(["fvd60"], 4))
     expected = frechet(features(real.of(1)), features(real.of(0)))
     assert value(results, "fvd60_4f") == pytest.approx(expected, rel=1e-4)
 
 
 def test_real_clips_are_measured_once(evaluation):
-    evaluation(parse(["fvd60"], 4), Clips(2))
+    evaluation(parse_metrics(["fvd60"], 4), Clips(2))
     evaluation.real.batches = None
-    evaluation(parse(["fvd60", "kvd50"], 4), Clips(3))
+    evaluation(parse_metrics(["fvd60", "kvd50"], 4), Clips(3))
 
 
 def test_the_inception_score_needs_no_real_clips(evaluation):
     evaluation.real.batches = None
-    (result,) = evaluation(parse(["is60"], 4), Clips(2))
+    (result,) = evaluation(parse_metrics(["is60"], 4), Clips(2))
     assert result.real_count == 0
 
 
@@ -140,7 +142,7 @@ def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
     fake = GeneratedClips(tgan.generator)
-    (result,) = evaluation(parse(["wasserstein40"], 4), fake, tgan.critic)
+    (result,) = evaluation(parse_metrics(["wasserstein40"], 4), fake, tgan.critic)
     z0 = latents(0, 40, tgan.generator.z0_dim)
     scores = [tgan.critic(clips) for clips in (Clips(1).of(0)[:40], tgan.generator(z0))]
     expected = np.mean(scores[0]) - np.mean(scores[1])
@@ -148,13 +150,55 @@ def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_metric_gives_a_number(tmp_path):
+def test_every_metric_of_clips_gives_a_number(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
-    requests = parse([f"{name}40" for name in METRICS], 4)
+    names = [name for name in METRICS if name not in ("spectrum", "gam")]
+    requests = parse_metrics([f"{name}40" for name in names], 4)
     results = evaluation(requests, GeneratedClips(tgan.generator), tgan.critic)
-    assert len(results) == len(METRICS) + 3
+    assert len(results) == len(names) + 3
     assert all(np.isfinite(result.estimate.value) for result in results)
+
+
+def test_a_metric_of_the_critic_comes_last_and_is_of_no_clips(tmp_path):
+    critic = make_tgan().critic
+    evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
+    requests = parse_metrics(["spectrum", "wasserstein40"], 4)
+    first, *rest = evaluation(requests, GeneratedClips(make_tgan().generator), critic, draws=2)
+    assert (first.name, first.draws) == ("wasserstein40_4f", 2)
+    kernel = critic.layers[0].kernel.numpy()
+    expected = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
+    assert rest[0].name == "spectrum_conv0" and (rest[0].count, rest[0].draws) == (0, 1)
+    assert rest[0].estimate.value == pytest.approx(expected, rel=1e-3)
+
+
+def brightness(clips, extracted):
+    return tf.reduce_mean(clips, [1, 2, 3, 4])
+
+
+def brighter(fake, real):
+    return Estimate(float(np.mean(fake) - np.mean(real)))
+
+
+BRIGHTER = Metric("brighter", "by how much", Quantity("brightness", brightness), brighter)
+
+
+def test_judges_by_a_metric_and_a_quantity_from_outside(evaluation):
+    fake = Clips(2, brightness=0.2)
+    (result,) = evaluation(parse_metrics([BRIGHTER], 4, fake.num_clips), fake)
+    assert (result.name, result.count, result.real_count) == ("brighter60_4f", 60, 60)
+    expected = fake.of(0).mean() - Clips(0).of(0).mean()
+    assert result.estimate.value == pytest.approx(expected, abs=1e-5)
+
+
+def test_another_quantity_measures_real_clips_anew_and_others_use_the_same_file(evaluation):
+    for metrics, files in ((["fvd60"], 1), ([BRIGHTER], 2), (["kvd60"], 2), ([BRIGHTER], 2)):
+        evaluation(parse_metrics(metrics, 4, 60), Clips(2))
+        assert len(list(evaluation.directory.glob("real-*.npy"))) == files
+
+
+def test_the_extractor_may_be_named(tmp_path):
+    assert Evaluation(Clips(0), Clips(1), "moving_mnist", tmp_path).extractor.num_features == 128
 
 
 class Wide(Corners):
@@ -177,12 +221,20 @@ class Featureless(Corners):
         (Corners, Clips(2, shape=(4, 8, 8, 1)), "fvd40", "frames of 8x8x1, the real ones of 16x16"),
         (Corners, Clips(2, shape=(2, 16, 16, 1)), "fvd40_4f", "the clips have 2 frames"),
         (Corners, Clips(2), "wasserstein40", "needs a critic"),
+        (Corners, Clips(2), "spectrum", "metric spectrum: needs a critic"),
+        (Corners, Clips(2), "gam40", "metric gam40_4f: is of two runs"),
+        (
+            Corners,
+            Clips(2),
+            BRIGHTER._replace(quantity=BRIGHTER.quantity._replace(name="features")),
+            "another quantity is called features",
+        ),
         (Wide, Clips(2), "fvd50", "50 clips are too few for the 50 features .* at least 51"),
-        (Featureless, Clips(2), "is40", "--extractor=plain gives features, no probabilities"),
+        (Featureless, Clips(2), "is40", "extractor='plain' gives features, no probabilities"),
     ],
 )
 def test_refuses_before_anything_is_measured(tmp_path, extractor, fake, name, message):
     evaluation = Evaluation(Clips(0), Clips(1), extractor(), tmp_path / "real")
     with pytest.raises(InputError, match=message):
-        evaluation(parse([name], 4), fake)
+        evaluation(parse_metrics([name], 4), fake)
     assert not (tmp_path / "real").exists()

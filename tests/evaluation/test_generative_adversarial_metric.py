@@ -32,54 +32,57 @@ class TestBestThreshold:
         st.lists(st.integers(-6, 6), min_size=1, max_size=12),
     )
     def test_has_the_least_mean_error_of_all(self, real, fake):
-        error = mean_error(best_threshold(np.array(real), np.array(fake)), real, fake)
+        error = mean_error(best_threshold(fake=np.array(fake), real=np.array(real)), real, fake)
         least = min(mean_error(middle / 2, real, fake) for middle in range(-15, 16))
         assert error == pytest.approx(least, abs=1e-12)
 
     def test_is_the_middle_of_the_gap_between_the_kinds(self):
-        assert best_threshold(np.array([5.0, 3.0, 9.0]), np.array([2.0, -7.0])) == 2.5
+        assert best_threshold(fake=np.array([2.0, -7.0]), real=np.array([5.0, 3.0, 9.0])) == 2.5
 
     def test_does_not_depend_on_how_many_there_are_of_each(self):
         real, fake = np.array([1.0, 3.0, 4.0]), np.array([0.0, 2.0])
         many = np.repeat(real, 100)
-        assert best_threshold(many, fake) == best_threshold(real, fake)
+        assert best_threshold(fake=fake, real=many) == best_threshold(fake=fake, real=real)
 
     def test_is_in_the_widest_of_gaps_that_are_equally_good_and_the_lowest_of_those(self):
         # From 0 to 1 misses no real clip and lets one fake of two pass; from 5 to 8 misses one real
         # clip of two and lets none pass.
         real, fake = np.array([1.0, 8.0]), np.array([0.0, 5.0])
-        assert best_threshold(real, fake) == 6.5
-        assert best_threshold(np.array([1.0, 6.0]), fake) == 0.5
+        assert best_threshold(fake=fake, real=real) == 6.5
+        assert best_threshold(fake=fake, real=np.array([1.0, 6.0])) == 0.5
 
     @pytest.mark.parametrize(
         ("real", "fake"), [([0.0, 1.0], [2.0, 3.0]), ([1.0, 1.0], [1.0]), ([-4.0], [-3.0])]
     )
     def test_takes_all_for_fakes_where_nothing_is_better(self, real, fake):
-        threshold = best_threshold(np.array(real), np.array(fake))
+        threshold = best_threshold(fake=np.array(fake), real=np.array(real))
         assert threshold == max(real + fake)
 
     def test_parts_neighbouring_floats(self):
         lowest = np.array([1.0])
         for fake in (lowest, np.nextafter(lowest, 2.0)):
             real = np.nextafter(fake, 2.0)
-            assert fake <= best_threshold(real, fake) < real
+            assert fake <= best_threshold(fake=fake, real=real) < real
 
     @pytest.mark.parametrize(
         ("real", "fake", "message"),
         [
-            ([], [1.0], "real_scores: there are none"),
-            ([1.0], [np.nan], "fake_scores: some are NaN"),
+            ([], [1.0], "there are no scores of real clips"),
+            ([1.0], [np.nan], "some scores of generated clips are NaN"),
         ],
     )
     def test_of_scores_that_say_nothing_is_refused(self, real, fake, message):
         with pytest.raises(InputError, match=message):
-            best_threshold(np.array(real), np.array(fake))
+            best_threshold(fake=np.array(fake), real=np.array(real))
 
 
 def player(test, rival_fakes, threshold=0.0):
     """Scores of a critic whose threshold is known."""
     return Scores(
-        np.array([threshold + 1]), np.array([threshold - 1]), np.array(test), np.array(rival_fakes)
+        own_fakes=np.array([threshold - 1]),
+        real=np.array([threshold + 1]),
+        rival_fakes=np.array(rival_fakes),
+        test=np.array(test),
     )
 
 
@@ -154,10 +157,10 @@ class TestGenerativeAdversarialMetric:
     @pytest.mark.parametrize(
         ("kind", "message"),
         [
-            ("real", "real_scores: "),
-            ("own_fakes", "fake_scores: "),
-            ("test", "test: "),
-            ("rival_fakes", "rival_fakes: "),
+            ("real", "scores of real clips"),
+            ("own_fakes", "scores of generated clips"),
+            ("test", "scores of test clips"),
+            ("rival_fakes", "scores of the rival's clips"),
         ],
     )
     def test_of_scores_that_say_nothing_is_refused(self, kind, message):

@@ -75,13 +75,13 @@ def test_refuses_no_more_clips_than_neighbours():
 
 
 def test_refuses_no_neighbour():
-    with pytest.raises(InputError, match="k=0: give a whole number of at least 1"):
+    with pytest.raises(InputError, match="k=0: must be an integer ≥ 1"):
         prdc(draws(0, 50), draws(1, 50), k=0)
 
 
 @pytest.mark.parametrize("count", [0, 6])
 def test_refuses_more_nearest_than_there_are_or_none(count):
-    with pytest.raises(InputError, match=f"count={count} of 5 clips: give 1 to 5"):
+    with pytest.raises(InputError, match=f"count={count}: must be an integer"):
         nearest(draws(0, 9), draws(1, 5), count)
 
 

@@ -56,6 +56,23 @@ MISTAKES = {
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
         "needs a critic",
     ),
+    "critic's spectrum": (
+        [*TWO, "--fake_data=fake.npz", "--metrics=spectrum"],
+        "metric spectrum: needs a critic",
+    ),
+    "two critics": (
+        ["--run_dir=run", "--metrics=gam500"],
+        "metric gam500: needs two critics, use compare",
+    ),
+    "extractor without its weights": (
+        ["--run_dir=run", "--extractor=c3d"],
+        "--extractor=c3d: give --extractor_weights (path or URL of conv3d_deepnetA_ucf.npz) and "
+        "--c3d_mean (path",
+    ),
+    "another extractor's option": (
+        ["--run_dir=run", "--c3d_mean=mean2.npz"],
+        "--c3d_mean=mean2.npz: is for c3d, not for moving_mnist",
+    ),
     "sizes": (
         ["--fake_data=fake.npz", "--real_data=real.npz", "--size=32", "--frames=4"],
         "size=32",
@@ -86,21 +103,34 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(directory):
-    run = ["--run_dir=run"]
+    run, alone = ["--run_dir=run"], ["--nofloor"]
     return run_all(
         "evaluate.py",
         {
             **{name: flags for name, (flags, *_) in MISTAKES.items()},
             "help": ["--help"],
             "run": [*run, f"{METRICS},wasserstein200,spectrum", "--checkpoint_step=3"],
-            "all": [*run, "--all_checkpoints", "--metrics=fvd200", "--draws=2"],
-            "again": [*run, "--checkpoint_step=3", "--metrics=fvd200", "--output_dir=again"],
+            "all": [*run, "--all_checkpoints", "--metrics=motion20", "--draws=2", "--nofloor"],
+            "again": [
+                *run,
+                "--checkpoint_step=3",
+                "--metrics=fvd200",
+                *alone,
+                "--output_dir=again",
+            ],
             "two": [*TWO, "--fake_data=fake.npz", "--metrics=fvd,motion", "--output_dir=two"],
-            "same": [*TWO, "--fake_data=real.npz", "--metrics=fvd,kvd,prdc", "--output_dir=same"],
+            "same": [
+                *TWO,
+                "--fake_data=real.npz",
+                "--metrics=fvd,kvd,prdc",
+                *alone,
+                "--output_dir=same",
+            ],
             "full disk": [*run, "--metrics=fvd200", "--output_dir=full"],
         },
         directory,
         largest_files={"full disk": 20_000},
+        digits=True,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from programs import run_all
 
-from tgan_tf.evaluation.extractors.moving_mnist import MovingMNIST
+from tgan_tf.evaluation.extractors.moving_mnist import DigitClassifier
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,13 @@ def results(directory):
         "train_classifier.py",
         {"short": ["--output=short.npz", *few], "there": ["--output=there.npz"]},
         directory,
+        digits=True,
     )
 
 
 def test_writes_weights_that_the_extractor_reads(results, directory):
     assert results["short"].code == 0, results["short"].stderr
-    extractor = MovingMNIST(directory / "short.npz")
+    extractor = DigitClassifier(directory / "short.npz")
     with np.load(directory / "short.npz") as file:
         kernel = file["conv0/kernel"]
     np.testing.assert_array_equal(extractor.network.convolutions[0].kernel, kernel)

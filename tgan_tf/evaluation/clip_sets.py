@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class SourceClips:
     Attributes: those of `ClipSet`. The description names also the SHA-256 of the first clips.
     """
 
-    def __init__(self, source: Source, seed: int = 0, **description):
+    def __init__(self, source: Source, seed: int = 0, **description: Any):
         self.source = source
         self.seed = seed
         self.clip_shape = tuple(source.clip_shape)

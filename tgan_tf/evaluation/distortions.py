@@ -15,6 +15,8 @@ import scipy.ndimage
 
 from tgan_tf.evaluation.clip_sets import ClipSet
 
+Distortion = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
 
 def noise(clips: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
     """Adds Gaussian noise of standard deviation `level` to values in [-1, 1], and clips them."""
@@ -35,7 +37,7 @@ def shuffle(clips: np.ndarray, level: float, rng: np.random.Generator) -> np.nda
     return shuffled
 
 
-DISTORTIONS: dict[str, tuple[Callable, tuple[float, ...], str]] = {
+DISTORTIONS: dict[str, tuple[Distortion, tuple[float, ...], str]] = {
     "noise": (noise, (0.0, 0.1, 0.2, 0.4, 0.8), "standard deviation"),
     "blur": (blur, (0.0, 0.5, 1.0, 2.0, 4.0), "pixels"),
     "shuffle": (shuffle, (0.0, 0.25, 0.5, 0.75, 1.0), "share of frames"),

@@ -1,7 +1,8 @@
 """Clips judged against real ones: measured in one pass, then each metric of what was measured.
 
-    evaluation = Evaluation(real, other_real, extractor, directory="runs/mine/evaluation")
-    for result in evaluation(parse(["fvd2048", "is10000"], frames=16), GeneratedClips(generator)):
+    evaluation = Evaluation(real, other_real, "moving_mnist", directory="runs/mine/evaluation")
+    requests = parse_metrics(["fvd2048", "is10000"], frames=16)
+    for result in evaluation(requests, GeneratedClips(generator)):
         print(result.name, result.estimate.value)
 
 The real clips are measured once, and kept in the directory.
@@ -12,25 +13,27 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tgan_tf import file_locks
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.evaluation.clip_sets import ClipSet
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.extractors import open_extractor
 from tgan_tf.evaluation.extractors.extractor import Extractor
 from tgan_tf.evaluation.measurements import Measurements, measure, measure_once
-from tgan_tf.evaluation.metrics import METRICS, Request
-from tgan_tf.evaluation.motion_energy import motion_energy
+from tgan_tf.evaluation.metric import FEATURES, PROBABILITIES, Quantity
+from tgan_tf.evaluation.metrics import Request
+from tgan_tf.evaluation.motion_energy import MOTION_ENERGY
 from tgan_tf.models.network import CriticNetwork
 
-_COMPARED = ("features", "motion")
-"""The measurements that are compared with those of `real`."""
+ALWAYS_MEASURED = (FEATURES, MOTION_ENERGY, PROBABILITIES)
+"""Whatever the metrics: so the real clips, measured once, serve any of them."""
 
 
 class Result(NamedTuple):
@@ -39,7 +42,7 @@ class Result(NamedTuple):
     Attributes:
         name: such as "fvd2048_16f".
         estimate: the number and its error.
-        count: clips judged.
+        count: clips judged; 0 where it is of none.
         real_count: real clips they were compared with; 0 where they are judged by themselves.
         frames: frames of each that were looked at.
         draws: how often other clips were judged.
@@ -60,9 +63,9 @@ class Evaluation:
 
     Args:
         real: the real clips.
-        other_real: more of them, of a held-out subset or `real` itself: for the Wasserstein
-            estimate, and for what the metrics are of real clips.
-        extractor: what the clips are measured by.
+        other_real: more of them, of a held-out subset or `real` itself: for metrics by a critic,
+            and for what the metrics are of real clips.
+        extractor: what the clips are measured by; or the name of one that needs no options.
         directory: where measurements of real clips are kept.
         real_statistics: a file that those of `real` are read from, or kept in, instead.
 
@@ -74,19 +77,18 @@ class Evaluation:
         self,
         real: ClipSet,
         other_real: ClipSet,
-        extractor: Extractor,
+        extractor: Extractor | str,
         directory: str | os.PathLike,
         real_statistics: str | os.PathLike | None = None,
     ):
         self.real = real
         self.other_real = other_real
-        self.extractor = extractor
+        self.extractor = open_extractor(extractor) if isinstance(extractor, str) else extractor
         self.directory = Path(directory)
         self.real_statistics = real_statistics
         if real_statistics is not None and os.path.exists(real_statistics):
             Measurements(real_statistics)  # says now, not after all clips are measured, what it is
-        # Traced anew for another number of frames, not for the last batch, which is smaller.
-        self._columns = tf.function(self._measure_clips, reduce_retracing=True)
+        self._traced = {}
 
     def check(
         self,
@@ -98,51 +100,62 @@ class Evaluation:
         if fake.clip_shape[1:] != self.real.clip_shape[1:]:
             raise InputError(
                 f"the clips judged have frames of {_shape(fake)}, the real ones of "
-                f"{_shape(self.real)}: give both the same --size, and both grey or both in colour"
+                f"{_shape(self.real)}: give both the same ",
+                Argument("size"),
+                ", and both grey or both in colour",
             )
-        frames = min(fake.clip_shape[0], self.real.clip_shape[0])
+        columns = {quantity.name: quantity for quantity in ALWAYS_MEASURED}
         for request in requests:
-            metric = METRICS[request.metric]
-            name = request.name(request.metric)
-            if request.frames > frames:
-                raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
-            if metric.column == "scores":
-                if critic is None or critic.num_classes:
-                    raise InputError(
-                        f"metric {name}: needs a critic that is not conditional: give --run_dir "
-                        "of such a run"
-                    )
-                if request.frames != fake.clip_shape[0]:
-                    raise InputError(
-                        f"metric {name}: the critic takes {fake.clip_shape[0]} frames: give "
-                        "these, or none"
-                    )
-                continue
-            self.extractor.check((request.frames, *self.real.clip_shape[1:]))
-            if metric.column == "probabilities" and not self.extractor.num_classes:
+            quantity, name = request.metric.quantity, request.name()
+            if quantity.num_critics > 1:
+                raise InputError(f"metric {name}: is of two runs: compare them")
+            if columns.setdefault(quantity.name, quantity) != quantity:
+                raise InputError(f"metric {name}: another quantity is called {quantity.name}, too")
+            if quantity.num_critics and critic is None:
+                raise InputError(f"metric {name}: needs a critic: judge the clips of a run")
+            if quantity.measure is not None:
+                self._check_clips(request, fake, critic)
+
+    def _check_clips(self, request: Request, fake: ClipSet, critic: CriticNetwork | None) -> None:
+        """As `check`, for a metric of clips."""
+        metric, name = request.metric, request.name()
+        frames = min(fake.clip_shape[0], self.real.clip_shape[0])
+        if request.frames > frames:
+            raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
+        if metric.quantity.num_critics:
+            if critic.num_classes:
+                raise InputError(f"metric {name}: needs a critic that is not conditional")
+            if request.frames != fake.clip_shape[0]:
                 raise InputError(
-                    f"metric {name}: --extractor={self.extractor.name} gives features, no "
-                    "probabilities of classes: give another extractor"
+                    f"metric {name}: the critic takes {fake.clip_shape[0]} frames: give these, or "
+                    "none"
                 )
-            if fake.num_clips is not None and request.count > fake.num_clips:
-                most = fake.num_clips // metric.multiple * metric.multiple
-                fewest = metric.fewest(self.extractor.num_features)
+            return
+        self.extractor.check((request.frames, *self.real.clip_shape[1:]))
+        if metric.quantity.of_classes and not self.extractor.num_classes:
+            raise InputError(
+                f"metric {name}: ",
+                Argument("extractor", self.extractor.name),
+                " gives features, no probabilities of classes: give another extractor",
+            )
+        fewest = metric.fewest(self.extractor.num_features)
+        if fake.num_clips is not None and request.count > fake.num_clips:
+            most = fake.num_clips // metric.multiple * metric.multiple
+            raise InputError(
+                f"metric {name}: there are {fake.num_clips} clips to be judged: give "
+                + (f"{metric.name}{most}" if most >= fewest else f"at least {fewest} clips")
+            )
+        counts = {"clips": request.count}
+        if metric.quantity.of_real:
+            counts["real clips"] = self._real_count(request.count)
+        for of, count in counts.items():
+            if count < fewest:
                 raise InputError(
-                    f"metric {name}: there are {fake.num_clips} clips to be judged: give "
-                    + (f"{request.metric}{most}" if most >= fewest else f"at least {fewest} clips")
+                    f"metric {name}: {count} {of} are too few for the "
+                    f"{self.extractor.num_features} features of ",
+                    Argument("extractor", self.extractor.name),
+                    f": give at least {fewest}, or an extractor with fewer features",
                 )
-            real_count = self._real_count(request.count)
-            if metric.column == "probabilities":
-                real_count = request.count
-            for count, of in ((request.count, "clips"), (real_count, "real clips")):
-                fewest = metric.fewest(self.extractor.num_features)
-                if count < fewest:
-                    raise InputError(
-                        f"metric {name}: {count} {of} are too few for the "
-                        f"{self.extractor.num_features} features of "
-                        f"--extractor={self.extractor.name}: give at least {fewest}, or an "
-                        "extractor with fewer features"
-                    )
 
     def __call__(
         self,
@@ -152,38 +165,46 @@ class Evaluation:
         draws: int = 1,
         what: str = "clips",
     ) -> list[Result]:
-        """Judges clips.
+        """Judges clips, and their critic.
 
         Args:
-            requests: of `metrics.parse`.
+            requests: of `metrics.parse_metrics`.
             fake: the clips.
-            critic: what the Wasserstein estimate is by.
+            critic: that of the clips' generator, for the metrics that need it.
             draws: how often, each time on other clips; the value is then the mean, and its error
                 the standard deviation.
-            what: what the progress bar calls them.
+            what: what the progress bar calls the clips.
+
+        Returns:
+            The results, those that are of no clips last.
 
         Raises:
             InputError: as `check`; or there is no number for such clips.
         """
         self.check(requests, fake, critic)
         results = []
-        for group in _by_frames(requests):
+        for group in _by_frames([one for one in requests if one.metric.quantity.measure]):
             by_draw = [self._judge(group, fake, critic, draw, what) for draw in range(draws)]
             for same in zip(*by_draw):
                 results.append(same[0] if draws == 1 else _over_draws(same))
+        for request in requests:
+            if not request.metric.quantity.measure:
+                start = time.monotonic()
+                results += _results(request, request.metric.compute(critic=critic), 0, start)
         return results
 
     def floor(self, requests: Sequence[Request]) -> list[Result]:
         """What the metrics are of other real clips: what no generator does better than by chance.
 
-        Metrics that other real clips are too few for are left out; so is the Wasserstein estimate.
+        Metrics that other real clips are too few for are left out; so are those that need a critic.
         """
         possible = []
         for request in requests:
-            metric = METRICS[request.metric]
+            metric = request.metric
             count = min(request.count, self.other_real.num_clips or request.count)
             count -= count % metric.multiple
-            if metric.column != "scores" and count >= metric.fewest(self.extractor.num_features):
+            enough = count >= metric.fewest(self.extractor.num_features)
+            if enough and not metric.quantity.num_critics:
                 possible.append(request._replace(count=count))
         # The same clips in another order would not be others.
         draw = 1 if self.other_real is self.real else 0
@@ -191,84 +212,94 @@ class Evaluation:
         for group in _by_frames(possible):
             start = time.monotonic()
             judged = self._real(self.other_real, _most(group), group, draw, "other real clips")
-            results += self._compute(group, judged, {}, start)
+            results += self._compute(group, judged.columns, {}, start)
         return results
 
-    def _judge(self, requests, fake, critic, draw, what) -> list[Result]:
+    def _judge(
+        self,
+        requests: Sequence[Request],
+        fake: ClipSet,
+        critic: CriticNetwork | None,
+        draw: int,
+        what: str,
+    ) -> list[Result]:
         """The results of requests that are of the same frames, of one draw."""
-        start, count = time.monotonic(), _most(requests)
-        needed = {METRICS[request.metric].column for request in requests}
-
-        def columns(clips):
-            measured = {} if needed == {"scores"} else self._columns(clips)
-            return {**measured, **scores(clips)} if "scores" in needed else measured
+        start, count, frames = time.monotonic(), _most(requests), requests[0].frames
+        by_critic = {
+            request.metric.quantity for request in requests if request.metric.quantity.num_critics
+        }
+        by_extractor = [one for one in requests if one.metric.quantity not in by_critic]
 
         def scores(clips):
-            return {"scores": tf.reduce_sum(critic(clips, training=False), axis=1)}
+            return {one.name: one.measure(clips, critic) for one in by_critic}
+
+        def columns(clips):
+            extracted = self._measuring(by_extractor)(clips) if by_extractor else {}
+            return {**extracted, **scores(clips)}
 
         held_out = {}
         with file_locks.unfinished(self.directory / "judged") as temporary:
             path = temporary / "clips.npy"
-            batches = fake.batches(count, draw)
-            judged = measure(path, batches, count, requests[0].frames, columns, {}, what)
-            if "scores" in needed:
+            judged = measure(path, fake.batches(count, draw), count, frames, columns, {}, what)
+            if by_critic:
+                path = temporary / "held_out.npy"
                 count = min(count, self.other_real.num_clips or count)
+                batches = self.other_real.batches(count, 0)
                 held_out = measure(
-                    temporary / "held_out.npy",
-                    self.other_real.batches(count, 0),
-                    count,
-                    requests[0].frames,
-                    scores,
-                    {},
-                    "held-out clips",
+                    path, batches, count, frames, scores, {}, "held-out clips"
                 ).columns
-            return self._compute(requests, judged, held_out, start)
+            return self._compute(requests, judged.columns, held_out, start)
 
-    def _compute(self, requests, judged, held_out, start) -> list[Result]:
+    def _compute(
+        self,
+        requests: Sequence[Request],
+        fake: Mapping[str, np.ndarray],
+        held_out: Mapping[str, np.ndarray],
+        start: float,
+    ) -> list[Result]:
         """The metrics of what was measured of the clips judged; `start` is when that began."""
         real = held_out
-        # Probabilities are judged by themselves, scores against held-out clips.
-        compared = [request for request in requests if METRICS[request.metric].column in _COMPARED]
+        compared = [
+            request
+            for request in requests
+            if request.metric.quantity.of_real and not request.metric.quantity.num_critics
+        ]
         if compared:
-            real_count = self._real_count(_most(compared))
-            kept = self._real(
-                self.real, real_count, requests, 0, "real clips", self.real_statistics
-            )
-            real = {**held_out, **kept.columns}
+            count = self._real_count(_most(compared))
+            kept = self._real(self.real, count, requests, 0, "real clips", self.real_statistics)
+            real = {**kept.columns, **held_out}
         measuring = time.monotonic() - start
         results = []
         for request in requests:
-            start = time.monotonic()
-            metric = METRICS[request.metric]
-            rows = np.empty(0)
-            if metric.column != "probabilities":
-                rows = real[metric.column][: request.count]
-            estimates = metric.compute(judged.columns[metric.column][: request.count], rows)
-            seconds = round(measuring + time.monotonic() - start, 1)
-            for part, estimate in estimates.items():
-                results.append(
-                    Result(
-                        request.name(part),
-                        estimate,
-                        request.count,
-                        len(rows),
-                        request.frames,
-                        1,
-                        seconds,
-                    )
-                )
+            start = time.monotonic() - measuring
+            quantity = request.metric.quantity
+            rows = {"fake": fake[quantity.name][: request.count]}
+            if quantity.of_real:
+                rows["real"] = real[quantity.name][: request.count]
+            found = request.metric.compute(**rows)
+            results += _results(request, found, len(rows.get("real", ())), start)
         return results
 
-    def _real(self, clips, count, requests, draw, what, path=None) -> Measurements:
+    def _real(
+        self,
+        clips: ClipSet,
+        count: int,
+        requests: Sequence[Request],
+        draw: int,
+        what: str,
+        path: str | os.PathLike | None = None,
+    ) -> Measurements:
+        """What was measured of real clips, now or before."""
         extractor = {"name": self.extractor.name, "sha256": self.extractor.sha256}
         description = {"clips": clips.description, "draw": draw, "extractor": extractor}
+        more = [quantity.name for quantity in _more_measured(requests)]
         return measure_once(
             self.directory,
             lambda n: clips.batches(n, draw),
             count,
             requests[0].frames,
-            self._columns,
-            description,
+            self._measuring(requests),
+            {**description, "quantities": more} if more else description,
             what,
             path,
         )
@@ -276,12 +307,43 @@ class Evaluation:
     def _real_count(self, count: int) -> int:
         return min(count, self.real.num_clips or count)
 
-    def _measure_clips(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
-        extracted = self.extractor(clips)
-        columns = {"features": extracted.features, "motion": motion_energy(clips)}
-        if extracted.probabilities is not None:
-            columns["probabilities"] = extracted.probabilities
-        return columns
+    def _measuring(
+        self, requests: Sequence[Request]
+    ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """From clips to what the extractor, or nothing but a look at them, says; traced once."""
+        quantities = (*ALWAYS_MEASURED, *_more_measured(requests))
+
+        def columns(clips):
+            extracted = self.extractor(clips)
+            return {
+                quantity.name: quantity.measure(clips, extracted)
+                for quantity in quantities
+                if self.extractor.num_classes or not quantity.of_classes
+            }
+
+        if quantities not in self._traced:
+            # Traced anew for another number of frames, not for the last batch, which is smaller.
+            self._traced[quantities] = tf.function(columns, reduce_retracing=True)
+        return self._traced[quantities]
+
+
+def _more_measured(requests: Sequence[Request]) -> list[Quantity]:
+    """What is measured of clips without a critic beside what always is."""
+    wanted = {request.metric.quantity for request in requests}
+    more = {quantity for quantity in wanted - {*ALWAYS_MEASURED} if not quantity.num_critics}
+    return sorted(more, key=lambda quantity: quantity.name)
+
+
+def _results(
+    request: Request, found: Estimate | Mapping[str, Estimate], real_count: int, start: float
+) -> list[Result]:
+    """The results of a metric, begun at `start`."""
+    estimates = {request.metric.name: found} if isinstance(found, Estimate) else found
+    seconds = round(time.monotonic() - start, 1)
+    return [
+        Result(request.name(part), estimate, request.count, real_count, request.frames, 1, seconds)
+        for part, estimate in estimates.items()
+    ]
 
 
 def _by_frames(requests: Sequence[Request]) -> list[list[Request]]:

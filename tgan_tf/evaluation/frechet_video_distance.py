@@ -10,12 +10,15 @@ the squared Fréchet (2-Wasserstein) distance of two Gaussians.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import scipy.linalg
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import GROUPS, Estimate, jackknifed
 from tgan_tf.evaluation.features import check_features
+from tgan_tf.evaluation.metric import FEATURES, Metric
 
 SIZES = 15
 """How many sets of different size the extrapolation is fitted to."""
@@ -48,8 +51,7 @@ def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = 
             features.
     """
     check_features(fake, real)
-    # The smallest set that a covariance is taken of has more clips than features.
-    fewest = max(GROUPS, (fake.shape[1] + 1) * (2 if unbiased else 1))
+    fewest = _fewest(fake.shape[1], unbiased)
     for name, features in (("generated", fake), ("real", real)):
         if len(features) < fewest:
             raise InputError(
@@ -57,6 +59,28 @@ def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = 
                 f"at least {fewest}, or an extractor with fewer features"
             )
     return _extrapolated(fake, real) if unbiased else _jackknifed(fake, real)
+
+
+def _fewest(num_features: int, unbiased: bool = False) -> int:
+    """How few clips can be judged: with no more than the features the covariance is singular."""
+    return max(GROUPS, (num_features + 1) * (2 if unbiased else 1))
+
+
+FVD = Metric(
+    "fvd",
+    "Fréchet Video Distance; lower is better",
+    FEATURES,
+    frechet_video_distance,
+    fewest=_fewest,
+)
+FVD_UNBIASED = Metric(
+    "fvd_unbiased",
+    "the same, extrapolated to endless clips",
+    FEATURES,
+    functools.partial(frechet_video_distance, unbiased=True),
+    num_clips=10_000,
+    fewest=functools.partial(_fewest, unbiased=True),
+)
 
 
 def gaussian(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

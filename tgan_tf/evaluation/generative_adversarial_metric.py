@@ -21,35 +21,36 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.metric import SCORES_OF_TWO, Metric, score
+from tgan_tf.models.network import CriticNetwork
 
 
 class Scores(NamedTuple):
     """What the critic of one of the two says, higher for real.
 
     Attributes:
-        real: float [n], of real clips that its threshold is set by, those of the training.
-        own_fakes: float [m], of its own generator's clips, for the threshold.
-        test: float [k], of real clips of a test set.
-        rival_fakes: float [l], of the other generator's clips.
+        own_fakes: float [n], of its own generator's clips, for the threshold.
+        real: float [m], of real clips that its threshold is set by, those of the training.
+        rival_fakes: float [k], of the other generator's clips.
+        test: float [l], of real clips of a test set.
     """
 
-    real: np.ndarray
     own_fakes: np.ndarray
-    test: np.ndarray
+    real: np.ndarray
     rival_fakes: np.ndarray
+    test: np.ndarray
 
 
-def critic_scores(critic: keras.Model, clip_batches: Iterable[np.ndarray]) -> np.ndarray:
+def critic_scores(critic: CriticNetwork, clip_batches: Iterable[np.ndarray]) -> np.ndarray:
     """Scores clips in inference mode, a batch in memory at a time.
 
     Args:
-        critic: a `CriticNetwork` that is not conditional.
+        critic: one that is not conditional.
         clip_batches: float32 [batch, *critic.clip_shape] in [-1, 1], at least one.
 
     Returns:
@@ -59,7 +60,7 @@ def critic_scores(critic: keras.Model, clip_batches: Iterable[np.ndarray]) -> np
         InputError: the clips are of another shape than the critic's.
     """
     signature = [tf.TensorSpec([None, *critic.clip_shape], tf.float32)]
-    score = tf.function(lambda clips: tf.reduce_sum(critic(clips, training=False), 1), signature)
+    call = tf.function(lambda clips: score(clips, critic), signature)
     scores = []
     for clips in clip_batches:
         if tuple(clips.shape[1:]) != critic.clip_shape:
@@ -67,11 +68,11 @@ def critic_scores(critic: keras.Model, clip_batches: Iterable[np.ndarray]) -> np
                 f"clips of {tuple(clips.shape[1:])}, the critic takes {critic.clip_shape}: compare "
                 "runs of the same frames, size and channels"
             )
-        scores.append(score(clips).numpy())
+        scores.append(call(clips).numpy())
     return np.concatenate(scores)
 
 
-def best_threshold(real_scores: np.ndarray, fake_scores: np.ndarray) -> float:
+def best_threshold(*, fake: np.ndarray, real: np.ndarray) -> float:
     """The threshold that parts real from fake best: a clip above it is taken for real.
 
     Best is the least mean of the two error rates, so that the numbers of the two kinds of clips do
@@ -80,14 +81,14 @@ def best_threshold(real_scores: np.ndarray, fake_scores: np.ndarray) -> float:
     are the same, it is the highest score: all clips are then taken for fakes.
 
     Args:
-        real_scores: float [n] of real clips, at least 1.
-        fake_scores: float [m] of generated clips, at least 1.
+        fake: float [n], the scores of generated clips, at least 1.
+        real: float [m], those of real clips, at least 1.
 
     Raises:
         InputError: there are no scores, or one is not finite.
     """
-    real = np.sort(_checked("real_scores", real_scores))
-    fake = np.sort(_checked("fake_scores", fake_scores))
+    real = np.sort(_checked(real, "real clips"))
+    fake = np.sort(_checked(fake, "generated clips"))
     values = np.unique(np.concatenate([real, fake]))
     lower, upper = values[:-1], values[1:]
     missed = np.searchsorted(real, lower, side="right")
@@ -133,10 +134,10 @@ def generative_adversarial_metric(
     """
     rates = {}
     for player, scores in (("first", first), ("second", second)):
-        threshold = best_threshold(scores.real, scores.own_fakes)
+        threshold = best_threshold(fake=scores.own_fakes, real=scores.real)
         details = {"threshold": threshold}
-        test = _checked("test", scores.test) <= threshold
-        fooled = _checked("rival_fakes", scores.rival_fakes) > threshold
+        test = _checked(scores.test, "test clips") <= threshold
+        fooled = _checked(scores.rival_fakes, "the rival's clips") > threshold
         rates[f"test_error_{player}"] = _share(test, details)
         rates[f"samples_error_{player}"] = _share(fooled, details)
     samples = rates["samples_error_first"].value, rates["samples_error_second"].value
@@ -151,15 +152,24 @@ def generative_adversarial_metric(
     }
 
 
-def _checked(name: str, scores: np.ndarray) -> np.ndarray:
+GAM = Metric(
+    "gam",
+    "Generative Adversarial Metric: two runs, each judged by the other's critic",
+    SCORES_OF_TWO,
+    generative_adversarial_metric,
+    num_clips=500,
+)
+
+
+def _checked(scores: np.ndarray, of: str) -> np.ndarray:
     """Scores as float64, which the middle of two is rounded in."""
     scores = np.asarray(scores, np.float64)
     if not len(scores):
-        raise InputError(f"{name}: there are none: give the scores of some clips")
+        raise InputError(f"there are no scores of {of}: give those of some")
     if not np.isfinite(scores).all():
         raise InputError(
-            f"{name}: some are NaN or infinite: compare checkpoints from before the training "
-            "diverged"
+            f"some scores of {of} are NaN or infinite: compare checkpoints from before the "
+            "training diverged"
         )
     return scores
 

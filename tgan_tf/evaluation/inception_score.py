@@ -14,6 +14,7 @@ from scipy.special import xlogy
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.metric import PROBABILITIES, Metric
 
 _BLOCK = 4096
 
@@ -50,6 +51,23 @@ def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
         return Estimate(scores[0], details=details)
     error_of = f"standard deviation of {splits} splits"
     return Estimate(float(np.mean(scores)), float(np.std(scores)), error_of, details)
+
+
+IS = Metric(
+    "is",
+    "Inception Score, mean over 10 splits; higher is better",
+    PROBABILITIES,
+    lambda fake: inception_score(fake),
+    num_clips=10_000,
+    multiple=10,
+)
+IS_WHOLE = Metric(
+    "is_whole",
+    "Inception Score of all clips at once, as the paper's code gives it",
+    PROBABILITIES,
+    lambda fake: inception_score(fake, splits=1),
+    num_clips=10_000,
+)
 
 
 def _sums(probabilities: np.ndarray, start: int, size: int) -> tuple[float, np.ndarray]:

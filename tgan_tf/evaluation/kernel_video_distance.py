@@ -11,6 +11,7 @@ import numpy as np
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.features import check_features
+from tgan_tf.evaluation.metric import FEATURES, Metric
 
 BLOCK = 256
 """Clips that are compared with each other at a time."""
@@ -53,6 +54,14 @@ def kernel_video_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
     error = np.std(values, ddof=1) / np.sqrt(blocks)
     error_of = f"standard error over {blocks} blocks of clips"
     return Estimate(float(np.mean(values)), float(error), error_of, details)
+
+
+KVD = Metric(
+    "kvd",
+    "Kernel Video Distance, MMD² of a cubic kernel; lower is better",
+    FEATURES,
+    kernel_video_distance,
+)
 
 
 def _unbiased(x: np.ndarray, y: np.ndarray) -> float:

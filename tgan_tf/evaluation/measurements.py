@@ -27,7 +27,7 @@ from tqdm import tqdm
 from tgan_tf import numpy_files
 from tgan_tf.capacity import check_disk
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, reason, remedy
+from tgan_tf.errors import Argument, InputError, reason, remedy
 
 FORMAT = 1
 
@@ -147,8 +147,9 @@ def _measured(clips, frames, columns, what) -> Iterator[dict[str, np.ndarray]]:
     for batch in clips:
         if not np.isfinite(batch).all():
             raise InputError(
-                f"{what}: NaN or infinity in the clips from number {row} on: the generator "
-                "has diverged, evaluate an earlier --checkpoint_step"
+                f"{what}: NaN or infinity in the clips from number {row} on: the generator has "
+                "diverged, evaluate an earlier ",
+                Argument("checkpoint_step"),
             )
         values = columns(tf.constant(batch[:, :frames]))
         yield {name: value.numpy() for name, value in values.items()}
@@ -197,9 +198,7 @@ def measure_once(
             else:
                 name, had, asked = _difference(kept.description, description)
                 why = f"of other data: {name} is {had}, now {asked}"
-            raise InputError(
-                f"--real_statistics={path}: {why}: give another file, or one that is not there yet"
-            )
+            raise InputError(f"{path}: {why}: {_ANOTHER}")
     return measure(place, clips(count), count, frames, columns, description, what)
 
 

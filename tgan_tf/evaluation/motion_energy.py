@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import GROUPS, Estimate, jackknifed
+from tgan_tf.evaluation.metric import Metric, Quantity
 
 
 def motion_energy(clips: tf.Tensor) -> tf.Tensor:
@@ -66,6 +67,15 @@ def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
             "ratio": float(mean.mean() / real_mean.mean()),
         },
     )
+
+
+MOTION_ENERGY = Quantity("motion", lambda clips, extracted: motion_energy(clips))
+MOTION = Metric(
+    "motion",
+    "how far the change from frame to frame is from the real one; lower is better",
+    MOTION_ENERGY,
+    motion_difference,
+)
 
 
 def _check(fake: np.ndarray, real: np.ndarray) -> None:

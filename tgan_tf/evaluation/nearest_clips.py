@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.metric import FEATURES, Metric
 from tgan_tf.evaluation.prdc import nearest
 from tgan_tf.rendering import contact_sheet, to_uint8
 
@@ -37,6 +38,14 @@ def nearest_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
         "standard error of the median",
         {"closest": closest.tolist(), "nearest_real": places[closest].tolist()},
     )
+
+
+NEAREST = Metric(
+    "nearest",
+    "distance to the nearest real clip, and a picture: is it memorised?",
+    FEATURES,
+    nearest_distance,
+)
 
 
 def picture(fake: np.ndarray, real: np.ndarray) -> np.ndarray:

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from tgan_tf.errors import InputError
+from tgan_tf.arguments import Integer, check
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.features import check_features
+from tgan_tf.evaluation.metric import FEATURES, Metric
 
 _BLOCK = 512
 
@@ -39,11 +41,10 @@ def prdc(fake: np.ndarray, real: np.ndarray, k: int = 5) -> dict[str, Estimate]:
             have different features.
     """
     check_features(fake, real)
-    if k < 1:
-        raise InputError(f"k={k}: give a whole number of at least 1")
+    check(Integer(1), k=k)
     for name, features in (("generated", fake), ("real", real)):
         if len(features) <= k:
-            raise InputError(f"{len(features)} {name} clips: give more than k={k}")
+            raise InputError(f"{len(features)} {name} clips: give more than ", Argument("k", k))
     fake_radius, real_radius = _radii(fake, k), _radii(real, k)
     balls = np.zeros(len(fake))
     recalled = np.zeros(len(real), bool)
@@ -59,6 +60,9 @@ def prdc(fake: np.ndarray, real: np.ndarray, k: int = 5) -> dict[str, Estimate]:
         "density": _mean(balls / k, k),
         "coverage": _mean(covered, k),
     }
+
+
+PRDC = Metric("prdc", "precision, recall, density, coverage; higher is better", FEATURES, prdc)
 
 
 def nearest(queries: np.ndarray, among: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +81,7 @@ def nearest(queries: np.ndarray, among: np.ndarray, count: int) -> tuple[np.ndar
             features.
     """
     check_features(queries, among)
-    if not 1 <= count <= len(among):
-        raise InputError(f"count={count} of {len(among)} clips: give 1 to {len(among)}")
+    check(Integer(1, len(among)), count=count)
     places = np.empty([len(queries), count], np.int64)
     found = np.empty([len(queries), count])
     for rows, distances in _squared_distances(queries, among):

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -33,7 +33,7 @@ PLOT = "metrics.png"
 
 
 def of_results(
-    results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict, **more
+    results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict, **more: Any
 ) -> list[dict]:
     """Results with everything needed to repeat them, a record each.
 

@@ -19,6 +19,7 @@ from tgan_tf import kernels
 from tgan_tf.convolutions import of_layer, wrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.metric import CRITIC, Metric
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 
@@ -83,7 +84,9 @@ def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) 
     return total
 
 
-def gradient_norms(critic: CriticNetwork, clips: np.ndarray, labels=None) -> np.ndarray:
+def gradient_norms(
+    critic: CriticNetwork, clips: np.ndarray, labels: np.ndarray | None = None
+) -> np.ndarray:
     """How fast the score changes at clips: ‖∇D(x)‖ over all pixels, in inference.
 
     The largest is a lower bound of the critic's Lipschitz constant.
@@ -138,6 +141,15 @@ def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
     product = float(np.prod([stage.matrix_norm for stage in measured]))
     bound = lipschitz_bound(critic, measured)
     return {**report, "product": Estimate(product), "bound": Estimate(bound)}
+
+
+SPECTRUM = Metric(
+    "spectrum",
+    "each critic kernel's largest singular value",
+    CRITIC,
+    lambda critic: {f"spectrum_{name}": one for name, one in spectral_report(critic).items()},
+    num_clips=0,
+)
 
 
 def _stage(

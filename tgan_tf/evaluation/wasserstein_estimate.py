@@ -13,14 +13,15 @@ import numpy as np
 
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
+from tgan_tf.evaluation.metric import SCORES, Metric
 
 
-def wasserstein_estimate(real_scores: np.ndarray, fake_scores: np.ndarray) -> Estimate:
+def wasserstein_estimate(*, fake: np.ndarray, real: np.ndarray) -> Estimate:
     """The difference of a critic's mean scores.
 
     Args:
-        real_scores: float [n] of real clips, at least 2.
-        fake_scores: float [m] of generated clips, at least 2.
+        fake: float [n], the scores of generated clips, at least 2.
+        real: float [m], those of real clips, at least 2.
 
     Returns:
         mean D(real) - mean D(fake) and its standard error.
@@ -29,18 +30,26 @@ def wasserstein_estimate(real_scores: np.ndarray, fake_scores: np.ndarray) -> Es
         InputError: there are fewer than 2 scores, or one is not finite.
     """
     mean, variance = {}, {}
-    for name, scores in (("real_scores", real_scores), ("fake_scores", fake_scores)):
+    for name, scores in (("real", real), ("generated", fake)):
         if len(scores) < 2:
-            raise InputError(f"{name}: {len(scores)} of them: give those of at least 2 clips")
+            raise InputError(f"{len(scores)} scores of {name} clips: give at least 2")
         if not np.isfinite(scores).all():
             raise InputError(
-                f"{name}: some are NaN or infinite: evaluate a checkpoint from before the training "
-                "diverged"
+                f"some scores of {name} clips are NaN or infinite: evaluate a checkpoint from "
+                "before the training diverged"
             )
         mean[name] = np.mean(scores, dtype=np.float64)
         variance[name] = np.var(scores, dtype=np.float64, ddof=1) / len(scores)
     return Estimate(
-        float(mean["real_scores"] - mean["fake_scores"]),
-        float(np.sqrt(variance["real_scores"] + variance["fake_scores"])),
+        float(mean["real"] - mean["generated"]),
+        float(np.sqrt(variance["real"] + variance["generated"])),
         "standard error",
     )
+
+
+WASSERSTEIN = Metric(
+    "wasserstein",
+    "mean D(real) - mean D(generated), on held-out clips",
+    SCORES,
+    wasserstein_estimate,
+)

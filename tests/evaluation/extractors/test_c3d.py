@@ -243,7 +243,7 @@ class TestUrl:
 class TestBadInput:
     @pytest.mark.parametrize("frames", [1, 15, 17, 32])
     def test_other_numbers_of_frames_are_refused(self, extractor, frames):
-        with pytest.raises(InputError, match=f"{frames} frames.*--frames=16"):
+        with pytest.raises(InputError, match=f"{frames} frames.*frames=16"):
             extractor.check((frames, 64, 64, 3))
 
     def test_clips_of_16_frames_pass(self, extractor):

@@ -124,7 +124,7 @@ class TestPrepare:
 class TestBadInput:
     @pytest.mark.parametrize("frames", [1, 8])
     def test_too_few_frames_are_refused(self, frames, tmp_path):
-        with pytest.raises(InputError, match=f"{frames} frames.*at least 9.*--frames"):
+        with pytest.raises(InputError, match=f"{frames} frames.*at least 9.*frames"):
             I3D(_save(tmp_path / "model")).check((frames, 64, 64, 3))
 
     def test_9_frames_pass(self, tmp_path):

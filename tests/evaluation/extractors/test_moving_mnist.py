@@ -11,18 +11,18 @@ import pytest
 import tensorflow as tf
 
 import tgan_tf.evaluation.extractors.moving_mnist as moving_mnist
-from tgan_tf.data import MovingMNIST as Digits
+from tgan_tf.data import MovingMNIST
 from tgan_tf.data.pipeline import normalise
 from tgan_tf.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def extractor():
-    return moving_mnist.MovingMNIST()
+    return moving_mnist.DigitClassifier()
 
 
 def clips(count, size, digit_size):
-    source = Digits(16, size, digit_size, 1, split="held_out", seed=3)
+    source = MovingMNIST(16, size, digit_size, 1, split="held_out", seed=3)
     numbers = range(count)
     made = tf.stack([source.clip(number) for number in numbers])
     return normalise(made), np.array([source.label(number) for number in numbers])
@@ -49,7 +49,7 @@ def test_measures_alike_while_a_generator_trains_in_mixed_precision(extractor):
     held_out, _ = clips(2, 32, 16)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        mixed = moving_mnist.MovingMNIST()
+        mixed = moving_mnist.DigitClassifier()
     finally:
         keras.mixed_precision.set_global_policy("float32")
     np.testing.assert_array_equal(mixed(held_out).features, extractor(held_out).features)
@@ -85,4 +85,4 @@ def test_refuses_other_weights(tmp_path, content):
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="does not hold the weights"):
-        moving_mnist.MovingMNIST(path)
+        moving_mnist.DigitClassifier(path)

@@ -1,14 +1,16 @@
 """Extractors by name."""
 
+import hashlib
+
 import keras
 import pytest
 
 from tgan_tf.errors import InputError
-from tgan_tf.evaluation.extractors import MovingMNIST, open_extractor
+from tgan_tf.evaluation.extractors import DigitClassifier, moving_mnist, open_extractor
 
 
 def test_the_default_comes_with_the_package():
-    assert isinstance(open_extractor("moving_mnist"), MovingMNIST)
+    assert isinstance(open_extractor("moving_mnist"), DigitClassifier)
 
 
 def test_another_name_is_a_path(tmp_path):
@@ -19,16 +21,27 @@ def test_another_name_is_a_path(tmp_path):
     assert (extractor.num_features, extractor.num_classes) == (3, 0)
 
 
+def test_an_option_is_the_extractors_own(tmp_path):
+    weights = tmp_path / "mine.npz"
+    weights.write_bytes(moving_mnist.WEIGHTS.read_bytes() + b" ")
+    opened = open_extractor("moving_mnist", weights=str(weights), mean=None)
+    assert opened.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize(
-    "arguments, message",
+    "extractor, options, message",
     [
-        (("c3d",), "--extractor=c3d: give --extractor_weights=.*--c3d_mean"),
-        (("c3d", "weights.npz"), "--extractor=c3d: give"),
-        (("i3d", None, "mean2.npz"), "--c3d_mean=mean2.npz: is for --extractor=c3d"),
-        (("moving_mnist", "w.npz"), "--extractor_weights=w.npz: is for c3d and i3d"),
-        (("nowhere.keras",), "nowhere.keras"),
+        (
+            "c3d",
+            {},
+            r"extractor='c3d': give weights \(path or URL of conv3d_deepnetA_ucf.npz\) and mean \(",
+        ),
+        ("c3d", {"weights": "weights.npz"}, r"extractor='c3d': give mean \(path"),
+        ("i3d", {"mean": "mean2.npz"}, "mean='mean2.npz': is for c3d, not for i3d"),
+        ("own.keras", {"weights": "w.npz"}, "weights='w.npz': is for moving_mnist, c3d, i3d, not"),
+        ("c4d", {}, "extractor='c4d': no such file: give moving_mnist, c3d, i3d, or the path"),
     ],
 )
-def test_refuses_what_does_not_go_together(arguments, message):
+def test_refuses_what_does_not_go_together(extractor, options, message):
     with pytest.raises(InputError, match=message):
-        open_extractor(*arguments)
+        open_extractor(extractor, **options)

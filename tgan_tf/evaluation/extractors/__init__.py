@@ -1,41 +1,71 @@
-"""Feature extractors, one a file, by name."""
+"""Feature extractors, one a file, by name.
+
+An extractor of the table says by attributes of its class what programs need to know of it: its
+`name`; what it is (`about`); those arguments of its constructor that a user gives as text, and what
+each is (`options`); and those of them that are programs, which run when clips are measured
+(`programs`).
+"""
 
 from __future__ import annotations
 
-from tgan_tf.errors import InputError
+import inspect
+import os
+
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.evaluation.extractors.c3d import C3D
-from tgan_tf.evaluation.extractors.extractor import Extractor
+from tgan_tf.evaluation.extractors.extractor import Extracted, Extractor
 from tgan_tf.evaluation.extractors.i3d import I3D
 from tgan_tf.evaluation.extractors.model_file import ModelFile
-from tgan_tf.evaluation.extractors.moving_mnist import MovingMNIST
+from tgan_tf.evaluation.extractors.moving_mnist import DigitClassifier
+
+EXTRACTORS = {extractor.name: extractor for extractor in (DigitClassifier, C3D, I3D)}
 
 
-def open_extractor(name: str, weights: str | None = None, mean: str | None = None) -> Extractor:
+def open_extractor(extractor: str, **options: str | None) -> Extractor:
     """The extractor of a name.
 
     Args:
-        name: "moving_mnist", which comes with the package; "c3d"; "i3d"; or the path of a Keras
-            file or a SavedModel.
-        weights: C3D: path or URL of conv3d_deepnetA_ucf.npz; I3D: SavedModel or TF-Hub handle.
-        mean: C3D: path or URL of mean2.npz.
+        extractor: a name in `EXTRACTORS`, of which "moving_mnist" comes with the package; or the
+            path of a Keras file or a SavedModel.
+        **options: the extractor's own; None is as good as left out.
 
     Raises:
-        InputError: the name is unknown, an argument is missing or has no use, or as the extractors.
+        InputError: there is no such name or file, an option is missing or has no use, or as the
+            extractors.
     """
-    if name != "c3d" and mean is not None:
-        raise InputError(f"--c3d_mean={mean}: is for --extractor=c3d, not for {name}")
-    if name == "c3d":
-        if weights is None or mean is None:
+    given = {option: value for option, value in options.items() if value is not None}
+    own = EXTRACTORS[extractor].options if extractor in EXTRACTORS else {}
+    for option, value in given.items():
+        if option not in own:
+            users = [name for name, other in EXTRACTORS.items() if option in other.options]
             raise InputError(
-                "--extractor=c3d: give --extractor_weights=conv3d_deepnetA_ucf.npz and "
-                "--c3d_mean=mean2.npz, each a path or a URL"
+                Argument(option, value), f": is for {', '.join(users)}, not for {extractor}"
             )
-        return C3D(weights, mean)
-    if name == "i3d":
-        return I3D() if weights is None else I3D(weights)
-    if weights is not None:
-        raise InputError(f"--extractor_weights={weights}: is for c3d and i3d, not for {name}")
-    return MovingMNIST() if name == "moving_mnist" else ModelFile(name)
+    if extractor not in EXTRACTORS:
+        if not os.path.exists(extractor):
+            raise InputError(
+                Argument("extractor", extractor),
+                f": no such file: give {', '.join(EXTRACTORS)}, or the path of a .keras or .h5 "
+                "file or of a SavedModel",
+            )
+        return ModelFile(extractor)
+    arguments = inspect.signature(EXTRACTORS[extractor]).parameters
+    missing = []
+    for option, what in own.items():
+        if option not in given and arguments[option].default is inspect.Parameter.empty:
+            missing += [" and " if missing else "", Argument(option), f" ({what})"]
+    if missing:
+        raise InputError(Argument("extractor", extractor), ": give ", *missing)
+    return EXTRACTORS[extractor](**given)
 
 
-__all__ = ["C3D", "I3D", "Extractor", "ModelFile", "MovingMNIST", "open_extractor"]
+__all__ = [
+    "C3D",
+    "EXTRACTORS",
+    "I3D",
+    "DigitClassifier",
+    "Extracted",
+    "Extractor",
+    "ModelFile",
+    "open_extractor",
+]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf import numpy_files
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 from tgan_tf.evaluation.extractors.model_file import sha256_of
 
@@ -44,6 +44,12 @@ class C3D:
     """
 
     name = "c3d"
+    about = "the paper's"
+    options = {
+        "weights": "path or URL of conv3d_deepnetA_ucf.npz",
+        "mean": "path or URL of mean2.npz",
+    }
+    programs = ()
     num_features = 4096
     num_classes = 101
 
@@ -65,8 +71,10 @@ class C3D:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
         if clip_shape[0] != FRAMES:
             raise InputError(
-                f"clips of {clip_shape[0]} frames: C3D takes {FRAMES}: give --frames={FRAMES}, or "
-                "another --extractor"
+                f"clips of {clip_shape[0]} frames: C3D takes {FRAMES}: give ",
+                Argument("frames", FRAMES),
+                ", or another ",
+                Argument("extractor"),
             )
 
     def __call__(self, clips: tf.Tensor) -> Extracted:

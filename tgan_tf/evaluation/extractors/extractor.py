@@ -23,7 +23,7 @@ class Extractor(Protocol):
     """A trained network that clips are measured by.
 
     Attributes:
-        name: "moving_mnist", "c3d", "i3d", or the path of a model file.
+        name: that it has in records, such as "c3d", or the path of a model file.
         sha256: hexadecimal digest of its weights, for the record.
         num_features: features of a clip.
         num_classes: classes of its probabilities; 0 where it gives none.

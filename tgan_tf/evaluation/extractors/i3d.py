@@ -13,7 +13,7 @@ import os
 import tensorflow as tf
 
 from tgan_tf.data.storage import is_remote
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 from tgan_tf.evaluation.extractors.model_file import open_saved_model, sha256_of
 
@@ -30,7 +30,7 @@ class I3D:
     It takes clips of at least 9 frames, of any size; grey ones are repeated to three channels.
 
     Args:
-        path: a TF-Hub handle, which needs the package tensorflow-hub, or a local SavedModel's
+        weights: a TF-Hub handle, which needs the package tensorflow-hub, or a local SavedModel's
             directory. Its signature "default", or else "serving_default", takes float32 [batch,
             frames, 224, 224, 3] in [-1, 1] to an output "default", or to one output, of logits
             [batch, classes].
@@ -41,30 +41,36 @@ class I3D:
     """
 
     name = "i3d"
+    about = "the one of FVD"
+    options = {
+        "weights": "SavedModel directory or TF-Hub handle, default that of Kinetics-400; it runs "
+        "its own code, only of a source you trust"
+    }
+    programs = ("weights",)
 
-    def __init__(self, path: str | os.PathLike = HANDLE):
-        directory = _resolve(path) if is_remote(path) else path
+    def __init__(self, weights: str | os.PathLike = HANDLE):
+        directory = _resolve(weights) if is_remote(weights) else weights
         self._model, shape = open_saved_model(directory, ["default", "serving_default"])
         if not shape.is_compatible_with([None, None, SIZE, SIZE, 3]) or (
             shape.rank and (shape[0], shape[1]) != (None, None)
         ):
             raise InputError(
-                f"{path}: takes {shape}: give an I3D that takes [None, None, {SIZE}, {SIZE}, 3]"
+                f"{weights}: takes {shape}: give an I3D that takes [None, None, {SIZE}, {SIZE}, 3]"
             )
         try:
             outputs = self._model(tf.zeros([1, 16, SIZE, SIZE, 3]))
         except Exception as error:  # a model may raise anything
             raise InputError(
-                f"{path}: fails with a clip of 16 x {SIZE} x {SIZE} x 3 ({reason(error)}): give an "
-                "I3D"
+                f"{weights}: fails with a clip of 16 x {SIZE} x {SIZE} x 3 ({reason(error)}): "
+                "give an I3D"
             ) from error
         self._output = "default" if "default" in outputs else next(iter(outputs))
         logits = outputs[self._output]
         if ("default" not in outputs and len(outputs) > 1) or logits.shape.rank != 2:
             found = ", ".join(f"{name} {output.shape}" for name, output in outputs.items())
             raise InputError(
-                f"{path}: gives {found} of a clip: give an I3D with logits [batch, classes] as its "
-                'only output or named "default"'
+                f"{weights}: gives {found} of a clip: give an I3D with logits [batch, classes] as "
+                'its only output or named "default"'
             )
         self.num_features = self.num_classes = logits.shape[1]
         self.sha256 = sha256_of(directory)
@@ -73,8 +79,10 @@ class I3D:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
         if clip_shape[0] < FEWEST_FRAMES:
             raise InputError(
-                f"clips of {clip_shape[0]} frames: I3D needs at least {FEWEST_FRAMES}: give longer "
-                "ones by --frames, or another --extractor"
+                f"clips of {clip_shape[0]} frames: I3D needs at least {FEWEST_FRAMES}: give more ",
+                Argument("frames"),
+                ", or another ",
+                Argument("extractor"),
             )
 
     def __call__(self, clips: tf.Tensor) -> Extracted:
@@ -109,7 +117,7 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
 
 def _resolve(handle: str | os.PathLike) -> str:
     """The directory that TF-Hub downloads a handle to."""
-    remedy = "give the directory of its SavedModel, downloaded by hand, by --extractor_weights"
+    remedy = "give the directory of its SavedModel, downloaded by hand"
     try:
         import tensorflow_hub
     except ImportError as error:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf import keras_config
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 
 PROBE_SHAPE = (16, 64, 64, 3)
@@ -97,12 +97,16 @@ class ModelFile:
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
         found = " x ".join(map(str, clip_shape))
-        remedy = "make them so by --frames and --size, or give another --extractor"
         if any(size not in (None, given) for size, given in zip(self._clip_shape, clip_shape)):
             expected = " x ".join(str(size or "any") for size in self._clip_shape)
             raise InputError(
                 f"clips of {found} (frames, rows, columns, channels): {self.name} takes "
-                f"{expected}: {remedy}"
+                f"{expected}: make them so by ",
+                Argument("frames"),
+                " and ",
+                Argument("size"),
+                ", or give another ",
+                Argument("extractor"),
             )
         features = self._try(tf.zeros([1, *clip_shape]))[self._features]
         if features.shape[1] != self.num_features:
@@ -126,8 +130,11 @@ class ModelFile:
             shape = " x ".join(map(str, clips.shape[1:]))
             raise InputError(
                 f"{self.name}: fails with clips of {shape} (frames, rows, columns, channels) "
-                f"({reason(error)}): give other clips by --frames and --size, or a model that "
-                "declares which it takes"
+                f"({reason(error)}): give other clips by ",
+                Argument("frames"),
+                " and ",
+                Argument("size"),
+                ", or a model that declares which it takes",
             ) from error
 
 
@@ -204,10 +211,7 @@ def _open_keras(
     """A Keras model's function for inference, and the shape of its input."""
     remedy = "give a .keras or .h5 file of a whole model, or the directory of a SavedModel"
     if not os.path.isfile(path):
-        raise InputError(
-            f"{path}: there is no such file: give moving_mnist, c3d, i3d, or the path of a "
-            ".keras or .h5 file or of a SavedModel"
-        )
+        raise InputError(f"{path}: there is no such file: {remedy}")
     try:
         model = _load_keras(path)
     except Exception as error:  # damaged files may raise anything

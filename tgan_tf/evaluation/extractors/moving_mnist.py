@@ -11,13 +11,15 @@ For 16 frames, in four sizes: clips [16, 64, 64, 1] → 16x32x32x16 → 8x16x16x
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tgan_tf import numpy_files
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 
 WEIGHTS = Path(__file__).with_name("moving_mnist.npz")
@@ -29,7 +31,7 @@ DIGITS = 10
 DIRECTIONS = 8
 
 
-class MovingMNISTClassifier(keras.Model):
+class DigitNetwork(keras.Model):
     """Clips to a digit for each clip and a direction for each moment of it.
 
     Shapes: float32 [batch, T, 64, 64, 1] in [-1, 1] in, T at least 4; out come a dict of
@@ -40,7 +42,7 @@ class MovingMNISTClassifier(keras.Model):
                        down, then on by eighths of a turn by way of right, up and left
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         # In float32 whatever the policy: it may judge while a generator trains in another.
         super().__init__(dtype="float32", **kwargs)
         self.convolutions, self.normalizations = [], []
@@ -72,7 +74,7 @@ class MovingMNISTClassifier(keras.Model):
         self.direction = keras.layers.Dense(DIRECTIONS, name="direction", dtype="float32")
         self(keras.Input((16, SIZE, SIZE, 1)))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         h = inputs
         for convolution, normalization in zip(self.convolutions, self.normalizations):
             h = tf.nn.relu(normalization(convolution(h), training=training))
@@ -85,7 +87,7 @@ class MovingMNISTClassifier(keras.Model):
         }
 
 
-class MovingMNIST:
+class DigitClassifier:
     """The classifier as an extractor: 128 features, the probabilities of 10 digits.
 
     Clips of any size are resized to 64x64, colour to grey (ITU-R BT.601). It works anywhere
@@ -100,11 +102,14 @@ class MovingMNIST:
     """
 
     name = "moving_mnist"
+    about = "comes with the package, knows digits"
+    options = {"weights": ".npz of train_classifier.py, default the package's own"}
+    programs = ()
     num_features = 128
     num_classes = DIGITS
 
     def __init__(self, weights: str | Path = WEIGHTS):
-        self.network = MovingMNISTClassifier()
+        self.network = DigitNetwork()
         try:
             data = Path(weights).read_bytes()
             arrays = numpy_files.read_npz(weights)
@@ -123,7 +128,15 @@ class MovingMNIST:
         if clip_shape[0] < FEWEST_FRAMES:
             raise InputError(
                 f"clips of {clip_shape[0]} frames: the Moving MNIST classifier needs at least "
-                f"{FEWEST_FRAMES}: give longer ones, or another --extractor"
+                f"{FEWEST_FRAMES}: give more ",
+                Argument("frames"),
+                ", or another ",
+                Argument("extractor"),
+            )
+        if clip_shape[-1] == 3:
+            warnings.warn(
+                f"{self.name} knows digits: for films give C3D or I3D, see docs/evaluation.md",
+                stacklevel=2,
             )
 
     def __call__(self, clips: tf.Tensor) -> Extracted:
@@ -151,7 +164,7 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
     return tf.reshape(images, [-1, frames, SIZE, SIZE, 1])
 
 
-def named_weights(network: MovingMNISTClassifier) -> dict[str, tf.Variable]:
+def named_weights(network: DigitNetwork) -> dict[str, tf.Variable]:
     """The network's variables by the names they have in the file, such as "conv0/kernel"."""
     return {
         f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}": variable
