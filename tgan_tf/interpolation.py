@@ -6,7 +6,10 @@ of it. Between two frames the path is the straight line between their latents.
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def num_frames(frames: int, factor: int | tf.Tensor) -> int | tf.Tensor:
@@ -25,6 +28,9 @@ def interpolate(frame_latents: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
         float32 [n, L, z1_dim] with L the largest of `num_frames`. Row k of a video is its latent at
         k / factor frames, and the last one's from its own number of frames on.
     """
+    # Not above: the client of a server, which has no TensorFlow, counts frames too.
+    import tensorflow as tf
+
     frames = frame_latents.shape[1]
     counts = num_frames(frames, factor)[:, tf.newaxis]
     # An empty batch has no largest factor.
