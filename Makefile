@@ -53,10 +53,10 @@ tensorboard: .venv/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
 lock: .venv/uv ## renews the lock files from setup.py
-	$(BIN)/uv pip compile setup.py --extra prepare --extra i3d --extra test --universal --python-version 3.9 \
-		--upgrade --no-header --quiet --output-file requirements-test.txt
-	$(BIN)/uv pip compile setup.py --universal --python-version 3.9 --no-header --quiet \
-		--constraint requirements-test.txt --output-file requirements.txt
+	$(BIN)/uv pip compile setup.py --extra data --extra prepare --extra evaluation --extra serving --extra test \
+		--universal --python-version 3.9 --upgrade --no-header --quiet --output-file requirements-test.txt
+	$(BIN)/uv pip compile setup.py --extra data --extra serving --universal --python-version 3.9 \
+		--no-header --quiet --constraint requirements-test.txt --output-file requirements.txt
 	echo openvino | $(BIN)/uv pip compile - --universal --python-version 3.9 --upgrade --no-header \
 		--no-annotate --quiet --output-file requirements-openvino.txt
 

@@ -9,9 +9,10 @@ imports what these need; `import tgan_tf` alone imports nothing, TensorFlow leas
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tgan_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tgan_tf.constraints import (
@@ -33,22 +34,25 @@ __version__ = "0.1.0"
 # AVX-512 VNNI, AMD's among them, where its own 3-D convolutions are many times slower.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_MODULES = {
-    "BatchNormScaleClipping": "constraints",
-    "Client": "serving",
-    "Critic": "models",
-    "Evaluation": "evaluation.evaluation",
-    "InputError": "errors",
-    "MovingMNIST": "data",
-    "SingularValueClipping": "constraints",
-    "TGAN": "tgan",
-    "VideoGenerator": "models",
-    "WeightClipping": "constraints",
-    "Windows": "data",
-    "batches": "data",
-    "export_generator": "export",
-    "open_corpus": "data",
-}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BatchNormScaleClipping": "constraints",
+        "Client": "serving",
+        "Critic": "models",
+        "Evaluation": "evaluation.evaluation",
+        "InputError": "errors",
+        "MovingMNIST": "data",
+        "SingularValueClipping": "constraints",
+        "TGAN": "tgan",
+        "VideoGenerator": "models",
+        "WeightClipping": "constraints",
+        "Windows": "data",
+        "batches": "data",
+        "export_generator": "export",
+        "open_corpus": "data",
+    },
+)
 
 __all__ = [
     "TGAN",
@@ -67,16 +71,3 @@ __all__ = [
     "export_generator",
     "open_corpus",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -37,6 +37,7 @@ import tensorflow as tf
 from tgan_tf.data import storage
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
+from tgan_tf.extras import extra
 
 _COLUMNS = ("start", "end", "category", "group", "scene")
 _PICKLES = (".pkl", ".pickle")
@@ -398,13 +399,8 @@ def _whole(path: str, place: str, column: str, value: Any) -> int:
 
 def _needed(module: str, path: str) -> ModuleType:
     """Imports a package that only this format needs."""
-    try:
+    with extra("data", path):
         return importlib.import_module(module)
-    except ImportError as error:
-        package = module.replace("_", "-")
-        raise InputError(
-            f"{path}: is read with {package}, which is missing: pip install {package}"
-        ) from error
 
 
 def _why(error: Exception) -> str:

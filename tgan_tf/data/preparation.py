@@ -31,6 +31,7 @@ from tgan_tf import __version__, file_locks
 from tgan_tf.data import storage, tfrecords
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
+from tgan_tf.extras import extra
 
 #: Beam's flags unless others are given: all cores of this machine. DirectRunner would end up with
 #: the same runner, but first tries to download another, which starts no worker processes.
@@ -435,13 +436,8 @@ def _end_with_main_process() -> None:
 
 def _beam_options(arguments: Sequence[str]):
     """Beam's options, `apache_beam.options.pipeline_options.PipelineOptions`."""
-    try:
+    with extra("prepare", "preparing videos"):
         from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise InputError(
-            f"apache_beam: is missing ({error}): pip install 'tgan_tf[prepare]', in the repository "
-            "pip install -e '.[prepare]'"
-        ) from error
     given = " ".join(arguments)
     try:
         options = PipelineOptions([*BEAM_DEFAULTS, *arguments])

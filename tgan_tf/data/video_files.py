@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -26,7 +27,6 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import NamedTuple
 
-import av
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -34,6 +34,11 @@ from tqdm import tqdm
 from tgan_tf.data import storage, subsets
 from tgan_tf.data.recordings import Recipe, Recording, UnreadableRecording
 from tgan_tf.errors import InputError, reason
+from tgan_tf.extras import extra
+
+# `_open`, which all else comes after, says what to install.
+with contextlib.suppress(ImportError):
+    import av
 
 #: How the names of video files end, in small or capital letters.
 EXTENSIONS = tuple(
@@ -190,6 +195,9 @@ def _whole(container, stream, recipe, frame_rate) -> Iterator[np.ndarray]:
 
 def _open(path: str):
     """Opens a file: the container, and its video stream."""
+    with extra("data", path):
+        import av
+
     # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
     try:
         container = av.open(
