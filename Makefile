@@ -38,9 +38,10 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-lint: .venv/installed-test ## checks format and style
+lint: .venv/installed-test ## checks format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 format: .venv/installed-test ## mends format and style
 	$(BIN)/ruff format .

@@ -6,14 +6,19 @@ of it. Between two frames the path is the straight line between their latents.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def num_frames(frames: int, factor: int | tf.Tensor) -> int | tf.Tensor:
-    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1."""
+def num_frames(frames: int, factor: Any) -> Any:
+    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1.
+
+    Args:
+        frames: of the video.
+        factor: a number, or an array or a tensor of them, as the result is.
+    """
     return (frames - 1) * factor + 1
 
 

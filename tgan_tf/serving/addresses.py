@@ -16,9 +16,9 @@ def is_of_rest(address: str) -> bool:
 
 def is_here(address: str) -> bool:
     """Whether an address is on this machine, without asking for its name."""
-    host = _split(address).hostname
+    host = _split(address).hostname or ""
     try:
-        return ipaddress.ip_address(host or "").is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -31,15 +31,16 @@ def check_address(address: str) -> None:
     """
     try:
         url = _split(address)
-        valid = url.hostname and address.isprintable() and not re.search(r"[\s?#@]", address)
+        host = url.hostname or ""
+        valid = bool(host) and address.isprintable() and not re.search(r"[\s?#@]", address)
         # Only a zone of IPv6 has one in a host.
-        valid = valid and ("%" not in url.hostname or ":" in url.hostname)
+        valid = valid and ("%" not in host or ":" in host)
         if url.scheme:
             valid = valid and url.scheme in ("http", "https") and url.port != 0
         else:
-            valid = valid and url.port and not url.path
+            valid = valid and bool(url.port) and not url.path
         # Raises a ValueError of a name that cannot be looked up.
-        (url.hostname or "").encode("idna")
+        host.encode("idna")
     except ValueError:
         valid = False
     if not valid:

@@ -64,7 +64,7 @@ class Client:
         model: str = "default",
         version: int | None = None,
         timeout: float = 60.0,
-    ):
+    ) -> None:
         if not model or not _is_text(model):
             raise InputError(Argument("model", model), ": must be the name of a served model")
         if version is not None and not (
@@ -80,17 +80,20 @@ class Client:
         self._timeout = min(timeout, 1e6)
         # Imported where it is used: who uses the one need not have installed the other.
         if is_of_rest(address):
-            from tgan_tf.serving.rest import Rest as Protocol
+            from tgan_tf.serving.rest import Rest
+
+            self._protocol: Any = Rest(address, model, version)
         else:
-            from tgan_tf.serving.grpc import Grpc as Protocol
-        self._protocol = Protocol(address, model, version)
+            from tgan_tf.serving.grpc import Grpc
+
+            self._protocol = Grpc(address, model, version)
         self._model, self._version = model, version
         self._metadata: Metadata | None = None
 
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -226,11 +229,11 @@ class Client:
         """What the answer must be."""
         metadata = self.metadata()
         rows = len(next(iter(tensors.values())))
+        frames, *frame_shape = metadata.signature("serving_default").outputs["videos"].row
         outputs = {
-            key: Output(spec.dtype, (rows, *spec.shape[1:]))
+            key: Output(spec.dtype, (rows, *spec.row))
             for key, spec in metadata.signature(name).outputs.items()
         }
-        frames, *frame_shape = metadata.signature("serving_default").outputs["videos"].shape[1:]
         if name == "interpolate":
             counts = num_frames(frames, tensors["factor"])
             shape = outputs["videos"].shape
@@ -240,7 +243,9 @@ class Client:
             outputs["num_frames"] = outputs["num_frames"]._replace(values=counts)
         if name == "generate_encoded":
             output = outputs["frames_bytes"]
-            outputs["frames_bytes"] = output._replace(frame_shape=tuple(frame_shape))
+            outputs["frames_bytes"] = output._replace(
+                frame_shape=(frame_shape[0], frame_shape[1], frame_shape[2])
+            )
         return outputs
 
     def _most_bytes(self, name: str, tensors: dict, outputs: dict[str, Output]) -> int:
@@ -254,12 +259,12 @@ class Client:
             )
         per_value = self._protocol.bytes_per_value
         return 2**20 + sum(
-            output.count * (per_value + output.longest_value) for output in outputs.values()
+            output.size * (per_value + output.longest_value) for output in outputs.values()
         )
 
     def _check_frames(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         """The limits of `tgan_tf.signatures`: an error of the server fails what it has joined."""
-        frames = self.metadata().signature("serving_default").outputs["videos"].shape[1]
+        frames = self.metadata().signature("serving_default").outputs["videos"].row[0]
         if name == "latent_walk":
             frames *= WALK_VIDEOS
         if name == "interpolate":

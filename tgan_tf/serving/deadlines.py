@@ -11,7 +11,7 @@ import functools
 import socket
 import threading
 from concurrent import futures
-from typing import Callable
+from typing import Any, Callable
 
 import requests
 
@@ -24,10 +24,12 @@ class LeftThread(threading.Thread):
         connection: the one it reads from.
     """
 
-    def __init__(self, work: Callable[[LeftThread], bytes]):
+    def __init__(self, work: Callable[[LeftThread], bytes]) -> None:
         super().__init__(daemon=True)
-        self.left, self.connection = threading.Event(), None
-        self._work, self._future = work, futures.Future()
+        self.left = threading.Event()
+        self.connection: Any = None
+        self._work = work
+        self._future: futures.Future[bytes] = futures.Future()
         self.start()
 
     def run(self) -> None:
@@ -50,7 +52,7 @@ class LeftThread(threading.Thread):
 class Adapter(requests.adapters.HTTPAdapter):
     """Tells a `LeftThread` which connection it reads from."""
 
-    def get_connection_with_tls_context(self, *args, **kwargs):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = _told(type(pool).ConnectionCls)
         return pool
@@ -59,11 +61,12 @@ class Adapter(requests.adapters.HTTPAdapter):
 @functools.cache
 def _told(connection_class: type) -> type:
     class Told(connection_class):
-        def getresponse(self, *args, **kwargs):
+        def getresponse(self, *args: Any, **kwargs: Any) -> Any:
             thread = threading.current_thread()
-            thread.connection = self
-            if thread.left.is_set():
-                raise socket.timeout("left")
+            if isinstance(thread, LeftThread):
+                thread.connection = self
+                if thread.left.is_set():
+                    raise socket.timeout("left")
             return super().getresponse(*args, **kwargs)
 
     return Told

@@ -34,7 +34,7 @@ class Failure(Exception):
         words: on it; a server's may be any.
     """
 
-    def __init__(self, code: str, words: str):
+    def __init__(self, code: str, words: str) -> None:
         super().__init__(code, words)
         self.code, self.words = code, words
 

@@ -34,8 +34,9 @@ class Grpc:
     # A number up to 255 has 2, a float 4, another whole number up to 10.
     bytes_per_value = 10
 
-    def __init__(self, address: str, model: str, version: int | None):
-        self._address, self._channels = address, {}
+    def __init__(self, address: str, model: str, version: int | None) -> None:
+        self._address = address
+        self._channels: dict[int, grpc.Channel] = {}
         self._model, self._version = model, version
 
     def close(self) -> None:
@@ -65,7 +66,7 @@ class Grpc:
         return response.model_spec, response.outputs
 
     @staticmethod
-    def array(proto, output: Output) -> np.ndarray:
+    def array(proto: Any, output: Output) -> np.ndarray:
         """The values of a `TensorProto`, which may not leave out the last ones if they are equal.
 
         TensorFlow Serving never does, and whoever lost some would.
@@ -79,8 +80,8 @@ class Grpc:
         if proto.tensor_content and output.dtype != "string":
             content = np.frombuffer(proto.tensor_content, output.dtype)
             values = np.concatenate([content, values]) if len(values) else content
-        if len(values) != output.count:
-            raise ValueError(f"of {len(values)} values, not {output.count}")
+        if len(values) != output.size:
+            raise ValueError(f"of {len(values)} values, not {output.size}")
         return values.reshape(output.shape)
 
     def _call(self, method: str, request: Message, most_bytes: int, end: float) -> bytes:

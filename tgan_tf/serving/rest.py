@@ -6,6 +6,7 @@ https://www.tensorflow.org/tfx/serving/api_rest
 from __future__ import annotations
 
 import base64
+import functools
 import http.client
 import json
 import ssl
@@ -13,7 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from concurrent import futures
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -54,13 +55,13 @@ class Rest:
     # "-1.2345678806304932e-05, ", and the brackets around it.
     bytes_per_value = 32
 
-    def __init__(self, address: str, model: str, version: int | None):
+    def __init__(self, address: str, model: str, version: int | None) -> None:
         self._url = f"{address.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
             self._url += f"/versions/{version}"
         # A proxy would ask itself for what is on this machine.
         host = urllib.parse.urlsplit(address).hostname
-        self._proxies = {"no_proxy": host} if is_here(address) else None
+        self._proxies = {"no_proxy": host or ""} if is_here(address) else None
         self._session = requests.Session()
         # Else requests sends the password that a .netrc has for any host.
         self._session.auth = lambda request: request
@@ -113,7 +114,7 @@ class Rest:
                 raise TypeError(f"of {kind.__name__}, not {wanted[0].__name__}")
         if output.dtype != "string":
             return array.astype(np.float64) if output.dtype == "float32" else array
-        values = np.empty(output.count, object)
+        values = np.empty(output.size, object)
         for i, item in enumerate(array.flat):
             if set(item) != {"b64"}:
                 raise TypeError(f"of {item!r:.60}, not of base64")
@@ -123,19 +124,21 @@ class Rest:
     def _call(
         self, method: str, path: str, most_bytes: int, end: float, body: dict | None = None
     ) -> bytes:
-        request = method, self._url + path, body, most_bytes
-        thread = LeftThread(lambda thread: self._attempts(thread, end, request))
+        attempt = functools.partial(self._attempt, method, self._url + path, body, most_bytes)
+        thread = LeftThread(lambda thread: self._attempts(thread, end, attempt))
         try:
             return thread.result(end - time.monotonic())
         except futures.TimeoutError as error:
             raise late() from error
 
-    def _attempts(self, thread: LeftThread, end: float, request: tuple) -> bytes:
+    def _attempts(self, thread: LeftThread, end: float, attempt: Callable[[float], bytes]) -> bytes:
         """Its own loop, as urllib3's `Retry` knows no deadline over all attempts."""
         wait = FIRST_WAIT
-        for attempts_left in reversed(range(ATTEMPTS)):
+        attempts_left = ATTEMPTS
+        while True:
+            attempts_left -= 1
             try:
-                return self._attempt(*request, max(1e-3, end - time.monotonic()))
+                return attempt(max(1e-3, end - time.monotonic()))
             except Failure as failure:
                 last = not attempts_left or time.monotonic() + wait >= end
                 if failure.code != "UNAVAILABLE" or last or thread.left.wait(wait):
@@ -151,7 +154,7 @@ class Rest:
                 method,
                 url,
                 json=body,
-                timeout=urllib3.Timeout(total=seconds),
+                timeout=urllib3.Timeout(total=seconds),  # type: ignore[arg-type]
                 proxies=self._proxies,
                 allow_redirects=False,
                 stream=True,
@@ -185,7 +188,7 @@ class Rest:
             return late()
         for cause in causes:
             if isinstance(cause, ssl.SSLError):
-                return Failure("TLS", f"no TLS: {cause.strerror or cause}")
+                return Failure("TLS", f"no TLS: {getattr(cause, 'strerror', None) or cause}")
         no_http = [
             cause
             for cause in causes
@@ -197,7 +200,7 @@ class Rest:
             return broken(f"the answer cannot be read: {type(cause).__name__}: {cause}")
         if not isinstance(error, requests.ConnectionError):
             return Failure("UNSENT", f"the request cannot be sent: {causes[-1]}")
-        words = [cause.strerror for cause in causes if getattr(cause, "strerror", None)]
+        words = [word for cause in causes if (word := getattr(cause, "strerror", None))]
         return Failure("UNAVAILABLE", words[-1] if words else str(causes[-1]))
 
 
@@ -227,7 +230,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _json(content: bytes) -> Any:
-    def unique(pairs):
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
             raise ValueError("a key is there twice")

@@ -34,6 +34,11 @@ class TensorSpec(NamedTuple):
         sizes = ", ".join("n" if size is None else str(size) for size in self.shape)
         return f"{self.dtype} [{sizes}]"
 
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The sizes of a row, all axes but the first; 0 where any will do."""
+        return tuple(size or 0 for size in (self.shape or ())[1:])
+
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor may have this shape."""
         if self.shape is None:
@@ -63,7 +68,7 @@ def as_declared(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
             if array.dtype.kind not in "fiu":
                 raise TypeError(array.dtype)
             with np.errstate(over="ignore"):
-                tensor = array.astype(np.float32)
+                tensor: np.ndarray = array.astype(np.float32)
         else:
             values = [operator.index(number) for number in array.flat]
             if not all(0 <= number < 2**64 for number in values):
@@ -96,14 +101,14 @@ class Output(NamedTuple):
     frame_shape: tuple[int, int, int] | None = None
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many values it has."""
         return math.prod(self.shape)
 
     @property
     def least_bytes(self) -> int:
         """Bytes of its values at the least, in any protocol."""
-        return self.count * (1 if self.dtype == "string" else np.dtype(self.dtype).itemsize)
+        return self.size * (1 if self.dtype == "string" else np.dtype(self.dtype).itemsize)
 
     @property
     def longest_value(self) -> int:
@@ -125,7 +130,7 @@ class Output(NamedTuple):
         Raises:
             ValueError: a value is out of range.
         """
-        if self.dtype == "string":
+        if self.dtype == "string" and self.frame_shape:
             rows, columns, channels = self.frame_shape
             start = _PNG_START + struct.pack(
                 ">IIBB", columns, rows, 8, _PNG_COLOURS.get(channels, 9)
