@@ -48,8 +48,8 @@ checked_flags.existing(
 checked_flags.integers(
     "num_videos", [10, 100, 1000], "Videos to prepare; the last two tell the speed.", at_least=1
 )
-flags.declare_key_flag("output")
-flags.declare_key_flag("repeats")
+checked_flags.integer("repeats", 3, "How often each part is measured, after a warm-up.", at_least=1)
+checked_flags.new_file("output", "benchmark.json", "JSON file of the results; must not exist yet.")
 
 RECIPE = Recipe("ucf101", 64)
 READ_CLIPS = 640
