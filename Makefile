@@ -38,9 +38,10 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-lint: .venv/installed-test ## checks format and style
+lint: .venv/installed-test ## checks format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 format: .venv/installed-test ## mends format and style
 	$(BIN)/ruff format .
@@ -53,10 +54,10 @@ tensorboard: .venv/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
 lock: .venv/uv ## renews the lock files from setup.py
-	$(BIN)/uv pip compile setup.py --extra prepare --extra i3d --extra test --universal --python-version 3.9 \
-		--upgrade --no-header --quiet --output-file requirements-test.txt
-	$(BIN)/uv pip compile setup.py --universal --python-version 3.9 --no-header --quiet \
-		--constraint requirements-test.txt --output-file requirements.txt
+	$(BIN)/uv pip compile setup.py --extra data --extra prepare --extra evaluation --extra serving --extra test \
+		--universal --python-version 3.9 --upgrade --no-header --quiet --output-file requirements-test.txt
+	$(BIN)/uv pip compile setup.py --extra data --extra serving --universal --python-version 3.9 \
+		--no-header --quiet --constraint requirements-test.txt --output-file requirements.txt
 	echo openvino | $(BIN)/uv pip compile - --universal --python-version 3.9 --upgrade --no-header \
 		--no-annotate --quiet --output-file requirements-openvino.txt
 

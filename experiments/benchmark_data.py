@@ -22,12 +22,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import benchmark
 import checked_flags
 import command_line
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from benchmark_machine import machine, machine_line
+from benchmark_network import CLIPPING_INTERVAL, PAPER, make_tgan
+from benchmark_workers import seconds_of
 
 from tgan_tf import __version__
 from tgan_tf.data import batches, preparation, video_decoding, video_files
@@ -46,8 +48,8 @@ checked_flags.existing(
 checked_flags.integers(
     "num_videos", [10, 100, 1000], "Videos to prepare; the last two tell the speed.", at_least=1
 )
-flags.declare_key_flag("output")
-flags.declare_key_flag("repeats")
+checked_flags.integer("repeats", 3, "How often each part is measured, after a warm-up.", at_least=1)
+checked_flags.new_file("output", "benchmark.json", "JSON file of the results; must not exist yet.")
 
 RECIPE = Recipe("ucf101", 64)
 READ_CLIPS = 640
@@ -86,7 +88,7 @@ def main(_) -> None:
     files = [f"{FLAGS.data_path}/{name}" for name in video_files.find(FLAGS.data_path)]
     results = {
         "tgan_tf": __version__,
-        "machine": benchmark.machine(),
+        "machine": machine(),
         "videos": len(files),
         "num_videos": counts,
         "seconds": {},
@@ -168,7 +170,7 @@ def prepare(recordings: list[Recording], output_dir: str) -> tuple[int, float, i
 
 def measure_pyav(recordings: list[Recording], frames: int) -> float:
     """Seconds in which PyAV alone decodes and resizes the videos, a process a core."""
-    cores = benchmark.machine()["cores"]
+    cores = machine()["cores"]
     paths = [recording.read.args[0] for recording in recordings]
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
         # For the processes to start.
@@ -223,13 +225,13 @@ def make_hdf5(prepared: TFRecordVideos, path: str) -> HDF5File:
 def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
     """Seconds for `READ_CLIPS` clips of each, in turns."""
     iterators, seconds = {}, {name: [] for name in videos}
-    batch_size = benchmark.PAPER["batch_size"]
+    batch_size = PAPER["batch_size"]
     for name, source in videos.items():
         iterators[name] = iter(batches(Windows(source), batch_size))
         next(iterators[name])
     for _ in range(FLAGS.repeats):
         for name, iterator in iterators.items():
-            taken = benchmark.seconds(lambda it=iterator: next(it), READ_CLIPS // batch_size)
+            taken = seconds_of(lambda it=iterator: next(it), READ_CLIPS // batch_size)
             seconds[name].append(taken * (READ_CLIPS // batch_size))
             print(f"{name}: {READ_CLIPS / seconds[name][-1]:.0f} clips a second", file=sys.stderr)
     return seconds
@@ -237,16 +239,16 @@ def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
 
 def measure_step() -> list[float]:
     """Seconds of a training step of the paper's network, on clips that lie in memory."""
-    tgan = benchmark.make_tgan(TGAN, benchmark.PAPER, channels=3)
-    clips = tf.random.uniform([benchmark.PAPER["batch_size"], *tgan.critic.clip_shape], -1.0, 1.0)
+    tgan = make_tgan(TGAN, PAPER, channels=3)
+    clips = tf.random.uniform([PAPER["batch_size"], *tgan.critic.clip_shape], -1.0, 1.0)
     dataset = tf.data.Dataset.from_tensors(clips).cache().repeat()
-    steps = benchmark.CLIPPING_INTERVAL
+    steps = CLIPPING_INTERVAL
     seconds = []
     for repeat in range(FLAGS.repeats + 1):
         train = functools.partial(
             tgan.fit, dataset, steps_per_epoch=steps if repeat else 1, verbose=0
         )
-        taken = benchmark.seconds(train)
+        taken = seconds_of(train)
         if repeat:
             seconds.append(taken / steps)
             print(f"step: {seconds[-1]:.2f} s", file=sys.stderr, flush=True)
@@ -260,7 +262,7 @@ def measures(results: dict) -> dict[str, float]:
     seconds = min(last["seconds"])
     prepared = (last["frames"] - before["frames"]) / (seconds - min(before["seconds"]))
     pyav = last["frames"] / best["pyav"]
-    eaten = benchmark.PAPER["batch_size"] / best["step"]
+    eaten = PAPER["batch_size"] / best["step"]
     clips = {name: READ_CLIPS / best[name] for name in ("tfrecords", "hdf5", "video_files")}
     return {
         "pyav_frames_per_second": pyav,
@@ -277,7 +279,7 @@ def measures(results: dict) -> dict[str, float]:
 
 def table(results: dict) -> str:
     """The results in Markdown: the machine, a table, how it was measured."""
-    lines = [benchmark.machine_line(results["machine"]), "", "| | | Floor | Met |"]
+    lines = [machine_line(results["machine"]), "", "| | | Floor | Met |"]
     lines.append("| --- | ---: | --- | --- |")
     for row in ROWS:
         value, floor, met = results["measures"][row.measure], "", ""
@@ -293,7 +295,7 @@ def table(results: dict) -> str:
         f"{results['videos']} videos under {counts[-1]} names, {last['frames']} frames; preparing "
         f"takes {min(last['seconds']):.1f} s, and {min(before['seconds']):.1f} s for {counts[-2]}: "
         f"the speed is from the difference. Memory of the largest process with {counts[-1]} videos "
-        f"is compared with {counts[0]}. Batches of {benchmark.PAPER['batch_size']} clips of 16 "
+        f"is compared with {counts[0]}. Batches of {PAPER['batch_size']} clips of 16 "
         "frames of 64×64 in colour.",
     ]
     return "\n".join(lines)

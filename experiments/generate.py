@@ -366,4 +366,4 @@ def contents(count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=server_flags.FLAGS_OF_ARGUMENTS)

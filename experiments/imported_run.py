@@ -16,6 +16,7 @@ from tgan_tf import checkpoints, file_locks, runs
 from tgan_tf.configuration import Configuration, build
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError
+from tgan_tf.extras import extra
 from tgan_tf.tgan import TGAN
 
 FLAGS = flags.FLAGS
@@ -34,10 +35,8 @@ class Config:
     """
 
     def __init__(self, path: str):
-        try:
+        with extra("import", path):
             import yaml
-        except ImportError as error:
-            raise InputError(f"{path}: reading it needs PyYAML: pip install pyyaml") from error
         self.path = path
         try:
             self._values = yaml.safe_load(storage.read_text(path, "give the .yml of the training"))

@@ -13,6 +13,9 @@ from tgan_tf.serving import Client
 
 FLAGS = flags.FLAGS
 
+FLAGS_OF_ARGUMENTS = {"address": "server", "model": "model_name", "version": "model_version"}
+"""The flags by the names of the client's arguments, where they differ."""
+
 
 def define_server(required: bool) -> None:
     """Defines --server, --model_name, --model_version and --timeout.

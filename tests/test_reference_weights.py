@@ -391,7 +391,9 @@ def test_a_checkpoint_without_a_bias_is_an_input_error(pytorch):
 
 def test_reading_a_checkpoint_without_pytorch_says_what_to_install(monkeypatch, pytorch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"^c.pth: reading it needs PyTorch: pip install torch"):
+    with pytest.raises(
+        InputError, match=r"^c.pth: needs torch, .* pip install 'tgan_tf\[import\]'$"
+    ):
         reference_weights.load_pytorch("c.pth", pytorch.tgan)
 
 

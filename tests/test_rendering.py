@@ -286,9 +286,11 @@ def test_mp4_of_one_frame_of_one_pixel_can_be_read():
     assert read_ffmpeg(rendering.encode_mp4(noise(1, 1, 1, 1))).shape == (1, 2, 2, 3)
 
 
-def test_mp4_without_pyav_names_the_package_to_install(monkeypatch):
+def test_mp4_without_pyav_names_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match="pip install av"):
+    with pytest.raises(
+        InputError, match=r"^MP4: needs av, .*pip install 'tgan_tf\[data\]', or make a GIF$"
+    ):
         rendering.encode_mp4(noise(2, 8, 8, 1))
 
 

@@ -27,7 +27,6 @@ from typing import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tgan_tf import __version__, file_locks, runs
 from tgan_tf.arguments import Integer, OneOf, check
@@ -35,6 +34,7 @@ from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.evaluation import records
 from tgan_tf.models.network import LATENT_DISTRIBUTIONS, GeneratorNetwork
+from tgan_tf.serving.messages import PredictionLog, tensor_proto
 from tgan_tf.signatures import signatures
 
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
@@ -321,16 +321,15 @@ def _write_warm_up(path: Path, model: str, specs: dict) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, kinds in specs.items():
             for batch in WARM_UP_BATCHES.get(signature, (1,)):
-                request = predict_pb2.PredictRequest()
+                log = PredictionLog()
+                request = log.predict_log.request
                 request.model_spec.name = model
                 request.model_spec.signature_name = signature
                 for name, spec in kinds["inputs"].items():
                     # A factor may not be 0, a label be nothing else if there is one class.
                     value = 0 if name == "label" else 1
                     values = np.full([batch, *spec.shape[1:]], value, spec.dtype.as_numpy_dtype)
-                    request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-                predict_log = prediction_log_pb2.PredictLog(request=request)
-                log = prediction_log_pb2.PredictionLog(predict_log=predict_log)
+                    request.inputs[name].CopyFrom(tensor_proto(values))
                 writer.write(log.SerializeToString())
 
 

@@ -6,11 +6,19 @@ of it. Between two frames the path is the straight line between their latents.
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-def num_frames(frames: int, factor: int | tf.Tensor) -> int | tf.Tensor:
-    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1."""
+def num_frames(frames: int, factor: Any) -> Any:
+    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1.
+
+    Args:
+        frames: of the video.
+        factor: a number, or an array or a tensor of them, as the result is.
+    """
     return (frames - 1) * factor + 1
 
 
@@ -25,6 +33,9 @@ def interpolate(frame_latents: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
         float32 [n, L, z1_dim] with L the largest of `num_frames`. Row k of a video is its latent at
         k / factor frames, and the last one's from its own number of frames on.
     """
+    # Not above: the client of a server, which has no TensorFlow, counts frames too.
+    import tensorflow as tf
+
     frames = frame_latents.shape[1]
     counts = num_frames(frames, factor)[:, tf.newaxis]
     # An empty batch has no largest factor.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 
-def rmsprop(learning_rate=5e-5, **kwargs) -> keras.optimizers.Optimizer:
+def rmsprop(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 5e-5, **kwargs: Any
+) -> keras.optimizers.Optimizer:
     """The reference's RMSprop: decay 0.99 and epsilon 1e-8 outside the root.
 
     Keras has epsilon inside the root, so 1e-16 is the same; its default of 1e-7 would damp the
@@ -18,7 +22,9 @@ def rmsprop(learning_rate=5e-5, **kwargs) -> keras.optimizers.Optimizer:
     return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16, **kwargs)
 
 
-def adam(learning_rate=5e-5, **kwargs) -> keras.optimizers.Optimizer:
+def adam(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 5e-5, **kwargs: Any
+) -> keras.optimizers.Optimizer:
     """Adam with β₁ 0.5 and β₂ 0.9, as the PyTorch TGAN (proceduralia/tgan-pytorch) has it.
 
     Args:

@@ -30,6 +30,7 @@ import tensorflow as tf
 
 from tgan_tf import numpy_files
 from tgan_tf.errors import InputError
+from tgan_tf.extras import extra
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.critic import Critic
 from tgan_tf.models.image_generator import ImageGenerator
@@ -409,12 +410,8 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 def _read_pth(path: str | Path) -> dict:
     """A checkpoint of the PyTorch TGAN, of which nothing but tensors and plain values is loaded."""
-    try:
+    with extra("import", str(path)):
         import torch
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading it needs PyTorch: pip install torch (its CPU build is enough)"
-        ) from error
     # Before it, a file can run code in spite of weights_only=True (CVE-2025-32434).
     if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _SAFE_PYTORCH:
         raise InputError(

@@ -28,6 +28,7 @@ from PIL import GifImagePlugin, Image
 from tgan_tf import file_locks
 from tgan_tf.capacity import check_memory
 from tgan_tf.errors import InputError
+from tgan_tf.extras import extra
 
 _CLIPS = "clips, frames, height, width, channels"
 _VIDEO = "frames, height, width, channels"
@@ -194,10 +195,8 @@ def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
     video = _checked_pixels("video", video, _VIDEO)
     rate = _checked_rate(frames_per_second, highest=1000)
     frames = _enlarged(video, scale)
-    try:
+    with extra("data", "MP4", otherwise="make a GIF"):
         import av
-    except ImportError as error:
-        raise InputError(f"MP4 needs PyAV ({error}): pip install av, or make a GIF") from error
 
     height, width = frames.shape[1:3]
     frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")

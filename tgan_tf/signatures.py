@@ -36,11 +36,8 @@ import tensorflow as tf
 
 from tgan_tf import interpolation, philox
 from tgan_tf.models.network import GeneratorNetwork
+from tgan_tf.serving.limits import MAX_FACTOR, MAX_FRAMES, WALK_VIDEOS
 
-MAX_FACTOR = 16
-WALK_VIDEOS = 8
-MAX_FRAMES = 16384
-"""Frames of a request: more would take more memory than a server may have."""
 _FRAMES_AT_ONCE = 128
 
 

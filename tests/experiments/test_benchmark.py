@@ -1,18 +1,21 @@
-"""The benchmark, run as a user runs it on a tiny network; its numbers against counts by hand."""
+"""The benchmark, run as a user runs it on a tiny network; its table of made-up times."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_all
 
-BENCHMARK = Path(__file__).parents[2] / "experiments/benchmark.py"
+from tgan_tf.models import Critic, VideoGenerator
+from tgan_tf.models.flops import generator_flops, step_flops
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
 TINY = {
     "frames": 4,
     "size": 16,
@@ -30,61 +33,52 @@ PAPER = {
     "critic_filters": 64,
     "batch_size": 32,
 }
-
-# Multiplications of one clip in the forward pass, layer by layer: positions x kernel.
-TEMPORAL = [
-    1 * 1 * 100 * 8,  # 1 step, kernel 1
-    1 * 4 * 8 * 4,  # 1 step to 2, kernel 4
-    2 * 4 * 4 * 100,  # 2 steps to 4
-]
-IMAGE_ONCE = [
-    100 * (4 * 4 * 8),  # z0, dense to 8 maps of 4x4
-    4 * 4 * (4 * 4 * 8 * 8),  # 4x4 to 8x8, kernel 4x4, z0's half
-]
-IMAGE_EACH_FRAME = [
-    100 * (4 * 4 * 8),  # z1, dense
-    4 * 4 * (4 * 4 * 8 * 8),  # 4x4 to 8x8, z1's half
-    8 * 8 * (4 * 4 * 8 * 4),  # 8x8 to 16x16
-    16 * 16 * (3 * 3 * 4 * 1),  # to the frame, kernel 3x3
-]
-CRITIC = [
-    2 * 8 * 8 * (4 * 4 * 4 * 1 * 4),  # 4x16x16x1 to 2x8x8x4
-    1 * 4 * 4 * (4 * 4 * 4 * 4 * 8),  # to 1x4x4x8
-    1 * 4 * 4 * 8,  # to the score
-]
-
-
-def run(output, **flags):
-    flags = {**TINY, **SETTINGS, "output": output, **flags}
-    return subprocess.run(
-        [sys.executable, str(BENCHMARK), *(f"--{key}={value}" for key, value in flags.items())],
-        capture_output=True,
-        text=True,
-    )
+MISTAKES = {
+    "--precisions=float64": "--precisions=float64: 'float64' must be one of float32, mixed_",
+    "--precisions=": "--precisions=: must not be empty",
+    "--precisions=float32,float32": "--precisions=float32,float32: must have each only once",
+    "--repeats=0": "--repeats=0: must be an integer ≥ 1",
+    "--batch_size=-2": "--batch_size=-2: must be an integer ≥ 1",
+    "--product_size=0": "--product_size=0: must be an integer ≥ 1",
+    "--max_minutes=0": "--max_minutes=0: must be a number > 0",
+    "--max_minutes=nan": "--max_minutes=nan: must be a finite number > 0",
+    "--frames=3": "frames=3: give a power of two",
+    "--size=20": "size=20: give a power of two",
+    "--image_filters=10": "image_filters=10: for size 64 give a multiple of 16",
+    "--output=missing/b.json": "there is no directory missing",
+    "--output=there.json": "--output=there.json: exists, give another name",
+}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    output = tmp_path_factory.mktemp("benchmark") / "tiny.json"
-    result = run(output)
-    assert result.returncode == 0, result.stderr
-    return result, output
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("benchmark")
+    (directory / "there.json").write_text("earlier")
+    return directory
 
 
 @pytest.fixture(scope="module")
-def results(finished):
-    _, output = finished
-    return json.loads(output.read_text())
+def finished(directory):
+    """All commands of this file, and what became of each."""
+    flags = {**TINY, **SETTINGS, "output": "tiny.json"}
+    commands = {
+        "finished": [f"--{key}={value}" for key, value in flags.items()],
+        **{flag: ["--output=b.json", flag] for flag in MISTAKES},
+    }
+    return run_all("benchmark.py", commands, directory)
 
 
-def test_a_step_has_the_operations_counted_by_hand(results):
-    generator = sum(TEMPORAL) + sum(IMAGE_ONCE) + 4 * sum(IMAGE_EACH_FRAME)
-    forward = generator + 2 * sum(CRITIC)
-    by_kernels = forward
-    # Nothing is to be learnt from the gradient by z0 or by a real clip.
-    by_inputs = forward - TEMPORAL[0] - IMAGE_ONCE[0] - CRITIC[0]
-    flops = 3 * 2 * (forward + by_kernels + by_inputs)
-    assert results["step_gflop"] == pytest.approx(flops / 1e9, rel=1e-12)
+@pytest.fixture(scope="module")
+def results(finished, directory):
+    assert finished["finished"].code == 0, finished["finished"].stderr
+    return json.loads((directory / "tiny.json").read_text())
+
+
+def test_the_operations_are_those_of_the_network(results):
+    generator = VideoGenerator(4, 16, 1, temporal_filters=8, image_filters=16)
+    step = step_flops(generator, Critic(4, 16, 1, filters=4), batch_size=3)
+    assert results["step_gflop"] == pytest.approx(step / 1e9)
+    assert results["video_gflop"] == pytest.approx(sum(generator_flops(generator)) / 1e9)
 
 
 def test_the_file_tells_what_was_measured_where(results):
@@ -108,7 +102,7 @@ def test_each_measure_is_the_quotient_of_its_parts(results):
         batch = measured["batch_size"]
         product_gflop = 2 * 128**3 / 1e9
         step_gflop = results["step_gflop"] * batch / 3
-        video_gflop = 2 * (sum(TEMPORAL) + sum(IMAGE_ONCE) + 4 * sum(IMAGE_EACH_FRAME)) / 1e9
+        video_gflop = results["video_gflop"]
         requests = measured["seconds"].get("first_and_tenth_request")
         expected = {
             "clips_per_second": batch / best["step"],
@@ -152,7 +146,7 @@ def test_peak_memory_is_that_of_a_process_with_tensorflow(results):
 
 
 def test_the_table_has_each_measure_and_judges_no_other_network(finished, results):
-    result, _ = finished
+    result = finished["finished"]
     lines = result.stdout.splitlines()
     assert results["machine"]["processor"] in lines[0]
     rows = [line.split(" | ") for line in lines if line.startswith("| ")]
@@ -167,78 +161,26 @@ def test_the_table_has_each_measure_and_judges_no_other_network(finished, result
 
 
 def test_each_part_is_named_while_it_runs(finished):
-    result, _ = finished
+    result = finished["finished"]
     for part in ("product", "step", "two_phase_step", "clipping", "input_batch", "serving_32"):
         assert f"float32, repeat 2 of 2: {part}\n" in result.stderr
     assert "mixed_bfloat16, repeat 1 of 2: step\n" in result.stderr
 
 
-def test_an_earlier_result_is_left_as_it_is(tmp_path):
-    output = tmp_path / "benchmark.json"
-    output.write_text("earlier")
-    result = run(output)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert result.stderr == (f"benchmark.py: error: --output={output}: exists, give another name\n")
-    assert output.read_text() == "earlier"
-    assert os.listdir(tmp_path) == ["benchmark.json"]
+@pytest.mark.parametrize("flag", MISTAKES)
+def test_a_flag_that_cannot_be_used_is_one_line_before_anything_is_measured(
+    finished, directory, flag
+):
+    result = finished[flag]
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr.startswith("benchmark.py: error: ")
+    assert MISTAKES[flag] in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not (directory / "b.json").exists()
 
 
-def call(program, *arguments):
-    """What a program that imports the benchmark prints, as JSON.
-
-    In a process of its own, for the flags of two programs do not go together in one.
-    """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *map(json.dumps, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARK.parent), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def test_a_flag_that_cannot_be_used_is_one_line_before_anything_is_measured(tmp_path):
-    mistakes = {
-        "--precisions=float64": "--precisions=float64: 'float64' must be one of float32, mixed_",
-        "--precisions=": "--precisions=: must not be empty",
-        "--precisions=float32,float32": "--precisions=float32,float32: must have each only once",
-        "--repeats=0": "--repeats=0: must be an integer ≥ 1",
-        "--batch_size=-2": "--batch_size=-2: must be an integer ≥ 1",
-        "--product_size=0": "--product_size=0: must be an integer ≥ 1",
-        "--max_minutes=0": "--max_minutes=0: must be a number > 0",
-        "--max_minutes=nan": "--max_minutes=nan: must be a finite number > 0",
-        "--frames=3": "frames=3: give a power of two",
-        "--size=20": "size=20: give a power of two",
-        "--image_filters=10": "image_filters=10: for size 64 give a multiple of 16",
-        f"--output={tmp_path}/missing/b.json": f"there is no directory {tmp_path}/missing",
-        f"--output={tmp_path}": f"--output={tmp_path}: exists, give another name",
-    }
-    program = """
-        import contextlib, io, json, sys
-        import benchmark, command_line
-        from tgan_tf.errors import InputError
-
-        messages = []
-        for flag in json.loads(sys.argv[1]):
-            benchmark.FLAGS.unparse_flags()
-            with contextlib.redirect_stderr(io.StringIO()) as said:
-                try:
-                    given = ["benchmark.py", json.loads(sys.argv[2]), flag]
-                    command_line.parse_flags("benchmark.py", given)
-                    benchmark.main([])
-                except InputError as error:
-                    messages.append(str(error))
-                except SystemExit:
-                    messages.append(said.getvalue().strip())
-        print(json.dumps(messages))
-    """
-    messages = call(program, list(mistakes), f"--output={tmp_path}/b.json")
-    assert len(messages) == len(mistakes)
-    for message, part in zip(messages, mistakes.values()):
-        assert part in message and "\n" not in message
-    assert os.listdir(tmp_path) == []
+def test_an_earlier_result_is_left_as_it_is(finished, directory):
+    assert sorted(os.listdir(directory)) == ["there.json", "tiny.json"]
+    assert (directory / "there.json").read_text() == "earlier"
 
 
 def made_up(bfloat16_arithmetic=True, peak_memory_bytes=4_000_000_000, **seconds):
@@ -308,20 +250,15 @@ def judged():
         ),
         "without arithmetic": made_up(bfloat16_arithmetic=False),
     }
-    program = """
-        import json, sys
-        import benchmark
-
-        answers = []
-        for results in json.loads(sys.argv[1]):
-            benchmark.evaluate(results)
-            answers.append([results["floors"], benchmark.table(results)])
-        print(json.dumps(answers))
-    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        table = importlib.import_module("benchmark_table")
     judged = {}
-    for case, (floors, table) in zip(cases, call(program, list(cases.values()))):
-        met = {(floor["measure"], floor["precision"]): floor["met"] for floor in floors}
-        rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    for case, results in cases.items():
+        table.evaluate(results)
+        met = {(floor["measure"], floor["precision"]): floor["met"] for floor in results["floors"]}
+        shown = table.table(results)
+        rows = [line.split(" | ") for line in shown.splitlines() if line.startswith("| ")]
         last_cells = {row[0].lstrip("| "): row[-1].removesuffix(" |") for row in rows}
         judged[case] = met, last_cells
     return judged

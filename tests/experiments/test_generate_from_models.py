@@ -22,7 +22,7 @@ MISTAKES = {
     ),
     "missing version": (["--server={rest}", "--model_version=7"], "Specific(default, 7)"),
     "server that is down": (["--server={closed}"], "see whether TensorFlow Serving runs there"),
-    "no address": (["--server=nowhere"], "address 'nowhere': give HOST:PORT"),
+    "no address": (["--server=nowhere"], "--server=nowhere: must be HOST:PORT"),
     "timeout": (["--server={grpc}", "--timeout=0"], "--timeout=0: must be a number > 0"),
 }
 SIGNATURES = model_servers.SIGNATURES
@@ -30,7 +30,7 @@ FOREIGN_SERVERS = {
     "no generator": ({}, "no signature 'serving_default', it has none: serve a generator"),
     "another model": (
         {"serving_default": ({"x": ["DT_FLOAT", -1]}, {"y": ["DT_FLOAT", -1]})},
-        "serving_default declares TensorSpec(shape=(None,), dtype=tf.float32, name='x') as x",
+        "serving_default declares float32 [n] as x",
     ),
     "other videos": (SIGNATURES, "replied videos of shape [0], not [8, 1, 2, 2, 1]"),
 }

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Callable, TextIO
 
 from tgan_tf.errors import Argument, InputError
+from tgan_tf.extras import extra
 
 #: Beam's flags unless others are given: all cores of this machine. DirectRunner would end up with
 #: the same runner, but first tries to download another, which starts no worker processes.
@@ -67,7 +68,7 @@ def _run(
         except BaseException as error:
             failures.append(error)
 
-    def died(failed) -> None:
+    def died(failed: Any) -> None:
         if isinstance(failed.exc_value, RuntimeError):
             failures.append(RuntimeError("a worker process died: is there enough memory?"))
 
@@ -118,13 +119,8 @@ def _end_with_main_process() -> None:
 
 def _options(arguments: Sequence[str]) -> Any:
     """Beam's options, `apache_beam.options.pipeline_options.PipelineOptions`."""
-    try:
+    with extra("prepare", "preparing videos"):
         from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise InputError(
-            f"apache_beam: is missing ({error}): pip install 'tgan_tf[prepare]', in the repository "
-            "pip install -e '.[prepare]'"
-        ) from error
     given = Argument("beam_arguments", " ".join(arguments))
     try:
         options = PipelineOptions([*DEFAULTS, *arguments])

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tgan_tf.data import storage
 from tgan_tf.errors import Argument, InputError, reason
+from tgan_tf.extras import extra
 
 _COLUMNS = ("start", "end", "category", "group", "scene")
 _PICKLES = (".pkl", ".pickle")
@@ -197,10 +198,5 @@ def _whole(path: str, place: str, column: str, value: Any) -> int:
 
 def needed(module: str, path: str) -> ModuleType:
     """Imports a package that only this format needs."""
-    try:
+    with extra("data", path):
         return importlib.import_module(module)
-    except ImportError as error:
-        package = module.replace("_", "-")
-        raise InputError(
-            f"{path}: is read with {package}, which is missing: pip install {package}"
-        ) from error

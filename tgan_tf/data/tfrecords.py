@@ -33,7 +33,8 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf.data import storage
-from tgan_tf.errors import Argument, InputError, reason
+from tgan_tf.errors import InputError, reason
+from tgan_tf.extras import extra
 
 #: Version of the format; a reader refuses a later one.
 FORMAT = 1
@@ -112,14 +113,8 @@ def encoder(encoding: str, quality: int) -> Callable[[np.ndarray], bytes]:
     """
     if encoding == "raw":
         return np.ndarray.tobytes
-    try:
+    with extra("prepare", "encoding='jpeg'"):
         import simplejpeg
-    except ImportError as error:
-        raise InputError(
-            Argument("encoding", "jpeg"),
-            ": simplejpeg is missing: pip install 'tgan_tf[prepare]', in the "
-            "repository pip install -e '.[prepare]'",
-        ) from error
 
     def encode(frame: np.ndarray) -> bytes:
         return simplejpeg.encode_jpeg(

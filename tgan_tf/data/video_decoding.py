@@ -9,6 +9,7 @@ its time raises `UnreadableRecording`.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import math
 import os
@@ -16,13 +17,18 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 import tensorflow as tf
 
 from tgan_tf.data import storage
 from tgan_tf.data.recordings import Recipe, UnreadableRecording
 from tgan_tf.errors import reason
+from tgan_tf.extras import extra
+
+# `_open`, which all else comes after, says what to install.
+with contextlib.suppress(ImportError):
+    import av
+
 
 # Colours are averaged over the same area as brightness: by default swscale takes every second one.
 _CHROMA = "full_chroma_int+full_chroma_inp"
@@ -159,6 +165,9 @@ def _whole(
 
 def _open(path: str) -> tuple[Any, Any]:
     """Opens a file: the container, and its video stream."""
+    with extra("data", path):
+        import av
+
     # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
     try:
         container = av.open(

@@ -159,5 +159,5 @@ class TestBadInput:
 
     def test_handle_without_tensorflow_hub_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
-        with pytest.raises(InputError, match="pip install tensorflow-hub"):
+        with pytest.raises(InputError, match=r"pip install 'tgan_tf\[evaluation\]', or give the"):
             I3D()

@@ -16,6 +16,7 @@ from tgan_tf.data.storage import is_remote
 from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 from tgan_tf.evaluation.extractors.model_file import open_saved_model, sha256_of
+from tgan_tf.extras import extra
 
 HANDLE = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
 SIZE = 224
@@ -118,13 +119,8 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
 def _resolve(handle: str | os.PathLike) -> str:
     """The directory that TF-Hub downloads a handle to."""
     remedy = "give the directory of its SavedModel, downloaded by hand"
-    try:
+    with extra("evaluation", str(handle), otherwise=remedy):
         import tensorflow_hub
-    except ImportError as error:
-        raise InputError(
-            f"{handle}: TF-Hub handles need a package that is missing: pip install "
-            f"tensorflow-hub==0.16.1 tf-keras==2.15.1, or {remedy}"
-        ) from error
     try:
         return tensorflow_hub.resolve(handle)
     except Exception as error:  # of many classes

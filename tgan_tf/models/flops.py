@@ -1,0 +1,71 @@
+"""How many floating-point operations the networks take, and a training step of them.
+
+A multiplication and an addition are two operations. What is counted are the convolutions and dense
+layers, nearly all of it. Products with the zeros of a padding count, as is usual.
+
+    step_flops(VideoGenerator(), Critic(), batch_size=32)   # 7.4e11: 741 GFLOP
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+
+from tgan_tf.models.critic import Critic
+from tgan_tf.models.sizes import BASE_SIZE
+from tgan_tf.models.video_generator import VideoGenerator
+
+
+def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> int:
+    """Operations of a training step: one forward and one backward pass of both networks.
+
+    A layer's gradient by its kernel and the one by its input take as many as the layer itself.
+    All kernels' gradients are needed, and the gradients by the inputs but for inputs that no
+    variable has made: z0, which the first layer of each generator sees, and the real clips.
+
+    Args:
+        generator: an unconditional one.
+        critic: of its clips.
+        batch_size: real clips in a step, and as many generated ones.
+    """
+    by_layer = generator_flops(generator)
+    by_critic = chain_flops([*critic.convolutions, critic.score], (None, *critic.clip_shape))
+    # The first layer of each generator.
+    by_z0 = by_layer[0] + by_layer[len(generator.temporal_generator.deconvolutions)]
+    a_video = 3 * sum(by_layer) - by_z0 + 2 * 3 * sum(by_critic) - by_critic[0]
+    return batch_size * a_video
+
+
+def generator_flops(generator: VideoGenerator) -> list[int]:
+    """Operations of the layers that make a video: those of G0, those of G1's z0, of each frame."""
+    temporal_generator, image_generator = generator.temporal_generator, generator.image_generator
+    maps = (None, BASE_SIZE, BASE_SIZE, image_generator.filters // 2)
+    a_frame = [
+        *chain_flops([image_generator.z1_dense], (None, image_generator.z1_dim)),
+        *chain_flops([*image_generator.deconvolutions, image_generator.to_frame], maps),
+    ]
+    return [
+        *chain_flops(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim)),
+        *chain_flops([image_generator.z0_dense], (None, image_generator.z0_dim)),
+        *chain_flops([image_generator.z0_deconvolution], maps),
+        *a_frame * generator.frames,
+    ]
+
+
+def chain_flops(layers: list[keras.layers.Layer], shape: tuple) -> list[int]:
+    """Operations of one forward pass through each layer of a chain, for one sample.
+
+    Args:
+        layers: dense layers, convolutions and transposed convolutions.
+        shape: of the first layer's input, with the batch axis.
+    """
+    transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
+    flops = []
+    for layer in layers:
+        output_shape = layer.compute_output_shape(shape)
+        # The kernel meets each position of the output, or, transposed, of the input.
+        positions = math.prod((shape if isinstance(layer, transposed) else output_shape)[1:-1])
+        flops.append(2 * positions * math.prod(layer.kernel.shape))
+        shape = output_shape
+    return flops

@@ -1,0 +1,72 @@
+"""Work that is left at a deadline, whatever it waits for.
+
+urllib3 bounds each wait for the network, not all of them: not a server that sends a byte now and
+then, nor a name that is slow to resolve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import threading
+from concurrent import futures
+from typing import Any, Callable
+
+import requests
+
+
+class LeftThread(threading.Thread):
+    """Work in a thread of its own, which nobody waits for after its deadline.
+
+    Attributes:
+        left: whether nobody waits for it any more.
+        connection: the one it reads from.
+    """
+
+    def __init__(self, work: Callable[[LeftThread], bytes]) -> None:
+        super().__init__(daemon=True)
+        self.left = threading.Event()
+        self.connection: Any = None
+        self._work = work
+        self._future: futures.Future[bytes] = futures.Future()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._future.set_result(self._work(self))
+        except BaseException as error:
+            self._future.set_exception(error)
+
+    def result(self, seconds: float) -> bytes:
+        try:
+            return self._future.result(seconds)
+        finally:
+            self.left.set()
+            sock = getattr(self.connection, "sock", None)
+            if sock and not self._future.done():
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Tells a `LeftThread` which connection it reads from."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _told(type(pool).ConnectionCls)
+        return pool
+
+
+@functools.cache
+def _told(connection_class: type) -> type:
+    class Told(connection_class):
+        def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+            thread = threading.current_thread()
+            if isinstance(thread, LeftThread):
+                thread.connection = self
+                if thread.left.is_set():
+                    raise socket.timeout("left")
+            return super().getresponse(*args, **kwargs)
+
+    return Told
