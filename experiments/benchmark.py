@@ -16,14 +16,14 @@ import checked_flags
 import command_line
 from absl import flags
 from benchmark_machine import machine
-from benchmark_network import CLIPPING_INTERVAL, PAPER, make_tgan
+from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
 from benchmark_table import evaluate, table
 from benchmark_workers import measure
 
 from tgan_tf import __version__
 from tgan_tf.capacity import check_memory
+from tgan_tf.configuration import build
 from tgan_tf.models.flops import generator_flops, step_flops
-from tgan_tf.tgan import TGAN
 
 FLAGS = flags.FLAGS
 
@@ -58,7 +58,7 @@ checked_flags.new_file("output", "benchmark.json", "JSON file of the results; mu
 def main(_) -> None:
     check_memory(8 * FLAGS.product_size**2, f"--product_size={FLAGS.product_size}", "give less")
     network = {name: FLAGS[name].value for name in PAPER}
-    tgan = make_tgan(TGAN, network)
+    tgan = build(configuration(network))
     results = {
         "tgan_tf": __version__,
         "machine": machine(),

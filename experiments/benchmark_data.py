@@ -28,17 +28,17 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 from benchmark_machine import machine, machine_line
-from benchmark_network import CLIPPING_INTERVAL, PAPER, make_tgan
+from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
 from benchmark_workers import seconds_of
 
 from tgan_tf import __version__
+from tgan_tf.configuration import build
 from tgan_tf.data import batches, preparation, video_decoding, video_files
 from tgan_tf.data.hdf5 import HDF5File
 from tgan_tf.data.recordings import Recipe, Recording
 from tgan_tf.data.tfrecord_videos import TFRecordVideos
 from tgan_tf.data.windows import Videos, Windows
 from tgan_tf.errors import InputError
-from tgan_tf.tgan import TGAN
 
 FLAGS = flags.FLAGS
 
@@ -239,7 +239,7 @@ def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
 
 def measure_step() -> list[float]:
     """Seconds of a training step of the paper's network, on clips that lie in memory."""
-    tgan = make_tgan(TGAN, PAPER, channels=3)
+    tgan = build(configuration(PAPER, channels=3))
     clips = tf.random.uniform([PAPER["batch_size"], *tgan.critic.clip_shape], -1.0, 1.0)
     dataset = tf.data.Dataset.from_tensors(clips).cache().repeat()
     steps = CLIPPING_INTERVAL

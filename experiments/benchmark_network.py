@@ -5,9 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
-from tgan_tf.models import Critic, VideoGenerator
-from tgan_tf.tgan import TGAN, rmsprop
+from tgan_tf.configuration import Configuration
+from tgan_tf.tgan import TGAN
 
 PAPER = {
     "frames": 16,
@@ -20,30 +19,27 @@ PAPER = {
 CLIPPING_INTERVAL = 5
 
 
-def make_tgan(kind: type[TGAN], network: dict[str, int], channels: int = 1) -> TGAN:
-    """The paper's training on Moving MNIST with networks of these sizes."""
-    uniform = keras.initializers.RandomUniform(-0.01, 0.01)
-    generator = VideoGenerator(
-        network["frames"],
-        network["size"],
-        channels,
-        temporal_filters=network["temporal_filters"],
-        image_filters=network["image_filters"],
-        temporal_initializer=uniform,
-        image_initializer=uniform,
+def configuration(network: dict[str, int], channels: int = 1) -> Configuration:
+    """The paper's training on Moving MNIST with networks of these sizes, by the keys of `PAPER`."""
+    return Configuration(
+        frames=network["frames"],
+        size=network["size"],
+        channels=channels,
+        generator={
+            "name": "tgan",
+            "temporal_filters": network["temporal_filters"],
+            "image_filters": network["image_filters"],
+            "temporal_initializer": "uniform",
+            "image_initializer": "uniform",
+        },
+        critic={
+            "name": "tgan",
+            "filters": network["critic_filters"],
+            "kernel_initializer": "uniform",
+        },
+        lipschitz={"name": "singular_value_clipping", "interval": CLIPPING_INTERVAL},
+        dtype_policy=keras.mixed_precision.global_policy().name,
     )
-    critic = Critic(
-        network["frames"],
-        network["size"],
-        channels,
-        filters=network["critic_filters"],
-        kernel_initializer=uniform,
-        kernel_constraint=SingularValueClipping(interval=CLIPPING_INTERVAL),
-        gamma_constraint=BatchNormScaleClipping(CLIPPING_INTERVAL),
-    )
-    tgan = kind(generator, critic)
-    tgan.compile(rmsprop(), rmsprop())
-    return tgan
 
 
 class TwoPhaseTGAN(TGAN):

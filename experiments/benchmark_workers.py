@@ -21,9 +21,10 @@ from typing import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from benchmark_network import CLIPPING_INTERVAL, TwoPhaseTGAN, make_tgan
+from benchmark_network import CLIPPING_INTERVAL, TwoPhaseTGAN, configuration
 
 from tgan_tf import export
+from tgan_tf.configuration import build
 from tgan_tf.data import MovingMNIST, batches
 from tgan_tf.errors import InputError
 from tgan_tf.serving.messages import PredictionLog
@@ -176,7 +177,7 @@ class Measurements:
         self.network = network
         self.steps = steps
         self.product_size = product_size
-        self.tgan = make_tgan(TGAN, network)
+        self.tgan = build(configuration(network))
         size = network["size"]
         source = MovingMNIST(network["frames"], size, digit_size=min(28, size))
         self.dataset = batches(source, network["batch_size"])
@@ -184,7 +185,7 @@ class Measurements:
     # Made when first asked for: while training is measured alone, nothing else may take memory.
     @functools.cached_property
     def two_phase_tgan(self) -> TwoPhaseTGAN:
-        return make_tgan(TwoPhaseTGAN, self.network)
+        return build(configuration(self.network), TwoPhaseTGAN)
 
     @functools.cached_property
     def exported(self) -> Path:

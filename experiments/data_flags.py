@@ -155,11 +155,11 @@ def open_path(path: str, **options) -> Corpus:
     try:
         corpus = open_corpus(path, FLAGS.size, **options)
     except InputError as error:
-        if Argument("allow_unpickling", True) not in error.args:
+        if Argument("allow_unpickling", True) not in error.parts:
             raise
         table = options.get("table") or hdf5_table.table_path(path)
         raise InputError(
-            *error.args,
+            *error.parts,
             ", which is made once and for all by: python experiments/convert_table.py "
             f"--input={table} --output={os.path.splitext(table)[0]}.csv --allow_unpickling",
         ) from error

@@ -79,7 +79,7 @@ def requests(flag: str, frames: int, num_clips: int | None = None) -> list[Reque
     try:
         return parse_metrics(FLAGS[flag].value, frames, num_clips)
     except InputError as error:
-        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: ", *error.args) from error
+        raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: ", *error.parts) from error
 
 
 def define_extractor() -> None:

@@ -54,7 +54,9 @@ def main(_) -> None:
     version = export.export_generator(generator, FLAGS.export_dir, FLAGS.compute_dtype, training)
     print(f"{FLAGS.run_dir}: the generator of step {step} is in {version}")
     print(
-        f"Look at it: saved_model_cli show --dir {shlex.quote(str(version))} --tag_set serve --all"
+        # Else it begins with TensorFlow's start-up lines.
+        "Look at it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
+        f"{shlex.quote(str(version))}"
     )
     print(f"Make videos: python experiments/generate.py --saved_model={shlex.quote(str(version))}")
 

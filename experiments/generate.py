@@ -42,7 +42,7 @@ from tgan_tf import export, file_locks, rendering, runs
 from tgan_tf.capacity import check_disk, check_memory
 from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import num_frames
-from tgan_tf.latents import LatentRows, latents, of_generator
+from tgan_tf.latents import LatentRows, generator_latents, latents
 
 FLAGS = flags.FLAGS
 
@@ -156,7 +156,7 @@ def video_maker() -> VideoMaker:
         check_label(generator.num_classes)
         rows = LatentRows(
             FLAGS.num_videos,
-            lambda first, count: of_generator(
+            lambda first, count: generator_latents(
                 generator, FLAGS.seed, count, labels(first, count, generator.num_classes), first
             ),
         )

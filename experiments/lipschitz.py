@@ -24,7 +24,7 @@ import run_flags
 from absl import flags
 
 from tgan_tf import runs
-from tgan_tf.convolutions import of_layer, wrapped
+from tgan_tf.convolutions import convolution_of, unwrapped
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import GeneratedClips
 from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound, stages
@@ -57,7 +57,7 @@ def main(_) -> None:
     measured = stages(critic)
     rows = [["layer", "matrix", "operator", "at most", "γ / √(variance + ε)", "together"]]
     for stage, (layer, _) in zip(measured, critic.stages):
-        most = of_layer(layer).norm_bound(wrapped(layer).kernel.numpy())
+        most = convolution_of(layer).norm_bound(unwrapped(layer).kernel.numpy())
         values = (stage.matrix_norm, stage.operator_norm, most, stage.gamma, stage.norm)
         rows.append([stage.name, *(f"{value:.4g}" for value in values)])
     print(f"{run_dir}, step {step}\n")

@@ -16,7 +16,7 @@ from tgan_tf.data import storage
 from tgan_tf.data.pipeline import Source
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.metrics import parse_metrics
-from tgan_tf.latents import of_generator
+from tgan_tf.latents import generator_latents
 
 SAMPLES = 3
 """Clips of each variant in samples.png."""
@@ -149,7 +149,7 @@ def _samples(chosen: Sequence[Run], titles: Mapping[str, str], real: Source, see
     clips = {}
     for run in chosen:
         generator, _ = runs.load_generator(run.directory, run.steps[-1])
-        z0 = of_generator(generator, seed, SAMPLES)
+        z0 = generator_latents(generator, seed, SAMPLES)
         made = np.concatenate(list(runs.generate(generator, z0)))
         clips[titles[run.variant]] = rendering.to_uint8(made)
     clips["real clips"] = np.stack([real.clip(number).numpy() for number in range(SAMPLES)])

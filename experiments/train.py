@@ -31,7 +31,7 @@ from tgan_tf.configuration import build
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import Argument, InputError
-from tgan_tf.latents import of_generator
+from tgan_tf.latents import generator_latents
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 from tgan_tf.tgan import TGAN
 
@@ -72,6 +72,9 @@ def main(_) -> int:
         if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
             print(f"{run_dir}: going on at step {tgan.step}", flush=True)
             checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
+        else:
+            first = min(FLAGS.summary_interval, FLAGS.train_steps)
+            print(f"{run_dir}: begins, its first report comes at step {first}", flush=True)
         runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())
         return train(tgan, run_dir, corpus, source, evaluation)
 
@@ -89,7 +92,7 @@ def train(
         run_dir,
         run_dir / "samples",
         real_clips=held_out_clips(corpus, 16),
-        latents=of_generator(
+        latents=generator_latents(
             tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
         ),
         sample_interval=FLAGS.sample_interval,

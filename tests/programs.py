@@ -20,7 +20,8 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 _FORKS = """
     import json, os, resource, runpy, sys, traceback
     import command_line, matplotlib.backends.backend_agg, matplotlib.figure
-    import tgan_tf.callbacks, tgan_tf.data, tgan_tf.runs
+    import tgan_tf.callbacks, tgan_tf.data.corpus, tgan_tf.data.moving_mnist, tgan_tf.export
+    import tgan_tf.evaluation.extractors, tgan_tf.runs
 
     for line in sys.stdin:
         case = json.loads(line)

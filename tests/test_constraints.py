@@ -460,7 +460,7 @@ def test_a_batch_norm_scale_clipping_without_a_layer_names_the_remedy():
         BatchNormScaleClipping()(tf.constant([1.0]))
 
 
-def test_kernel_and_batch_norm_scale_are_clipped_on_the_same_beat():
+def test_kernel_and_batch_norm_scale_are_clipped_at_the_same_steps():
     dense = keras.layers.Dense(2, kernel_constraint=SingularValueClipping(interval=2))
     norm = batch_norm([4.0, 4.0], interval=2)
     model = keras.Sequential([keras.Input((2,)), dense, norm])
@@ -605,7 +605,7 @@ def test_mixed_precision_kernels_are_clipped_to_float32_accuracy(mixed_precision
         np.testing.assert_allclose(layer.kernel.numpy(), kernel, rtol=0, atol=2e-6)
 
 
-def test_a_mixed_precision_fit_keeps_the_beat(mixed_precision):
+def test_a_mixed_precision_fit_keeps_the_interval(mixed_precision):
     model = dense_model(SingularValueClipping(interval=2))
     model.compile(keras.optimizers.SGD(0.0), loss="mse")
     follow_optimizer(model, model.optimizer)

@@ -78,4 +78,12 @@ class TestArguments:
         with pytest.raises(InputError, match=r"^critic.layer.filters=0: too few$") as caught:
             with within("critic"), within("layer"):
                 raise InputError(Argument("filters", 0), ": too few")
-        assert caught.value.args[0] == Argument("critic.layer.filters", 0)
+        assert caught.value.parts[0] == Argument("critic.layer.filters", 0)
+
+    def test_are_all_shown_of_an_error_in_a_keras_layer(self):
+        class Refusing(tf.keras.layers.Layer):
+            def call(self, inputs):
+                raise InputError(Argument("axis", 5), ": too high")
+
+        with pytest.raises(InputError, match="axis=5: too high"):
+            Refusing()(tf.zeros([1]))

@@ -6,7 +6,7 @@ from scipy import stats
 from tiny_tgan import CLIP_SHAPE, Z0_DIM
 
 from tgan_tf.errors import InputError
-from tgan_tf.latents import LatentRows, latents, of_generator
+from tgan_tf.latents import LatentRows, generator_latents, latents
 from tgan_tf.models import Conv3DGenerator
 
 
@@ -92,13 +92,13 @@ def conditional(num_classes):
 
 
 def test_a_conditional_generators_have_the_classes_in_turn():
-    z0 = of_generator(conditional(3), 5, 7)
+    z0 = generator_latents(conditional(3), 5, 7)
     np.testing.assert_array_equal(z0[:, :Z0_DIM], latents(5, 7, Z0_DIM))
     np.testing.assert_array_equal(np.argmax(z0[:, Z0_DIM:], axis=1), [0, 1, 2, 0, 1, 2, 0])
     np.testing.assert_array_equal(z0[:, Z0_DIM:].sum(axis=1), np.ones(7))
-    np.testing.assert_array_equal(of_generator(conditional(3), 5, 3, first=4), z0[4:])
+    np.testing.assert_array_equal(generator_latents(conditional(3), 5, 3, first=4), z0[4:])
 
 
 def test_a_conditional_generators_have_the_classes_asked_for():
-    z0 = of_generator(conditional(3), 5, 2, [2, 2])
+    z0 = generator_latents(conditional(3), 5, 2, [2, 2])
     np.testing.assert_array_equal(z0[:, Z0_DIM:], [[0, 0, 1], [0, 0, 1]])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_tgan import make_tgan
 
-from tgan_tf.latents import of_generator
+from tgan_tf.latents import generator_latents
 from tgan_tf.moving_average import averaged
 
 MOMENTUM = 0.75
@@ -50,7 +50,7 @@ def test_has_the_moments_of_its_own_activations(trained):
     generator, optimizer, _ = trained
     copy = averaged(generator, optimizer)
     # The first layer's, which are those of a matrix product of the latents.
-    z0 = of_generator(copy, 0, 256).astype(np.float64)
+    z0 = generator_latents(copy, 0, 256).astype(np.float64)
     layer = copy.image_generator.z0_dense
     values = (z0 @ layer.kernel.numpy().astype(np.float64)).reshape(8, 32, -1)
     normalization = copy.image_generator.z0_normalization

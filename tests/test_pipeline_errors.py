@@ -41,7 +41,7 @@ def test_is_the_very_one_that_a_worker_thread_has_raised():
         for value in dataset_of(refuses(7, "a.csv")):
             read.append(value.numpy()[0])
     assert read == list(range(7))
-    assert error.value.args == ("caf\udce9\na.csv: give another ", Argument("table", "a.csv"))
+    assert error.value.parts == ("caf\udce9\na.csv: give another ", Argument("table", "a.csv"))
     assert isinstance(error.value.__cause__, tf.errors.OpError)
 
 

@@ -13,8 +13,7 @@ from tiny_tgan import CLIP_SHAPE, Z0_DIM, real_clips, save_run
 from tgan_tf import checkpoints, rendering, runs
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate
-from tgan_tf.latents import latents
-from tgan_tf.latents import of_generator as generator_latents
+from tgan_tf.latents import generator_latents, latents
 
 
 @pytest.fixture(scope="module")

@@ -180,7 +180,7 @@ def test_n_critic_wastes_no_backward_pass_of_the_generator():
     assert backward_operations(1) == backward_operations(3) == kernels
 
 
-def test_singular_values_are_clipped_on_the_beat_of_the_critics_steps():
+def test_singular_values_are_clipped_at_the_critics_steps():
     tgan = make_tgan(interval=2, critic_optimizer=keras.optimizers.SGD(1e-9))
     kernel = tgan.critic.convolutions[1].kernel
     kernel.assign(10.0 * kernel)

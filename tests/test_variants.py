@@ -70,7 +70,7 @@ def play(directory):
     from tgan_tf.evaluation.clip_sets import GeneratedClips
     from tgan_tf.evaluation.spectral_report import spectral_report
     from tgan_tf.export import export_generator, load_exported
-    from tgan_tf.latents import of_generator
+    from tgan_tf.latents import generator_latents
     from tgan_tf.optimizers import OPTIMIZERS
 
     tf.config.set_logical_device_configuration(
@@ -140,7 +140,7 @@ def play(directory):
             resumed_last = fit(resumed, STEPS - 1, 1)
 
         generator, critic, _ = runs.load_networks(directory)
-        z0 = of_generator(generator, 0, 2)
+        z0 = generator_latents(generator, 0, 2)
         videos = generator(z0).numpy()
         version = export_generator(generator, directory / "exported")
         serve, _ = load_exported(version)

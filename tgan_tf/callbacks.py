@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from tgan_tf import checkpoints, rendering
 from tgan_tf.constraints import BatchNormScaleClipping
-from tgan_tf.convolutions import wrapped
+from tgan_tf.convolutions import unwrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records, spectral_report
 from tgan_tf.evaluation.clip_sets import GeneratedClips
@@ -394,7 +394,9 @@ class TrainingSummary(keras.callbacks.Callback):
             name = f"critic/{stage.name}"
             tf.summary.scalar(f"{name}/largest_singular_value", stage.matrix_norm)
             tf.summary.scalar(f"{name}/operator_norm", stage.operator_norm)
-            tf.summary.histogram(f"{name}/singular_values", singular_values(wrapped(layer).kernel))
+            tf.summary.histogram(
+                f"{name}/singular_values", singular_values(unwrapped(layer).kernel)
+            )
             if normalization is None:
                 continue
             # Beside its layer, of one of two critics after the critic's name.

@@ -131,17 +131,21 @@ class Configuration:
             )
 
 
-def build(configuration: Configuration) -> TGAN:
+def build(configuration: Configuration, model: type[TGAN] = TGAN) -> TGAN:
     """Makes the model of a configuration and compiles it.
 
     Initial weights are drawn by `keras.utils.set_random_seed`, if it was called before. Keras's
     policy is set to the configuration's for the whole process: a loss scale depends on it as well.
 
+    Args:
+        configuration: of the training.
+        model: the class of the model, `TGAN` or one that derives from it.
+
     Raises:
         InputError: the networks cannot be built of what the configuration says; it names the entry.
     """
     keras.mixed_precision.set_global_policy(configuration.dtype_policy)
-    tgan = TGAN(build_generator(configuration), build_critic(configuration), configuration.seed)
+    tgan = model(build_generator(configuration), build_critic(configuration), configuration.seed)
     tgan.compile(
         generator_optimizer=build_generator_optimizer(configuration),
         critic_optimizer=_optimizer(configuration, "critic_optimizer", configuration.n_critic),

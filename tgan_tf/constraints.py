@@ -30,7 +30,7 @@ _TOLERANCE = 1e-3
 _OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 
 
-class _OnABeat(keras.constraints.Constraint):
+class _AtIntervals(keras.constraints.Constraint):
     """A constraint that acts only when its optimiser's step count is a multiple of `interval`.
 
     The count is that of the optimiser whose update it follows. Where it is called otherwise, by
@@ -71,7 +71,7 @@ class _OnABeat(keras.constraints.Constraint):
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
-class SingularValueClipping(_OnABeat):
+class SingularValueClipping(_AtIntervals):
     """Clips the singular values of a kernel, the method of the paper.
 
     The kernel of a layer with m outputs is seen as the matrix of everything else x m; its singular
@@ -142,12 +142,12 @@ class SingularValueClipping(_OnABeat):
         if not isinstance(w, tf.Variable):
             return self._unknown(w, [])
         if w.ref() not in self._found:
-            found = kernels.of_variable(w, self.layers)
+            found = kernels.matrices_of_variable(w, self.layers)
             if found is None:
                 living = _living_layers()
                 # To the other constraints too, so that this is done once for a model.
                 _give_layers(living, SingularValueClipping)
-                found = kernels.of_variable(w, living) or self._unknown(w, living)
+                found = kernels.matrices_of_variable(w, living) or self._unknown(w, living)
             self._found[w.ref()] = found
         return self._found[w.ref()]
 
@@ -157,7 +157,7 @@ class SingularValueClipping(_OnABeat):
                 f"SingularValueClipping(norm='operator') on {kernels.described(w)}: it is in no "
                 "Keras layer whose norm could be found: give norm='matrix'"
             )
-        return None, kernels.of_unknown(w, layers)
+        return None, kernels.matrices_of_unknown(w, layers)
 
     def _scaled(self, w):
         """The kernel divided by how far its operator's norm is above the maximum."""
@@ -165,7 +165,7 @@ class SingularValueClipping(_OnABeat):
         kernel = tf.cast(tf.convert_to_tensor(w), tf.float32)
         # What is not finite is left as it is: there is no norm.
         finite = tf.reduce_all(tf.math.is_finite(kernel))
-        norm, _ = convolutions.of_layer(layer).norm(
+        norm, _ = convolutions.convolution_of(layer).norm(
             tf.where(finite, kernel, tf.zeros_like(kernel)), tolerance=_TOLERANCE
         )
         scale = tf.maximum(tf.cast(norm, tf.float32) / self.max_singular_value, 1.0)
@@ -181,7 +181,7 @@ class SingularValueClipping(_OnABeat):
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
-class BatchNormScaleClipping(_OnABeat):
+class BatchNormScaleClipping(_AtIntervals):
     """Clips the scale γ of a batch normalisation to [0.01 s, s], s = √(running variance).
 
     In inference a batch normalisation multiplies its input by γ / √(running variance + ε): with
@@ -284,7 +284,7 @@ def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Opti
     _give_layers(layers, (BatchNormScaleClipping, SingularValueClipping))
     for layer in layers:
         for attribute in vars(layer).values():
-            if isinstance(attribute, _OnABeat):
+            if isinstance(attribute, _AtIntervals):
                 attribute.step = optimizer.iterations
 
 

@@ -49,7 +49,7 @@ class Convolution(NamedTuple):
         return spectral.circular_operator_norm(kernel, sizes, self.strides)
 
 
-def of_layer(layer: keras.layers.Layer) -> Convolution:
+def convolution_of(layer: keras.layers.Layer) -> Convolution:
     """The convolution of a built layer.
 
     Args:
@@ -62,7 +62,7 @@ def of_layer(layer: keras.layers.Layer) -> Convolution:
     """
     # A wrapped layer does not know its input's shape, the wrapper does.
     shape = (layer.get_build_config() or {}).get("input_shape")
-    layer = wrapped(layer)
+    layer = unwrapped(layer)
     if isinstance(layer, keras.layers.Dense):
         return Convolution((), (), "VALID")
     # Depthwise, separable and locally connected layers have strides too, and other maps.
@@ -90,6 +90,6 @@ def of_layer(layer: keras.layers.Layer) -> Convolution:
     return Convolution(sizes, tuple(layer.strides), layer.padding.upper())
 
 
-def wrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
+def unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer that a wrapper holds, or the layer itself."""
     return getattr(layer, "layer", layer)

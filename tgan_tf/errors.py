@@ -48,12 +48,26 @@ class InputError(ValueError):
     # AutoGraph raises an error of a traced function anew, of this class only if it knows how.
     __init__ = Exception.__init__
 
+    @property
+    def parts(self) -> tuple[str | Argument, ...]:
+        """What the error was made of."""
+        return BaseException.args.__get__(self)  # type: ignore[attr-defined]
+
+    @parts.setter
+    def parts(self, parts: tuple[str | Argument, ...]) -> None:
+        BaseException.args.__set__(self, parts)  # type: ignore[attr-defined]
+
+    @property
+    def args(self) -> tuple[str]:  # type: ignore[override]
+        """The whole message: of an error raised in a layer Keras takes the first of these alone."""
+        return (str(self),)
+
     def __str__(self) -> str:
         return self.written(str)
 
     def written(self, write: Callable[[Argument], str]) -> str:
         """The message with each argument as `write` writes it."""
-        parts = (write(part) if isinstance(part, Argument) else str(part) for part in self.args)
+        parts = (write(part) if isinstance(part, Argument) else str(part) for part in self.parts)
         return one_line("".join(parts))
 
 
@@ -63,9 +77,9 @@ def renaming(new_name: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        error.args = tuple(
+        error.parts = tuple(
             part._replace(name=new_name(part.name)) if isinstance(part, Argument) else part
-            for part in error.args
+            for part in error.parts
         )
         raise
 

@@ -150,7 +150,7 @@ _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
 }
 
 
-def of_variable(
+def matrices_of_variable(
     variable: tf.Variable, layers: list[keras.layers.Layer]
 ) -> tuple[keras.layers.Layer, Matrices] | None:
     """The layer among some whose known kernel a variable is, and what it is made of.
@@ -165,7 +165,7 @@ def of_variable(
     return None
 
 
-def of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matrices:
+def matrices_of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matrices:
     """What a variable is made of that `of_variable` does not know.
 
     A matrix is one however it is multiplied.
@@ -184,13 +184,13 @@ def of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matri
     raise _refusal(holders[0] if holders else None, described(variable), remedy)
 
 
-def of_layer(layer: keras.layers.Layer) -> Matrices:
+def matrices_of_layer(layer: keras.layers.Layer) -> Matrices:
     """What the `kernel` of a built layer is made of.
 
     Raises:
         InputError: it has none, or none whose matrices are known.
     """
-    found = of_variable(layer.kernel, [layer]) if hasattr(layer, "kernel") else None
+    found = matrices_of_variable(layer.kernel, [layer]) if hasattr(layer, "kernel") else None
     if found is None:
         raise _refusal(layer, "the kernel", "take a dense layer or a convolution")
     return found[1]

@@ -1,7 +1,7 @@
 """Latents of a seed: what a generator is called on, row i a function of the seed and i alone.
 
     z0 = latents(seed=0, count=12, z0_dim=100)     # float32 [12, 100]
-    z0 = of_generator(generator, 0, 12)            # float32 [12, latent_dim], with classes if any
+    z0 = generator_latents(generator, 0, 12)       # float32 [12, latent_dim], classes joined
 
 Row i is the stream of the counter-based generator Philox with the key (seed, i): the same in every
 version of NumPy and TensorFlow and on every machine. `tgan_tf.philox` draws the same in TensorFlow.
@@ -82,7 +82,7 @@ def latents(
     return (2.0**0.5 * special.erfinv(uniform + 2.0**-24)).astype(np.float32)
 
 
-def of_generator(
+def generator_latents(
     generator: GeneratorNetwork,
     seed: int,
     count: int,

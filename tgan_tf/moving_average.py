@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from tgan_tf.latents import of_generator
+from tgan_tf.latents import generator_latents
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import GeneratorNetwork
 
@@ -46,7 +46,7 @@ def averaged(
 
     layers = [part for part in copy.submodules if isinstance(part, BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
-    latents = of_generator(copy, 0, _BATCHES * _BATCH_SIZE)
+    latents = generator_latents(copy, 0, _BATCHES * _BATCH_SIZE)
     for number, part in enumerate(np.split(latents, _BATCHES)):
         for layer in layers:
             # Makes the running averages the means over the batches so far.

@@ -21,7 +21,9 @@ _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
 
-def latents(seeds: tf.Tensor, z0_dim: int, latent_distribution: str = "uniform") -> tf.Tensor:
+def latents_of_seeds(
+    seeds: tf.Tensor, z0_dim: int, latent_distribution: str = "uniform"
+) -> tf.Tensor:
     """Latents z0 of seeds.
 
     Args:

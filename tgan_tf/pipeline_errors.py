@@ -30,7 +30,7 @@ def keeping() -> Iterator[None]:
         yield
     except InputError as error:
         # Without its traceback, which would hold on to the clips that are being read.
-        _kept.append(InputError(*error.args))
+        _kept.append(InputError(*error.parts))
         raise
 
 
@@ -47,5 +47,5 @@ def raised() -> Iterator[None]:
         text = str(error)
         for kept in tuple(_kept):
             if f"InputError: {kept}" in text:
-                raise InputError(*kept.args) from error
+                raise InputError(*kept.parts) from error
         raise

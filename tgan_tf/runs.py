@@ -2,7 +2,7 @@
 
     tgan = load_tgan("runs/moving_mnist")                      # compiled, to train on with `fit`
     generator, step = load_generator("runs/moving_mnist")
-    z0 = of_generator(generator, seed=0, count=12)             # float32 [12, 100]
+    z0 = generator_latents(generator, seed=0, count=12)             # float32 [12, 100]
     for clips in generate(generator, z0):                      # float32 [8, 16, 64, 64, C], then
         ...                                                    # float32 [4, 16, 64, 64, C]
 
@@ -240,8 +240,8 @@ def generate(
 
     Args:
         generator: a trained generator.
-        z0: what it is called on, float32 [n, latent_dim], as of `latents.of_generator`, or such
-            rows that are drawn as they are used.
+        z0: what it is called on, float32 [n, latent_dim], as of `latents.generator_latents`, or
+            such rows that are drawn as they are used.
         factor: above 1, frame interpolation: `factor` - 1 frames more between each two, whose
             latents lie on the line between theirs. See `tgan_tf.interpolation`.
 

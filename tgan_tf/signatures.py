@@ -105,7 +105,7 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
 
     @tf.function(input_signature=[int_spec], autograph=False)
     def z0_of(seed):
-        return philox.latents(seed, z0_dim, generator.latent_distribution)
+        return philox.latents_of_seeds(seed, z0_dim, generator.latent_distribution)
 
     def serving_default(z0, label=None):
         parts = parts_of(joined(checked_z0(z0), label, "z0"))

@@ -103,8 +103,8 @@ class TGAN(keras.Model):
         Args:
             generator_optimizer: updates the generator. The reference's is `rmsprop(5e-5)`. With
                 Keras's `use_ema` the averages are what `averaged_generator` has.
-            critic_optimizer: updates the critic; its step count is the beat of the critic's
-                constraints. Under the `mixed_float16` policy both are wrapped in a
+            critic_optimizer: updates the critic; the critic's constraints go by its
+                step count. Under the `mixed_float16` policy both are wrapped in a
                 `LossScaleOptimizer`.
             objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
             n_critic: updates of the critic for one of the generator, each on clips and latents

@@ -105,7 +105,7 @@ class TestReadTable:
             hdf5_table.read_table(path)
         assert not (tmp_path / "sprung").exists()
         assert str(path) in line_of(error)
-        assert Argument("allow_unpickling", True) in error.value.args
+        assert Argument("allow_unpickling", True) in error.value.parts
         assert "allow_unpickling=True, or give a CSV file" in line_of(error)
 
     @pytest.mark.parametrize("column", COLUMNS)

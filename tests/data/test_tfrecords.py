@@ -303,7 +303,7 @@ class TestDamagedShard:
             list(dataset)
         line = str(error.value)
         assert line.startswith(f"{path}: the record at byte {12 + length + 4} is damaged")
-        assert Argument("damaged_shards", "skip") in error.value.args
+        assert Argument("damaged_shards", "skip") in error.value.parts
 
 
 def _no_number(path: Path) -> None:

@@ -119,7 +119,8 @@ def test_the_files_and_how_to_use_them_are_all_that_is_printed(results):
     assert result.stdout.splitlines() == [
         "generator.keras: the generator of step 3 for keras.models.load_model",
         "run: the generator of step 3 is in saved models/name/1",
-        f"Look at it: saved_model_cli show --dir {version} --tag_set serve --all",
+        "Look at it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
+        f"{version}",
         f"Make videos: python experiments/generate.py --saved_model={version}",
     ]
 
@@ -135,7 +136,7 @@ def saved_model_cli():
 def test_saved_model_cli_shows_inputs_and_outputs(results, directory, saved_model_cli):
     command = shlex.split(results["export"].stdout.splitlines()[2].split(": ", 1)[1])
     shown = subprocess.run(
-        [saved_model_cli, *command[1:]], cwd=directory, capture_output=True, text=True
+        [saved_model_cli, *command[2:]], cwd=directory, capture_output=True, text=True
     ).stdout
     lines = [line.strip() for line in shown.splitlines()]
     for name, dtype, shape in (

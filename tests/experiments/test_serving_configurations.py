@@ -150,7 +150,7 @@ class TestCompose:
     def test_runs_the_server_of_the_tensorflow_that_exports(self, compose):
         locked = (REPOSITORY / "requirements.txt").read_text()
         version = compose["serving"]["image"].split(":")[1]
-        assert f"tensorflow-serving-api=={version}" in locked
+        assert f"\ntensorflow=={version}" in locked
 
     @pytest.mark.parametrize("state, healthy", [("AVAILABLE", True), ("LOADING", False)])
     def test_is_healthy_when_the_model_is_available(self, compose, models, state, healthy):

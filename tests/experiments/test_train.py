@@ -94,8 +94,9 @@ def test_a_run_directory_holds_flags_networks_checkpoints_events_and_samples(unb
 def test_nothing_but_how_the_array_is_read_and_progress_is_printed(unbroken, data):
     _, result = unbroken
     assert result.stderr == ""
-    reading, *lines = result.stdout.splitlines()
+    reading, beginning, *lines = result.stdout.splitlines()
     assert reading == f"{data}: read as 10 clips of 6 frames of 8x8, 1 channel"
+    assert beginning.endswith("/run: begins, its first report comes at step 3")
     assert [line.split()[1] for line in lines[:-1]] == ["3/12", "6/12", "9/12", "12/12"]
 
 
@@ -127,7 +128,7 @@ def test_one_run_has_one_writer_which_sigterm_saves_and_the_same_command_goes_on
     process = subprocess.Popen(
         command(tmp_path / "run", data, **arguments), stdout=subprocess.PIPE, text=True
     )
-    for _ in ("how the array is read", "progress"):
+    for _ in ("how the array is read", "that it begins", "progress"):
         process.stdout.readline()
     refused = train(tmp_path / "run", data, **arguments, seed=1)
     assert_refused(refused, "is being trained by train.py", f"process {process.pid} of")

@@ -15,7 +15,7 @@ import numpy as np
 from tgan_tf import rendering, runs
 from tgan_tf.data.pipeline import Source, batches
 from tgan_tf.errors import InputError
-from tgan_tf.latents import LatentRows, of_generator
+from tgan_tf.latents import LatentRows, generator_latents
 from tgan_tf.models.network import GeneratorNetwork
 
 BATCH_SIZE = 16
@@ -80,7 +80,7 @@ class GeneratedClips:
     def _latents(self, count: int, draw: int) -> LatentRows:
         seed = self.seed + draw
         return LatentRows(
-            count, lambda first, rows: of_generator(self.generator, seed, rows, first=first)
+            count, lambda first, rows: generator_latents(self.generator, seed, rows, first=first)
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf import kernels
-from tgan_tf.convolutions import of_layer, wrapped
+from tgan_tf.convolutions import convolution_of, unwrapped
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.metric import CRITIC, Metric
@@ -125,8 +125,8 @@ def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
     measured = stages(critic)
     report = {}
     for stage, (layer, _) in zip(measured, critic.stages):
-        kernel = wrapped(layer).kernel
-        matrices = kernels.of_layer(wrapped(layer))
+        kernel = unwrapped(layer).kernel
+        matrices = kernels.matrices_of_layer(unwrapped(layer))
         values = matrices.singular_values(kernel).numpy()
         report[stage.name] = Estimate(
             stage.matrix_norm,
@@ -158,14 +158,14 @@ def _stage(
     normalization: BatchNormalization | None,
     tolerance: float,
 ) -> Stage:
-    kernel = wrapped(layer).kernel.numpy()
+    kernel = unwrapped(layer).kernel.numpy()
     # Checked first: a decomposition of what is not finite need not end.
     if not np.isfinite(kernel).all():
         raise InputError(
             f"the kernel of {name} has NaN or infinite entries: take a checkpoint from "
             "before the training diverged"
         )
-    convolution = of_layer(layer)
+    convolution = convolution_of(layer)
     operator_norm = norm = float(convolution.norm(kernel, tolerance=tolerance)[0])
     gamma = 1.0
     if normalization is not None:
@@ -173,5 +173,5 @@ def _stage(
         scales = normalization.gamma.numpy() / np.sqrt(variance)
         gamma = float(np.abs(scales).max())
         norm = float(convolution.norm(kernel * scales, tolerance=tolerance)[0])
-    matrix_norm = float(kernels.of_layer(wrapped(layer)).singular_values(kernel)[0])
+    matrix_norm = float(kernels.matrices_of_layer(unwrapped(layer)).singular_values(kernel)[0])
     return Stage(name, matrix_norm, operator_norm, gamma, norm)
