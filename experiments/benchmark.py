@@ -16,7 +16,7 @@ import checked_flags
 import command_line
 from absl import flags
 from benchmark_machine import machine
-from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
+from benchmark_network import CLIPPING_INTERVAL, FLAGS_OF_ENTRIES, PAPER, configuration
 from benchmark_table import evaluate, table
 from benchmark_workers import measure
 
@@ -83,4 +83,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, flags_of_arguments=FLAGS_OF_ENTRIES)

@@ -228,7 +228,7 @@ def flags_of_run(run_dir: Path, path_flag: str) -> dict[str, Any]:
     Raises:
         InputError: the run's flags cannot be read.
     """
-    path = copy.copy(FLAGS[path_flag])
+    path = copy.deepcopy(FLAGS[path_flag])
     path.name = "data_path"
     own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
     taken = [flag for flag in own if flag.name not in {*_NOT_OF_A_RUN, path_flag}]

@@ -221,4 +221,7 @@ def command() -> str:
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=evaluation_flags.FLAGS_OF_ARGUMENTS)
+    command_line.run(
+        main,
+        flags_of_arguments={**evaluation_flags.FLAGS_OF_ARGUMENTS, "subset": "real_subset"},
+    )

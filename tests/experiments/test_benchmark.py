@@ -42,9 +42,9 @@ MISTAKES = {
     "--product_size=0": "--product_size=0: must be an integer ≥ 1",
     "--max_minutes=0": "--max_minutes=0: must be a number > 0",
     "--max_minutes=nan": "--max_minutes=nan: must be a finite number > 0",
-    "--frames=3": "frames=3: give a power of two",
-    "--size=20": "size=20: give a power of two",
-    "--image_filters=10": "image_filters=10: for size 64 give a multiple of 16",
+    "--frames=3": "--frames=3: must be a power of two",
+    "--size=20": "--size=20: must be a power of two",
+    "--image_filters=10": "--image_filters=10: for size 64 must be a multiple of 16",
     "--output=missing/b.json": "there is no directory missing",
     "--output=there.json": "--output=there.json: exists, give another name",
 }
