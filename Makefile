@@ -36,7 +36,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist.cfg"
 
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
 
 lint: .venv/installed-test ## checks format, style and types
 	$(BIN)/ruff format --check .
