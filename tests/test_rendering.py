@@ -335,7 +335,7 @@ def test_save_writes_the_encoded_bytes_and_nothing_else(save, encode, pixels, tm
 def test_save_refuses_to_overwrite_and_leaves_the_file_as_it_was(save, encode, pixels, tmp_path):
     path = tmp_path / "clips"
     path.write_bytes(b"the work of a week")
-    with pytest.raises(InputError, match=re.escape(f"{path} exists: give another --output_dir")):
+    with pytest.raises(InputError, match=re.escape(f"{path} exists: give another path")):
         save(path, pixels)
     assert path.read_bytes() == b"the work of a week"
     assert list(tmp_path.iterdir()) == [path]

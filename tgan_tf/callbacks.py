@@ -134,7 +134,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
             shown = ", ".join(bad[:6]) + (f" and {len(bad) - 6} more" if len(bad) > 6 else "")
             raise FloatingPointError(
                 f"step {self.model.step}: NaN or infinity in {shown}: the last checkpoint is "
-                "kept; try a lower --learning_rate, or --mixed_precision=float32"
+                "kept; try a lower learning rate, or float32 instead of mixed precision"
             )
 
 

@@ -359,7 +359,7 @@ def _checked_rate(frames_per_second: float, highest: int) -> float:
 def _checked_path(path: str | os.PathLike) -> Path:
     path = Path(path)
     if os.path.lexists(path):
-        raise InputError(f"{path} exists: give another --output_dir")
+        raise InputError(f"{path} exists: give another path")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no directory {path.parent}; create it first")
     return path

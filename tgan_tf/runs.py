@@ -165,7 +165,7 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Genera
     policy, float32 unless one was set, not in that of the training.
 
     Args:
-        run_dir: the --run_dir of the training.
+        run_dir: the directory of the training.
         step: the checkpoint to load; None for the newest sound one.
 
     Returns:
