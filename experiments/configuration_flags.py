@@ -16,6 +16,7 @@ from tgan_tf import lipschitz, objectives
 from tgan_tf.configuration import (
     INITIALIZERS,
     POLICIES,
+    TABLES,
     Configuration,
     arguments_of,
 )
@@ -223,8 +224,6 @@ ENTRIES = {
 FLAGS_OF_ENTRIES = {entry: flag for flag, entries in ENTRIES.items() for entry in entries}
 """The flag of each entry, for messages."""
 
-_SECTIONS = ("generator", "critic", "lipschitz", "generator_optimizer", "critic_optimizer")
-
 # A flagfile has these for the other variants too.
 _OF_OTHER_VARIANTS = {"z1_dim", "temporal_filters", "temporal_initializer", "clipping_interval"}
 
@@ -247,7 +246,7 @@ def configuration(channels: int = 1, num_classes: int = 0) -> Configuration:
                 "both keep the critic Lipschitz: give --lipschitz=none with the penalty"
             )
         values["lipschitz"] = "gradient_penalty"
-    names = {section: values[FLAGS_OF_ENTRIES[f"{section}.name"]] for section in _SECTIONS}
+    names = {section: values[FLAGS_OF_ENTRIES[f"{section}.name"]] for section in TABLES}
     entries: dict[str, Any] = {section: {"name": name} for section, name in names.items()}
     for flag, value in values.items():
         set_entries = 0
@@ -286,8 +285,7 @@ def _refuse_useless(flag: str, names: dict[str, str]) -> None:
         return
     section, _, name = ENTRIES[flag][0].rpartition(".")
     choice = FLAGS_OF_ENTRIES[f"{section}.name"]
-    tables = {"generator": GENERATORS, "critic": CRITICS, "lipschitz": lipschitz.METHODS}
-    users = [other for other in tables[section] if name in arguments_of(section, other)]
+    users = [other for other in TABLES[section] if name in arguments_of(section, other)]
     raise InputError(
         f"--{flag}={FLAGS[flag].value} has no use with --{choice}={names[section]}: leave it out, "
         f"or give --{choice}={' or '.join(users)}"

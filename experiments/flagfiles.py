@@ -36,12 +36,15 @@ def read(arguments: Sequence[str]) -> list[str]:
     return [*(f"--run_dir={path}" for path in run_dirs), *found]
 
 
-def values(path: str | os.PathLike, defined: Iterable[flags.Flag]) -> dict[str, Any]:
+def values(
+    path: str | os.PathLike, defined: Iterable[flags.Flag], lines: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The values that a flagfile gives some flags, and the defaults of the others.
 
     Args:
         path: of the flagfile.
         defined: the flags; others are passed over.
+        lines: what it was, if that is known and it may have been edited since.
 
     Raises:
         InputError: the file cannot be read, or gives one of the flags what it cannot have.
@@ -51,7 +54,7 @@ def values(path: str | os.PathLike, defined: Iterable[flags.Flag]) -> dict[str, 
         found[flag.name] = copy.deepcopy(flag)
     found.unparse_flags()
     try:
-        found(["", *read([f"--flagfile={path}"])], known_only=True)
+        found(["", *read(lines or [f"--flagfile={path}"])], known_only=True)
     except flags.Error as error:
         raise InputError(f"{path}: {error}") from error
     return {name: found[name].value for name in found}

@@ -243,10 +243,15 @@ def refuse_another_run(run_dir: Path) -> None:
     """Raises an `InputError` if the flags are not those that the run there was trained by."""
     if not runs.exists(run_dir) and not (run_dir / runs.FLAGS_FILE).exists():
         return
-    trained = runs.read(run_dir).flags if runs.exists(run_dir) else None
+    run = runs.read(run_dir) if runs.exists(run_dir) else None
+    trained = run.flags if run is not None else None
     if trained is None:
         # A run of version 1, or one that was stopped before it had begun.
-        trained = flagfiles.values(run_dir / runs.FLAGS_FILE, training_flags.of_run())
+        trained = flagfiles.values(
+            run_dir / runs.FLAGS_FILE,
+            training_flags.of_run(),
+            lines=run.flag_lines if run is not None else None,
+        )
     for flag in training_flags.of_run():
         # A flag that came later was at its default.
         before = trained.get(flag.name, flag.default)

@@ -46,14 +46,25 @@ which Keras scales as Chainer does."""
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 """The Keras policies that a training computes in."""
 
-_SHARED = ("frames", "size", "channels", "num_classes")
-# What a Lipschitz method gives the critic.
-_CONSTRAINTS = (
+SHARED = ("frames", "size", "channels", "num_classes")
+"""Arguments of both networks that are entries of their own."""
+
+OF_LIPSCHITZ = (
     "kernel_constraint",
     "bias_constraint",
     "gamma_constraint",
     "spectral_normalization",
 )
+"""Arguments of a critic that its Lipschitz method gives."""
+
+TABLES = {
+    "generator": GENERATORS,
+    "critic": CRITICS,
+    "lipschitz": lipschitz.METHODS,
+    "generator_optimizer": OPTIMIZERS,
+    "critic_optimizer": OPTIMIZERS,
+}
+"""What each part that is chosen by name is chosen from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +123,7 @@ class Configuration:
     seed: int = 0
 
     def __post_init__(self):
-        for part in ("generator", "critic", "lipschitz", "generator_optimizer", "critic_optimizer"):
+        for part in TABLES:
             object.__setattr__(self, part, _completed(part, getattr(self, part)))
         objective = objectives.get(self.objective)
         check(Integer(0, 2**63 - 1), seed=self.seed)
@@ -145,13 +156,16 @@ def build(configuration: Configuration, model: type[TGAN] = TGAN) -> TGAN:
         InputError: the networks cannot be built of what the configuration says; it names the entry.
     """
     keras.mixed_precision.set_global_policy(configuration.dtype_policy)
-    tgan = model(build_generator(configuration), build_critic(configuration), configuration.seed)
+    # One object: its constraints and its penalty may know each other.
+    method = build_lipschitz(configuration)
+    critic = _network(configuration, "critic", method.critic_arguments)
+    tgan = model(build_generator(configuration), critic, configuration.seed)
     tgan.compile(
         generator_optimizer=build_generator_optimizer(configuration),
         critic_optimizer=_optimizer(configuration, "critic_optimizer", configuration.n_critic),
         objective=configuration.objective,
         n_critic=configuration.n_critic,
-        penalty=build_lipschitz(configuration).penalty,
+        penalty=method.penalty,
         shuffle_frames=configuration.shuffle_frames,
     )
     return tgan
@@ -187,7 +201,7 @@ def to_json(configuration: Configuration) -> dict[str, Any]:
     """
     entries = dataclasses.asdict(configuration)
     entries["objective"] = objectives.name_of(objectives.get(configuration.objective))
-    for part, table in _TABLES.items():
+    for part, table in TABLES.items():
         entries[part]["name"] = _name_of(part, table, entries[part]["name"])
     return entries
 
@@ -228,7 +242,7 @@ def arguments_of(part: str, name: str | Callable) -> dict[str, Any]:
     return {
         key: default
         for key, default in arguments.items()
-        if key not in (*_SHARED, *_CONSTRAINTS, "self")
+        if key not in (*SHARED, *OF_LIPSCHITZ, "self")
     }
 
 
@@ -241,22 +255,13 @@ def _constructors(network: type) -> list[Callable]:
     ]
 
 
-_TABLES = {
-    "generator": GENERATORS,
-    "critic": CRITICS,
-    "lipschitz": lipschitz.METHODS,
-    "generator_optimizer": OPTIMIZERS,
-    "critic_optimizer": OPTIMIZERS,
-}
-
-
 def _found(part: str, name: str | Callable) -> Callable:
     """What stands in the table under a name."""
     if callable(name):
         return name
     with within(part):
-        check(OneOf(tuple(_TABLES[part])), name=name)
-    return _TABLES[part][name]
+        check(OneOf(tuple(TABLES[part])), name=name)
+    return TABLES[part][name]
 
 
 def _name_of(part: str, table: Mapping[str, Callable], name: str | Callable) -> str:
@@ -297,12 +302,12 @@ def _completed(part: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _network(configuration: Configuration, part: str, more: Mapping[str, Any]) -> Any:
     name, arguments = _split(getattr(configuration, part))
-    shared = {key: getattr(configuration, key) for key in _SHARED}
+    shared = {key: getattr(configuration, key) for key in SHARED}
     own = {
         key: INITIALIZERS[value]() if key.endswith("initializer") else value
         for key, value in arguments.items()
     }
-    with renaming(lambda name: name if name in _SHARED else f"{part}.{name}"):
+    with renaming(lambda name: name if name in SHARED else f"{part}.{name}"):
         return _found(part, name)(**shared, **own, **more)
 
 

@@ -10,7 +10,7 @@
 
 A method says what the critic's layers are made with and what is added to its loss:
 
-    method = lipschitz.get("singular_value_clipping")(interval=5)
+    method = lipschitz.singular_value_clipping(interval=5)
     critic = Critic(channels=1, **method.critic_arguments)
     tgan = TGAN(VideoGenerator(channels=1), critic)
     tgan.compile(rmsprop(), rmsprop(), penalty=method.penalty)
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tgan_tf.arguments import Number, OneOf, check
+from tgan_tf.arguments import Number, check
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping, WeightClipping
 
 Penalty = Callable[
@@ -97,16 +97,6 @@ METHODS: dict[str, Callable[..., LipschitzMethod]] = {
     "none": none,
 }
 """The methods by name."""
-
-
-def get(name: str) -> Callable[..., LipschitzMethod]:
-    """The method of a name.
-
-    Raises:
-        InputError: there is no such method.
-    """
-    check(OneOf(tuple(METHODS)), lipschitz=name)
-    return METHODS[name]
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")

@@ -7,63 +7,58 @@ package's tables. Of the game itself it says nothing; train.py takes that from t
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tgan_tf.configuration import Configuration, arguments_of
-from tgan_tf.errors import InputError
+from tgan_tf.configuration import OF_LIPSCHITZ, SHARED, Configuration, arguments_of
 from tgan_tf.models import CRITICS, GENERATORS
 
 FILE = "model.json"
 
-_SHARED = ("frames", "size", "channels", "num_classes")
+
+class Kept(NamedTuple):
+    """What a model.json holds.
+
+    Attributes:
+        configuration: of the networks and of the generator's optimiser. Initial weights, and
+            constraints of the critic, are not those of the training.
+        flag_lines: of the flagfile that the training went by, None in the first ones.
+        version: of tgan_tf, which has written it.
+    """
+
+    configuration: Configuration
+    flag_lines: list[str] | None
+    version: str
 
 
-def read(path: Path) -> tuple[Configuration, None, str]:
-    """The configuration, and the version that has written it; between them no flags.
-
-    Initial weights, and constraints of the critic, are not those of the training.
+def parse(text: str) -> Kept:
+    """What the text of a model.json says.
 
     Raises:
-        InputError: the file cannot be read or describes no networks.
+        ValueError, TypeError, KeyError, AttributeError: it is not what was written.
     """
-    try:
-        found = json.loads(path.read_text())
-        generator, critic = found["generator"], found["critic"]
-        optimizer = found.get("generator_optimizer")
-        # Of a scale's constant only the names of the variables matter, and those a schedule has.
-        scaled = optimizer is not None and optimizer["class_name"].startswith("LossScale")
-        settings = _settings(optimizer) if optimizer is not None else {}
-        rate = settings.get("learning_rate")
-        keeps_average = settings.get("use_ema", False)
-        configuration = Configuration(
-            **{key: generator["config"][key] for key in _SHARED if key in generator["config"]},
-            generator=_part("generator", generator, GENERATORS),
-            critic=_part("critic", critic, CRITICS),
-            lipschitz={
-                "name": "spectral_normalization"
-                if critic["config"].get("spectral_normalization")
-                else "none"
-            },
-            objective="normal",
-            generator_optimizer={
-                "name": settings.get("name", "rmsprop").lower(),
-                "ema_momentum": settings["ema_momentum"] if keeps_average else None,
-            },
-            learning_rate_decay_steps=(
-                rate["config"]["decay_steps"] if isinstance(rate, dict) else None
-            ),
-            dtype_policy="mixed_float16" if scaled else "float32",
-        )
-        return configuration, None, str(found.get("tgan_tf", "1"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
-    except Exception as error:  # No JSON, or not what was written.
-        raise InputError(
-            f"{path}: damaged, it describes no networks ({type(error).__name__}: {error}): restore "
-            "it from a copy, or move it away and write it anew by train.py --flagfile="
-            f"{path.parent / 'flags.cfg'}"
-        ) from error
+    found = json.loads(text)
+    generator, critic = found["generator"], found["critic"]
+    # A run of the earliest versions has none.
+    optimizer = found.get("generator_optimizer")
+    settings = _settings(optimizer) if optimizer is not None else {}
+    rate = settings.get("learning_rate")
+    # The loss scale and the schedule decide which variables the optimiser has.
+    scaled = optimizer is not None and optimizer["class_name"].startswith("LossScale")
+    normalized = critic["config"].get("spectral_normalization")
+    configuration = Configuration(
+        **{key: generator["config"][key] for key in SHARED if key in generator["config"]},
+        generator=_part("generator", generator, GENERATORS),
+        critic=_part("critic", critic, CRITICS),
+        lipschitz={"name": "spectral_normalization" if normalized else "none"},
+        objective="normal",
+        generator_optimizer={
+            "name": settings.get("name", "rmsprop").lower(),
+            "ema_momentum": settings["ema_momentum"] if settings.get("use_ema") else None,
+        },
+        learning_rate_decay_steps=rate["config"]["decay_steps"] if isinstance(rate, dict) else None,
+        dtype_policy="mixed_float16" if scaled else "float32",
+    )
+    return Kept(configuration, found.get("flags"), str(found.get("tgan_tf", "1")))
 
 
 def _settings(optimizer: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +79,9 @@ def _part(part: str, serialized: dict[str, Any], table: dict[str, type]) -> dict
     name, config = names[class_name], serialized["config"]
     known = arguments_of(part, name)
     given = {key: value for key, value in config.items() if key in known}
-    unknown = set(config) - set(known) - {"name", *_SHARED} - _OF_CONSTRAINTS
+    unknown = set(config) - set(known) - {"name", *SHARED, *OF_LIPSCHITZ}
     if unknown:
         raise ValueError(f"{class_name} has no argument {min(unknown)!r}")
     # They count no longer: weights are loaded.
     initializers = {key: "uniform" for key in given if key.endswith("initializer")}
     return {"name": name, **given, **initializers}
-
-
-_OF_CONSTRAINTS = {
-    "kernel_constraint",
-    "bias_constraint",
-    "gamma_constraint",
-    "spectral_normalization",
-}

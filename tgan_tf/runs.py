@@ -79,13 +79,15 @@ class Run(NamedTuple):
         configuration: of the model; of a run of version 1, only its networks and its generator's
             optimiser are those of the training.
         flags: of train.py, by name, which the training went by, whatever became of its flagfile
-            since; None of a run of version 1, whose `flag_lines` have them.
+            since; None of a run of version 1.
         version: of tgan_tf, which has written it.
+        flag_lines: of a run of version 1, the flagfile that the training went by, if it was kept.
     """
 
     configuration: Configuration
     flags: dict[str, Any] | None
     version: str
+    flag_lines: list[str] | None = None
 
 
 def write(
@@ -144,9 +146,13 @@ def read(run_dir: str | Path) -> Run:
             f"{run_dir}: no run directory, it has no {CONFIGURATION}: give that of a training"
         )
     path = run_dir / CONFIGURATION
-    if not path.exists():
-        return Run(*model_json.read(run_dir / model_json.FILE))
+    of_version_1 = not path.exists()
+    if of_version_1:
+        path = run_dir / model_json.FILE
     try:
+        if of_version_1:
+            kept = model_json.parse(path.read_text())
+            return Run(kept.configuration, None, kept.version, kept.flag_lines)
         entries = json.loads(path.read_text())
         found = Run(from_json(entries["configuration"]), entries["flags"], entries["tgan_tf"])
         if not isinstance(found.flags, dict):

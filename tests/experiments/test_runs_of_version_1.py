@@ -54,3 +54,13 @@ def test_are_trained_on_and_have_a_configuration_from_then_on(directory, name):
     assert run.flags["train_steps"] == 4
     assert run.configuration.num_classes == {"paper": 0, "average": 10}[name]
     assert runs.load_tgan(directory / name).step == 4
+
+
+def test_whose_flagfile_was_edited_are_refused_by_the_flag(directory):
+    run_dir = shutil.copytree(VERSION_1 / "paper", directory / "edited")
+    text = (run_dir / "flags.cfg").read_text()
+    (run_dir / "flags.cfg").write_text(text.replace("--learning_rate=0.001", "--learning_rate=0.1"))
+    result = run_all("train.py", {"": ["--flagfile=edited/flags.cfg"]}, directory)[""]
+    assert result.code == 1
+    assert "--learning_rate=0.001, not --learning_rate=0.1, which the flagfile" in result.stderr
+    assert not (run_dir / "configuration.json").exists()
