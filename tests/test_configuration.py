@@ -13,7 +13,7 @@ from tgan_tf import lipschitz, objectives
 from tgan_tf.configuration import Configuration, arguments_of, build, from_json, to_json
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping, WeightClipping
 from tgan_tf.errors import InputError
-from tgan_tf.models import CRITICS, GENERATORS, Critic, TwoStreamGenerator
+from tgan_tf.models import CRITICS, GENERATORS, Critic, TwoStreamGenerator, VideoGenerator
 from tgan_tf.tgan import TGAN
 
 UNLIKE_THE_DEFAULTS = {
@@ -194,3 +194,14 @@ def test_another_model_may_be_built():
         """A model of one's own."""
 
     assert type(build(configuration(), Own)) is Own
+
+
+def test_a_seed_gives_the_initial_weights_that_it_gave_version_1():
+    keras.utils.set_random_seed(3)
+    generator = VideoGenerator(4, 16, 1, 6, 5, temporal_filters=8, image_filters=8)
+    critic = Critic(4, 16, 1, filters=3)
+    keras.utils.set_random_seed(3)
+    tgan = build(configuration())
+    for own, expected in ((tgan.generator, generator), (tgan.critic, critic)):
+        for weight, first in zip(own.get_weights(), expected.get_weights()):
+            np.testing.assert_array_equal(weight, first)

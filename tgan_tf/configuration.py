@@ -158,8 +158,10 @@ def build(configuration: Configuration, model: type[TGAN] = TGAN) -> TGAN:
     keras.mixed_precision.set_global_policy(configuration.dtype_policy)
     # One object: its constraints and its penalty may know each other.
     method = build_lipschitz(configuration)
+    # In this order: a seed's initial weights follow from it.
+    generator = build_generator(configuration)
     critic = _network(configuration, "critic", method.critic_arguments)
-    tgan = model(build_generator(configuration), critic, configuration.seed)
+    tgan = model(generator, critic, configuration.seed)
     tgan.compile(
         generator_optimizer=build_generator_optimizer(configuration),
         critic_optimizer=_optimizer(configuration, "critic_optimizer", configuration.n_critic),
