@@ -57,7 +57,7 @@ OF_LIPSCHITZ = (
 )
 """Arguments of a critic that its Lipschitz method gives."""
 
-TABLES = {
+TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "generator": GENERATORS,
     "critic": CRITICS,
     "lipschitz": lipschitz.METHODS,
@@ -122,7 +122,7 @@ class Configuration:
     dtype_policy: str = "float32"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for part in TABLES:
             object.__setattr__(self, part, _completed(part, getattr(self, part)))
         objective = objectives.get(self.objective)
@@ -223,7 +223,7 @@ def from_json(entries: Mapping[str, Any]) -> Configuration:
     return Configuration(**entries)
 
 
-def arguments_of(part: str, name: str | Callable) -> dict[str, Any]:
+def arguments_of(part: str, name: str | Callable[..., Any]) -> dict[str, Any]:
     """The arguments that a part of a name takes in a configuration, with their defaults.
 
     Args:
@@ -248,7 +248,7 @@ def arguments_of(part: str, name: str | Callable) -> dict[str, Any]:
     }
 
 
-def _constructors(network: type) -> list[Callable]:
+def _constructors(network: type) -> list[Callable[..., Any]]:
     """Those of a network's class and of the classes that it derives from, up to `Network`."""
     return [
         base.__init__
@@ -257,7 +257,7 @@ def _constructors(network: type) -> list[Callable]:
     ]
 
 
-def _found(part: str, name: str | Callable) -> Callable:
+def _found(part: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
     """What stands in the table under a name."""
     if callable(name):
         return name
@@ -266,7 +266,9 @@ def _found(part: str, name: str | Callable) -> Callable:
     return TABLES[part][name]
 
 
-def _name_of(part: str, table: Mapping[str, Callable], name: str | Callable) -> str:
+def _name_of(
+    part: str, table: Mapping[str, Callable[..., Any]], name: str | Callable[..., Any]
+) -> str:
     for known, what in table.items():
         if name in (known, what):
             return known
@@ -276,7 +278,7 @@ def _name_of(part: str, table: Mapping[str, Callable], name: str | Callable) -> 
     )
 
 
-def _split(part: Mapping[str, Any]) -> tuple[str | Callable, dict[str, Any]]:
+def _split(part: Mapping[str, Any]) -> tuple[str | Callable[..., Any], dict[str, Any]]:
     return part["name"], {key: value for key, value in part.items() if key != "name"}
 
 

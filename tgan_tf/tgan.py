@@ -17,6 +17,8 @@ For conditional networks z0 comes with the one-hot class joined, and the critic 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,6 +33,9 @@ from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
 from tgan_tf.optimizers import rmsprop
 
 __all__ = ["TGAN", "rmsprop"]
+
+Player = tuple[keras.Model, keras.optimizers.Optimizer]
+"""A network and what updates it."""
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -64,7 +69,9 @@ class TGAN(keras.Model):
         >>> history = tgan.fit(tf.random.uniform([2, 4, 16, 16, 1], -1.0, 1.0), verbose=0)
     """
 
-    def __init__(self, generator: GeneratorNetwork, critic: CriticNetwork, seed: int = 0, **kwargs):
+    def __init__(
+        self, generator: GeneratorNetwork, critic: CriticNetwork, seed: int = 0, **kwargs: Any
+    ):
         check(Integer(0, 2**63 - 1), seed=seed)
         if generator.clip_shape != critic.clip_shape:
             raise InputError(
@@ -85,7 +92,7 @@ class TGAN(keras.Model):
         self.wasserstein_estimate = keras.metrics.Mean(name="wasserstein_estimate")
         self(keras.Input((generator.latent_dim,)))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.generator(inputs, training=training)
 
     def compile(
@@ -96,7 +103,7 @@ class TGAN(keras.Model):
         n_critic: int = 1,
         penalty: Penalty | None = None,
         shuffle_frames: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         """Sets how the two are trained.
 
@@ -151,12 +158,12 @@ class TGAN(keras.Model):
         """The generator to be shown and judged: `tgan_tf.moving_average.averaged` of it."""
         return moving_average.averaged(self.generator, self.generator_optimizer)
 
-    def train_step(self, data):
+    def train_step(self, data: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the generator, `n_critic` of the critic, the last from one forward pass."""
         num_classes = self.generator.num_classes
         clips, labels = data if num_classes else (data, None)
 
-        def part(i):
+        def part(i: int) -> tuple[tf.Tensor, tf.Tensor | None]:
             # Every n-th clip, not the n-th part: so the parts are the same for any number of
             # replicas.
             own = slice(i, None, self.n_critic)
@@ -168,12 +175,12 @@ class TGAN(keras.Model):
         self._update_both(*parts[-1])
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _update_critic(self, real, labels):
+    def _update_critic(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
         # Outside the tape: nothing of the generator's forward pass is kept or differentiated.
         fake = self.generator(self._latents(real, labels), training=True)
         self._play(lambda: fake, real, labels, [(self.critic, self.critic_optimizer)])
 
-    def _update_both(self, real, labels):
+    def _update_both(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
         latents = self._latents(real, labels)
         self._play(
             lambda: self.generator(latents, training=True),
@@ -185,7 +192,13 @@ class TGAN(keras.Model):
             ],
         )
 
-    def _play(self, make_fake, real, labels, players):
+    def _play(
+        self,
+        make_fake: Callable[[], tf.Tensor],
+        real: tf.Tensor,
+        labels: tf.Tensor | None,
+        players: Sequence[Player],
+    ) -> None:
         """One forward pass, and an update of each (network, optimizer), the critic first."""
         real = self._shuffled(real, Draw.ORDER_OF_REAL)
         with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
@@ -222,7 +235,9 @@ class TGAN(keras.Model):
             objectives.mean(real_scores) - objectives.mean(fake_scores)
         )
 
-    def _scores(self, clips, labels, number_of_pass):
+    def _scores(
+        self, clips: tf.Tensor, labels: tf.Tensor | None, number_of_pass: Pass
+    ) -> tf.Tensor:
         """The critic's scores of clips in training; each pass of a step has noise of its own."""
         noise_seed = None
         if self.critic.noise:
@@ -230,7 +245,7 @@ class TGAN(keras.Model):
         inputs = clips if labels is None else [clips, labels]
         return self.critic(inputs, training=True, noise_seed=noise_seed)
 
-    def _shuffled(self, clips, order_draw):
+    def _shuffled(self, clips: tf.Tensor, order_draw: Draw) -> tf.Tensor:
         """The clips with their frames in a random order, in a part of the steps."""
         if not self.shuffle_frames:
             return clips
@@ -241,7 +256,7 @@ class TGAN(keras.Model):
         in_this_step = uniform([], self._seed(Draw.WHETHER_TO_SHUFFLE)) < self.shuffle_frames
         return tf.gather(clips, tf.where(in_this_step, order, tf.range(frames)), axis=1)
 
-    def _latents(self, real, labels):
+    def _latents(self, real: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
         """This replica's part of the step's latents, one for each real clip and of its class."""
         draw = tf.random.stateless_normal
         if self.generator.latent_distribution == "uniform":
@@ -249,7 +264,9 @@ class TGAN(keras.Model):
         z0 = self._of_global_batch(draw, real, [self.generator.z0_dim], Draw.LATENTS)
         return z0 if labels is None else tf.concat([z0, labels], axis=-1)
 
-    def _of_global_batch(self, function, real, shape, draw):
+    def _of_global_batch(
+        self, function: Callable[..., tf.Tensor], real: tf.Tensor, shape: Sequence[int], draw: Draw
+    ) -> tf.Tensor:
         """Random values [batch, *shape], this replica's rows of those of the global batch."""
         replica = tf.distribute.get_replica_context()
         batch = tf.shape(real)[0]
@@ -258,10 +275,10 @@ class TGAN(keras.Model):
         first = batch * tf.cast(replica.replica_id_in_sync_group, tf.int32)
         return values[first : first + batch]
 
-    def _seed(self, draw):
+    def _seed(self, draw: Draw) -> tf.Tensor:
         return draws.seed(self.seed, self.critic_optimizer.iterations, draw)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "generator": keras.saving.serialize_keras_object(self.generator),
@@ -270,14 +287,16 @@ class TGAN(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> TGAN:
         networks = {
             key: keras.saving.deserialize_keras_object(config[key], custom_objects)
             for key in ("generator", "critic")
         }
         return cls(**{**config, **networks})
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return {
             "generator_optimizer": keras.saving.serialize_keras_object(self.generator_optimizer),
             "critic_optimizer": keras.saving.serialize_keras_object(self.critic_optimizer),
@@ -287,7 +306,7 @@ class TGAN(keras.Model):
             "shuffle_frames": self.shuffle_frames,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
         objects = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("generator_optimizer", "critic_optimizer", "penalty")
@@ -295,7 +314,9 @@ class TGAN(keras.Model):
         self.compile(**{**config, **objects})
 
 
-def _gradients(tape, loss, players):
+def _gradients(
+    tape: tf.GradientTape, loss: tf.Tensor, players: Sequence[Player]
+) -> list[list[tf.Tensor]]:
     """This replica's part of the gradients of a loss, for each (network, optimizer) a list."""
     scale = tf.constant(1.0 / tf.distribute.get_strategy().num_replicas_in_sync)
     scaled = [

@@ -6,10 +6,14 @@ For 16 frames of 64x64: 3-D convolutions [16, 64, 64, C] → 8x32x32x64 → 4x16
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
+from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
@@ -51,10 +55,10 @@ class Critic(CriticNetwork):
         size: int = 64,
         channels: int = 3,
         filters: int = 64,
-        kernel_initializer="lecun_normal",
-        kernel_constraint=None,
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
+        kernel_constraint: keras.constraints.Constraint | None = None,
         head: str = "convolution",
-        **kwargs,
+        **kwargs: Any,
     ):
         halvings = doublings_to_size(size)
         time_halvings = doublings_to_frames(frames)
@@ -87,7 +91,12 @@ class Critic(CriticNetwork):
             self.score = self.linear(keras.layers.Conv3D, 1, name="score", kernel_size=kernel_size)
         self.build_layers()
 
-    def call(self, inputs, training=False, noise_seed=None):
+    def call(
+        self,
+        inputs: tf.Tensor | Sequence[tf.Tensor],
+        training: bool = False,
+        noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
+    ) -> tf.Tensor:
         h = self.convolutions[0](self.joined(inputs), training=training)
         h = self.activate(h, 0, training, noise_seed)
         for i, normalization in enumerate(self.normalizations, 1):
@@ -98,12 +107,12 @@ class Critic(CriticNetwork):
         return tf.cast(tf.reshape(self.score(h, training=training), [-1, 1]), tf.float32)
 
     @property
-    def stages(self):
+    def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         stages = list(zip(self.convolutions, [None, *self.normalizations]))
         return [*stages, (self.score, None)] if self.head == "convolution" else stages
 
     @property
-    def head_norm(self):
+    def head_norm(self) -> float:
         if self.head == "convolution":
             return 1.0
         # The mean of N features.
@@ -111,5 +120,5 @@ class Critic(CriticNetwork):
         positions = max(self.frames >> halvings, 1) * BASE_SIZE**2
         return float(positions * (self.filters << (halvings - 1))) ** -0.5
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "head": self.head}

@@ -6,10 +6,14 @@ convolution over all that is left to one number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
+from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 
@@ -49,9 +53,9 @@ class FramesAsChannelsCritic(CriticNetwork):
         size: int = 64,
         channels: int = 3,
         filters: int = 64,
-        kernel_initializer="lecun_normal",
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
         downsampling: str = "max_pooling",
-        **kwargs,
+        **kwargs: Any,
     ):
         doublings_to_frames(frames)
         halvings = doublings_to_size(size)
@@ -81,7 +85,12 @@ class FramesAsChannelsCritic(CriticNetwork):
         self.score = self.linear(keras.layers.Conv2D, 1, name="score", kernel_size=4)
         self.build_layers()
 
-    def call(self, inputs, training=False, noise_seed=None):
+    def call(
+        self,
+        inputs: tf.Tensor | Sequence[tf.Tensor],
+        training: bool = False,
+        noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
+    ) -> tf.Tensor:
         h = self._image(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[:-1]):
             h = convolution(h, training=training)
@@ -93,14 +102,14 @@ class FramesAsChannelsCritic(CriticNetwork):
         return tf.cast(tf.reshape(self.score(h, training=training), [-1, 1]), tf.float32)
 
     @property
-    def stages(self):
+    def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         normalizations = [None, *self.normalizations, None]
         return list(zip([*self.convolutions, self.score], normalizations))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "downsampling": self.downsampling}
 
-    def _image(self, inputs):
+    def _image(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
         """The frames as channels, the class's channels after them."""
         clips, *labels = inputs if self.num_classes else [inputs]
         channels_first = tf.transpose(clips, [0, 2, 3, 4, 1])

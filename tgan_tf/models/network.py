@@ -6,6 +6,9 @@ a critic, whichever it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -23,7 +26,7 @@ class Network(keras.Model):
     in the order of the layers, so that a strategy's scope and a seed are needed nowhere else.
     """
 
-    def build_layers(self, *input_shapes: tuple) -> None:
+    def build_layers(self, *input_shapes: tuple[int, ...]) -> None:
         """Creates the variables, for symbolic inputs of these shapes (without the batch axis)."""
         self._input_shapes = input_shapes
         self(self._symbolic_inputs())
@@ -33,11 +36,11 @@ class Network(keras.Model):
         inputs = self._symbolic_inputs()
         return keras.Model(inputs, self.call(inputs), name=self.name)
 
-    def summary(self, **kwargs) -> None:
+    def summary(self, **kwargs: Any) -> None:
         """Prints a row a layer with its output shape; arguments as of `keras.Model.summary`."""
         self.functional().summary(**kwargs)
 
-    def _symbolic_inputs(self):
+    def _symbolic_inputs(self) -> tf.Tensor | list[tf.Tensor]:
         inputs = [keras.Input(shape) for shape in self._input_shapes]
         return inputs if len(inputs) > 1 else inputs[0]
 
@@ -75,7 +78,7 @@ class GeneratorNetwork(Network):
         z0_dim: int,
         num_classes: int = 0,
         latent_distribution: str = "uniform",
-        **kwargs,
+        **kwargs: Any,
     ):
         check(Integer(1), channels=channels, z0_dim=z0_dim)
         check(Integer(0), num_classes=num_classes)
@@ -111,7 +114,7 @@ class GeneratorNetwork(Network):
         """The clips of given frame latents, of which there may be any number a video."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "frames": self.frames,
@@ -159,17 +162,17 @@ class CriticNetwork(Network):
         size: int,
         channels: int,
         filters: int = 64,
-        kernel_initializer="lecun_normal",
-        kernel_constraint=None,
-        bias_constraint=None,
-        gamma_constraint=None,
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
+        kernel_constraint: keras.constraints.Constraint | None = None,
+        bias_constraint: keras.constraints.Constraint | None = None,
+        gamma_constraint: keras.constraints.Constraint | None = None,
         spectral_normalization: bool = False,
         center: bool = False,
         epsilon: float = 2e-5,
         slope: float = 0.2,
         noise: float = 0.0,
         num_classes: int = 0,
-        **kwargs,
+        **kwargs: Any,
     ):
         check(Integer(1), channels=channels, filters=filters)
         check(Integer(0), num_classes=num_classes)
@@ -217,7 +220,9 @@ class CriticNetwork(Network):
         labels = [(self.num_classes,)] if self.num_classes else []
         super().build_layers(self.clip_shape, *labels)
 
-    def linear(self, kind: type[keras.layers.Layer], outputs: int, **kwargs) -> keras.layers.Layer:
+    def linear(
+        self, kind: type[keras.layers.Layer], outputs: int, **kwargs: Any
+    ) -> keras.layers.Layer:
         """A layer of Keras's class `kind` with the critic's initial weights and constraints."""
         # Serialised, so that each layer has its own: an unseeded initialiser repeats itself, and
         # a constraint may follow its layer.
@@ -248,7 +253,13 @@ class CriticNetwork(Network):
             name=name,
         )
 
-    def activate(self, h: tf.Tensor, place: int, training: bool, noise_seed) -> tf.Tensor:
+    def activate(
+        self,
+        h: tf.Tensor,
+        place: int,
+        training: bool,
+        noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None,
+    ) -> tf.Tensor:
         """Leaky ReLU, in training of the values with noise; `place` is the activation's number."""
         if self.noise and training:
             if noise_seed is None:
@@ -261,14 +272,14 @@ class CriticNetwork(Network):
             h += self.noise * tf.cast(global_normal(h, noise_seed, place), h.dtype)
         return tf.nn.leaky_relu(h, alpha=self.slope)
 
-    def joined(self, inputs) -> tf.Tensor:
+    def joined(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
         """The clips with a channel for each class, 1 where it is the clip's, else 0."""
         if not self.num_classes:
             return inputs
         clips, labels = inputs
         return join_labels(clips, tf.cast(labels, clips.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "frames": self.frames,
@@ -304,7 +315,9 @@ def join_labels(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.concat([values, tf.broadcast_to(labels, shape)], axis=-1)
 
 
-def global_normal(like: tf.Tensor, seed: tf.Tensor, stream: int) -> tf.Tensor:
+def global_normal(
+    like: tf.Tensor, seed: tf.Tensor | Sequence[tf.Tensor | int], stream: int
+) -> tf.Tensor:
     """Standard normal values for this replica's part of a batch.
 
     A value follows from the seed, the stream and its place in the global batch alone: so a run that

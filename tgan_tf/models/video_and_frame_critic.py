@@ -5,9 +5,13 @@ The reference's `VideoAndFrameDiscriminator`; the losses of the two are added.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.critic import Critic
 from tgan_tf.models.frames_as_channels_critic import FramesAsChannelsCritic
 from tgan_tf.models.network import CriticNetwork
@@ -42,8 +46,8 @@ class VideoAndFrameCritic(CriticNetwork):
         size: int = 64,
         channels: int = 3,
         filters: int = 64,
-        kernel_initializer="lecun_normal",
-        **kwargs,
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
+        **kwargs: Any,
     ):
         super().__init__(
             frames=frames,
@@ -61,7 +65,12 @@ class VideoAndFrameCritic(CriticNetwork):
         )
         self.build_layers()
 
-    def call(self, inputs, training=False, noise_seed=None):
+    def call(
+        self,
+        inputs: tf.Tensor | Sequence[tf.Tensor],
+        training: bool = False,
+        noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
+    ) -> tf.Tensor:
         seed_of_frames = None
         if noise_seed is not None:
             seed_of_frames = tf.cast(noise_seed, tf.int64) + [0, 0, PASSES_OF_A_STEP]
@@ -72,10 +81,10 @@ class VideoAndFrameCritic(CriticNetwork):
         return tf.concat(scores, axis=-1)
 
     @property
-    def critics(self):
+    def critics(self) -> list[CriticNetwork]:
         return [self.video_critic, self.frame_critic]
 
     @property
-    def stages(self):
+    def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         """The stages of the video critic, then those of the frame critic: two chains, not one."""
         return self.video_critic.stages + self.frame_critic.stages
