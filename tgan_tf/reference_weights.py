@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import keras
 import numpy as np
@@ -34,6 +34,7 @@ from tgan_tf.extras import extra
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.critic import Critic
 from tgan_tf.models.image_generator import ImageGenerator
+from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE
 from tgan_tf.models.temporal_generator import TemporalGenerator
 from tgan_tf.models.video_and_frame_critic import VideoAndFrameCritic
@@ -45,6 +46,9 @@ CHAINER_FILES = {
     "vdis": "vdis_iter_{}.npz",
 }
 """The reference's names of its networks, and the files that it writes of an iteration."""
+
+Conversion = Callable[[np.ndarray], np.ndarray]
+"""An array of theirs to one of ours."""
 
 _NAMED = 6
 _SAFE_PYTORCH = (2, 6)
@@ -60,7 +64,7 @@ class Place(NamedTuple):
     """
 
     shape: tuple[int, ...]
-    parts: list[tuple[tf.Variable, Callable[[np.ndarray], np.ndarray]]]
+    parts: list[tuple[tf.Variable, Conversion]]
 
 
 def load_chainer(path: str | Path, tgan: TGAN, negated_scores: bool = False) -> int:
@@ -266,7 +270,7 @@ def _temporal_generator(network: TemporalGenerator) -> dict[str, Place]:
 
 
 def _image_generator(network: ImageGenerator) -> dict[str, Place]:
-    def kernel_of_maps(variable):
+    def kernel_of_maps(variable: tf.Variable) -> Place:
         shape, [(variable, convert)] = _kernel(variable)
         return Place(shape, [(variable, lambda array: _maps_last(convert(array)))])
 
@@ -294,7 +298,7 @@ def _image_generator(network: ImageGenerator) -> dict[str, Place]:
     return places
 
 
-def _critic(network, negated_scores: bool) -> dict[str, Place]:
+def _critic(network: CriticNetwork, negated_scores: bool) -> dict[str, Place]:
     """Of a `Critic` or a `FramesAsChannelsCritic`."""
     places = {}
     for i, (layer, normalization) in enumerate(network.stages):
@@ -331,12 +335,12 @@ def _taps_first(array: np.ndarray) -> np.ndarray:
     return np.transpose(array, (*range(2, array.ndim), 1, 0))
 
 
-def _vector(variable: tf.Variable, convert: Callable = np.asarray) -> Place:
+def _vector(variable: tf.Variable, convert: Conversion = np.asarray) -> Place:
     return Place(tuple(variable.shape), [(variable, convert)])
 
 
 def _normalization(
-    name: str, layer: BatchNormalization, convert: Callable = np.asarray
+    name: str, layer: BatchNormalization, convert: Conversion = np.asarray
 ) -> dict[str, Place]:
     variables = {
         "gamma": layer.gamma,
@@ -371,7 +375,9 @@ def _flattened(place: Place) -> Place:
     )
 
 
-def _mean_squares(places: dict[str, Place], velocities: dict) -> dict[str, Place]:
+def _mean_squares(
+    places: dict[str, Place], velocities: Mapping[Any, tf.Variable]
+) -> dict[str, Place]:
     """Where RMSprop's state of a network's arrays belongs; the rest are counts of updates."""
     found = {"t": Place((), []), "epoch": Place((), [])}
     for name, (shape, parts) in places.items():
@@ -380,7 +386,7 @@ def _mean_squares(places: dict[str, Place], velocities: dict) -> dict[str, Place
         found[f"{name}/ms"] = Place(
             shape,
             [
-                (velocities[variable.ref()], lambda array, convert=convert: abs(convert(array)))
+                (velocities[variable.ref()], _magnitude(convert))
                 for variable, convert in parts
                 if variable.ref() in velocities
             ],
@@ -388,7 +394,13 @@ def _mean_squares(places: dict[str, Place], velocities: dict) -> dict[str, Place
     return found
 
 
-def _slots(optimizer, kind: str, network: keras.Model) -> dict:
+def _magnitude(convert: Conversion) -> Conversion:
+    return lambda array: abs(convert(array))
+
+
+def _slots(
+    optimizer: keras.optimizers.Optimizer, kind: str, network: keras.Model
+) -> dict[Any, tf.Variable]:
     """What an optimiser keeps of each variable, such as its "velocity"."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     kept = [variable for variable in optimizer.variables if kind in variable.name]
@@ -408,7 +420,7 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {n[len(prefix) :]: array for n, array in arrays.items() if n.startswith(prefix)}
 
 
-def _read_pth(path: str | Path) -> dict:
+def _read_pth(path: str | Path) -> dict[str, Any]:
     """A checkpoint of the PyTorch TGAN, of which nothing but tensors and plain values is loaded."""
     with extra("import", str(path)):
         import torch
@@ -445,7 +457,7 @@ def _read_pth(path: str | Path) -> dict:
     return checkpoint
 
 
-def _arrays(path: str | Path, key: str, tensors: object) -> dict[str, np.ndarray]:
+def _arrays(path: str | Path, key: str, tensors: Any) -> dict[str, np.ndarray]:
     """A state dictionary's tensors as arrays."""
     try:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
