@@ -8,6 +8,7 @@ last, one frame in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ class Recipe(NamedTuple):
         """Rows, columns and channels of the frames."""
         return self.size, round(self.size * 85 / 64) if self.name == "ucf101" else self.size, 3
 
-    def resized(self, rows: float, columns: float) -> tuple[int, int]:
+    def resized(self, rows: float | Fraction, columns: float | Fraction) -> tuple[int, int]:
         """The rows and columns a frame is resized to, before the centre of them is cut out.
 
         Args:

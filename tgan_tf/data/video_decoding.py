@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
@@ -94,32 +94,42 @@ def index(path: str) -> Index:
         UnreadableRecording: as `read`, as far as it shows without decoding.
     """
     container, stream = _open(path)
-    times, keys, smallest, first = [], [], math.inf, None
+    smallest: float = math.inf
+    first: av.VideoFrame | None = None
+    stamps: list[int | None] = []
+    keys: list[int] = []
     with container:
         is_vp8 = stream.codec_context.name == "vp8"
         for packet in _packets(container, stream):
             if first is None:
                 first = next(iter(_decode(packet, 0)), None)
             if packet.size and not packet.is_discard:
-                times.append(packet.pts)
+                stamps.append(packet.pts)
                 smallest = min(smallest, packet.size)
-                if packet.is_keyframe:
+                if packet.is_keyframe and packet.pts is not None:
                     keys.append(packet.pts)
     if first is None:
         raise UnreadableRecording("no frame in it")
-    in_order = first.pts in times and None not in times and len(set(times)) == len(times)
-    if in_order and not is_vp8 and smallest >= _SMALLEST_PACKET:
+    begin = first.pts
+    times = [stamp for stamp in stamps if stamp is not None]
+    are_distinct = len(set(times)) == len(stamps)
+    is_certain = are_distinct and not is_vp8 and smallest >= _SMALLEST_PACKET
+    if begin is not None and begin in times and is_certain:
         # What is shown before the first frame refers to what was cut off, and is not decoded.
-        times = sorted(time for time in times if time >= first.pts)
+        times = sorted(time for time in times if time >= begin)
+        length = len(times)
     else:
         container, stream = _open(path)
         with container:
-            times = [frame.pts for frame, _ in _decoded(container, stream)]
-        in_order = None not in times and all(one < other for one, other in zip(times, times[1:]))
-    numbers = {time: number for number, time in enumerate(times)} if in_order else {}
+            stamps = [frame.pts for frame, _ in _decoded(container, stream)]
+        length = len(stamps)
+        times = [stamp for stamp in stamps if stamp is not None]
+        if len(times) < length or any(one >= other for one, other in zip(times, times[1:])):
+            times = []
+    numbers = {time: number for number, time in enumerate(times)}
     return Index(
-        len(times),
-        np.array(times if in_order else [], np.int64),
+        length,
+        np.array(times, np.int64),
         sorted(numbers[key] for key in keys if key in numbers),
     )
 
@@ -156,14 +166,17 @@ def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray
 
 
 def _whole(
-    container: Any, stream: Any, recipe: Recipe, frame_rate: float | None
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    recipe: Recipe,
+    frame_rate: float | None,
 ) -> Iterator[np.ndarray]:
     with container:
         frames = _in_time(_decoded(container, stream), container.format.name == "avi")
         yield from _converted(frames, recipe, frame_rate)
 
 
-def _open(path: str) -> tuple[Any, Any]:
+def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Opens a file: the container, and its video stream."""
     with extra("data", path):
         import av
@@ -184,7 +197,7 @@ def _open(path: str) -> tuple[Any, Any]:
         raise UnreadableRecording(
             "empty file" if empty else "not a video, or cut short where it says what it holds"
         ) from error
-    stream = container.streams.best("video")
+    stream = cast("av.VideoStream | None", container.streams.best("video"))
     if stream is None:
         container.close()
         raise UnreadableRecording("no video stream")
@@ -208,15 +221,16 @@ def _check_pixels(aspect: Fraction | None) -> None:
         )
 
 
-def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
     """The packets of the video, in the order of decoding; the last is empty."""
     is_avi = container.format.name == "avi"
     # An AVI or MP4 says how long each stream is, Matroska only how long the longest.
     knows_stream = is_avi or stream.duration is not None
+    time_base = stream.time_base or Fraction(0)
     if is_avi:  # `duration` follows from the size of the file, too
-        promised = float(stream.frames * stream.time_base)
-    elif knows_stream:
-        promised = float(stream.duration * stream.time_base)
+        promised = float(stream.frames * time_base)
+    elif stream.duration is not None:
+        promised = float(stream.duration * time_base)
     else:
         promised = (container.duration or 0) / av.time_base
     # A frame that is shown for longer is damage, which a frame rate would fill with frames.
@@ -260,7 +274,7 @@ def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
     return frames
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[_Shown]:
+def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[_Shown]:
     """The frames of the video, in the order they are shown."""
     number = 0
     codec = stream.codec_context
@@ -268,7 +282,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[_Shown]:
     of_container = stream.sample_aspect_ratio or None
     if of_container == codec.sample_aspect_ratio:
         of_container = None
-    aspects = {}
+    aspects: dict[int | None, Fraction | None] = {}
     for packet in _packets(container, stream):
         frames = _decode(packet, number)
         # A frame comes out after later ones went in.
@@ -282,7 +296,8 @@ def _decoded(container: Any, stream: Any) -> Iterator[_Shown]:
 
 def _in_time(frames: Iterable[_Shown], is_avi: bool) -> Iterator[_Shown]:
     """Frames with times from 0 that increase from one to the next; raises if there is none."""
-    start = last = None
+    start = 0
+    last: int | None = None
     for frame, aspect in frames:
         # An AVI has no times of presentation, and FFmpeg's guesses are out of order where a packet
         # holds several frames, as DivX and XviD write them.
@@ -302,36 +317,37 @@ def _converted(
 ) -> Iterator[np.ndarray]:
     """Frames as uint8 `recipe.frame_shape`; without a frame rate, one each."""
     rows, columns, _ = recipe.frame_shape
-    graph = form = None
+    graph: av.filter.Graph | None = None
+    form: tuple[int, int, str, Fraction] | None = None
 
-    def pulled() -> np.ndarray:
+    def pulled(graph: av.filter.Graph) -> np.ndarray:
         image = graph.pull().to_ndarray()
         # Not by a filter, which would round the place to whole samples of colour.
         top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
         return image[top : top + rows, left : left + columns]
 
-    def finished() -> Iterator[np.ndarray]:
+    def finished(graph: av.filter.Graph) -> Iterator[np.ndarray]:
         while True:
             try:
-                yield pulled()
+                yield pulled(graph)
             except (BlockingIOError, EOFError):
                 return
 
     for frame, aspect in frames:
-        if (frame.width, frame.height, frame.format.name, aspect) != form:
+        if graph is None or (frame.width, frame.height, frame.format.name, aspect) != form:
             if graph is not None:
                 graph.push(None)
-                yield from finished()
+                yield from finished(graph)
             form = frame.width, frame.height, frame.format.name, aspect
             graph = _graph(frame, aspect, recipe, frame_rate)
         graph.push(frame)
         if frame_rate is None:  # one comes out for each; to find that no other does takes time
-            yield pulled()
+            yield pulled(graph)
         else:
-            yield from finished()
+            yield from finished(graph)
     if graph is not None:
         graph.push(None)
-        yield from finished()
+        yield from finished(graph)
 
 
 def _graph(
@@ -340,15 +356,14 @@ def _graph(
     """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
     graph = av.filter.Graph()
     height, width = frame.height, frame.width
-    shown_height, shown_width = height, width * aspect
+    shown_height, shown_width = Fraction(height), width * aspect
     steps = [
-        graph.add_buffer(
-            width=width, height=height, format=frame.format.name, time_base=frame.time_base
-        )
+        graph.add_buffer(width=width, height=height, format=frame.format, time_base=frame.time_base)
     ]
     if frame_rate is not None:
         steps.append(graph.add("fps", f"{frame_rate}"))
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # The stubs know of no side data but motion vectors.
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
         # A pixel's place (x, y, 1) times the matrix is its place on the screen.
         (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
