@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import gc
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -43,9 +45,9 @@ class _AtIntervals(keras.constraints.Constraint):
     def __init__(self, interval: int = 1):
         check(Integer(1), interval=interval)
         self.interval = interval
-        self.step = None
+        self.step: tf.Variable | None = None
 
-    def __call__(self, w):
+    def __call__(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         if self.interval == 1:
             return self.constrain(w)
         optimizer = _calling_optimizer()
@@ -62,10 +64,10 @@ class _AtIntervals(keras.constraints.Constraint):
             lambda: tf.convert_to_tensor(w),
         )
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {"interval": self.interval}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., _AtIntervals], tuple[dict[str, Any]]]:
         # A copy belongs to other layers and another optimiser.
         return type(self).from_config, (self.get_config(),)
 
@@ -120,10 +122,10 @@ class SingularValueClipping(_AtIntervals):
         self.max_singular_value = max_singular_value
         self.output_axis = output_axis
         self.norm = norm
-        self.layers = []
-        self._found = {}
+        self.layers: list[keras.layers.Layer] = []
+        self._found: dict[Any, tuple[keras.layers.Layer | None, kernels.Matrices]] = {}
 
-    def constrain(self, w: tf.Tensor) -> tf.Tensor:
+    def constrain(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         """The clipped kernel, of the shape and dtype of `w`."""
         if self.norm == "operator":
             return self._scaled(w)
@@ -137,7 +139,9 @@ class SingularValueClipping(_AtIntervals):
         _, matrices = self._owner(w)
         return matrices.clip(w, self.max_singular_value)
 
-    def _owner(self, w):
+    def _owner(
+        self, w: tf.Variable | tf.Tensor
+    ) -> tuple[keras.layers.Layer | None, kernels.Matrices]:
         """The layer whose kernel a variable is, None if there is none known, and its matrices."""
         if not isinstance(w, tf.Variable):
             return self._unknown(w, [])
@@ -151,7 +155,9 @@ class SingularValueClipping(_AtIntervals):
             self._found[w.ref()] = found
         return self._found[w.ref()]
 
-    def _unknown(self, w, layers):
+    def _unknown(
+        self, w: tf.Variable | tf.Tensor, layers: list[keras.layers.Layer]
+    ) -> tuple[None, kernels.Matrices]:
         if self.norm == "operator":
             raise InputError(
                 f"SingularValueClipping(norm='operator') on {kernels.described(w)}: it is in no "
@@ -159,7 +165,7 @@ class SingularValueClipping(_AtIntervals):
             )
         return None, kernels.matrices_of_unknown(w, layers)
 
-    def _scaled(self, w):
+    def _scaled(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         """The kernel divided by how far its operator's norm is above the maximum."""
         layer, _ = self._owner(w)
         kernel = tf.cast(tf.convert_to_tensor(w), tf.float32)
@@ -171,7 +177,7 @@ class SingularValueClipping(_AtIntervals):
         scale = tf.maximum(tf.cast(norm, tf.float32) / self.max_singular_value, 1.0)
         return tf.cast(kernel / scale, w.dtype)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             "max_singular_value": self.max_singular_value,
             "output_axis": self.output_axis,
@@ -205,7 +211,7 @@ class BatchNormScaleClipping(_AtIntervals):
 
     def __init__(self, interval: int = 1):
         super().__init__(interval)
-        self.layers = []
+        self.layers: list[keras.layers.Layer] = []
 
     def bounds(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The lowest and the highest γ allowed now, each [channels]."""
@@ -231,7 +237,7 @@ class BatchNormScaleClipping(_AtIntervals):
         deviation = tf.sqrt(tf.convert_to_tensor(layers[0].moving_variance))
         return 0.01 * deviation, deviation
 
-    def constrain(self, w: tf.Tensor) -> tf.Tensor:
+    def constrain(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         """The clipped scale, of the shape and dtype of `w`."""
         w = tf.convert_to_tensor(w)
         lowest, highest = (tf.cast(bound, w.dtype) for bound in self.bounds())
@@ -253,10 +259,10 @@ class WeightClipping(keras.constraints.Constraint):
         check(Number(above=0), limit=limit)
         self.limit = limit
 
-    def __call__(self, w):
+    def __call__(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(tf.convert_to_tensor(w), -self.limit, self.limit)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {"limit": self.limit}
 
 
@@ -288,7 +294,7 @@ def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Opti
                 attribute.step = optimizer.iterations
 
 
-def _collect_layers(value, layers: list[keras.layers.Layer]) -> None:
+def _collect_layers(value: object, layers: list[keras.layers.Layer]) -> None:
     """Adds a layer and all that it holds, in attributes or in containers there, each once."""
     if isinstance(value, keras.layers.Layer):
         if not any(value is layer for layer in layers):
@@ -303,9 +309,9 @@ def _collect_layers(value, layers: list[keras.layers.Layer]) -> None:
             _collect_layers(item, layers)
 
 
-def _give_layers(layers: list[keras.layers.Layer], kinds) -> None:
+def _give_layers(layers: list[keras.layers.Layer], kinds: type | tuple[type, ...]) -> None:
     """Gives the constraints of some classes those of the layers that have them as an attribute."""
-    having: dict[int, tuple] = {}
+    having: dict[int, tuple[Any, list[keras.layers.Layer]]] = {}
     for layer in layers:
         # A layer may have the same one twice, for a kernel and a recurrent kernel.
         for attribute in {id(value): value for value in vars(layer).values()}.values():
@@ -321,13 +327,13 @@ def _living_layers() -> list[keras.layers.Layer]:
     return [thing for thing in gc.get_objects() if issubclass(type(thing), keras.layers.Layer)]
 
 
-def _calling_optimizer():
+def _calling_optimizer() -> keras.optimizers.Optimizer | None:
     """The optimiser that is applying this constraint now; None if it is called otherwise.
 
     It is the `self` of the nearest method of an optimiser that is running. Keras tells a constraint
     nothing of it, and an optimiser given beforehand may have been replaced since.
     """
-    frame = inspect.currentframe().f_back
+    frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, _OPTIMIZERS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -31,7 +31,7 @@ class Convolution(NamedTuple):
     strides: tuple[int, ...]
     padding: str
 
-    def norm(self, kernel: tf.Tensor, **kwargs) -> tuple[tf.Tensor, tf.Tensor]:
+    def norm(self, kernel: tf.Tensor, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The operator's norm with this kernel, as `spectral.operator_norm`."""
         if not self.sizes:
             return spectral.singular_values(kernel)[0], tf.zeros([], tf.float64)
@@ -68,13 +68,12 @@ def convolution_of(layer: keras.layers.Layer) -> Convolution:
     # Depthwise, separable and locally connected layers have strides too, and other maps.
     known = (
         isinstance(layer, _CONVOLUTIONS)
-        and shape is not None
         and set(layer.dilation_rate) == {1}
         and layer.groups == 1
         and layer.padding in ("same", "valid")
         and layer.data_format == "channels_last"
     )
-    if not known:
+    if shape is None or not known:
         raise InputError(
             f"{layer.name}: no convolution that was built without dilation, groups and causal "
             "padding, channels last, so that its operator's norm is not known: give norm='matrix', "

@@ -60,7 +60,9 @@ class Matrices(NamedTuple):
         split, axes = self._split(kernel)
         return spectral.kernel_matrix(split, *axes).shape.as_list()
 
-    def _split(self, kernel):
+    def _split(
+        self, kernel: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tuple[int, ...], tuple[int, ...]]]:
         kernel = tf.convert_to_tensor(kernel)
         if self.groups == 1:
             return kernel, (self.output_axes, self.block_axes)
@@ -69,29 +71,29 @@ class Matrices(NamedTuple):
         return split, ((-1,), (-2,))
 
 
-def _whole(layer):
+def _whole(layer: keras.layers.Layer) -> Matrices:
     return Matrices()
 
 
-def _of_groups(layer):
+def _of_groups(layer: keras.layers.Layer) -> Matrices:
     return Matrices(groups=layer.groups)
 
 
-def _transposed(layer):
+def _transposed(layer: keras.layers.Layer) -> Matrices:
     return Matrices((-2,))
 
 
-def _of_channels(layer):
+def _of_channels(layer: keras.layers.Layer) -> Matrices:
     return Matrices((-1,), (-2,))
 
 
-def _of_positions(layer):
+def _of_positions(layer: keras.layers.Layer) -> Matrices:
     if layer.implementation != 1:
         raise _refusal(layer, f"implementation={layer.implementation}", "give implementation=1")
     return Matrices((-1,), (0,))
 
 
-def _of_equation(layer):
+def _of_equation(layer: keras.layers.Layer) -> Matrices:
     operands, outputs = layer.equation.replace("...", "").split("->")
     inputs, kernel = operands.split(",")
     # An input axis that is summed over without the kernel makes the map larger than the kernel.
@@ -113,7 +115,7 @@ _KERNEL = ("kernel_constraint", "kernel")
 _RECURRENT = ("recurrent_constraint", "recurrent_kernel")
 _DEPTHWISE = ("depthwise_constraint", "depthwise_kernel")
 _POINTWISE = ("pointwise_constraint", "pointwise_kernel")
-_OF_CELL = {
+_OF_CELL: dict[tuple[str, str], _Rule] = {
     ("kernel_constraint", "cell.kernel"): _whole,
     ("recurrent_constraint", "cell.recurrent_kernel"): _whole,
 }
@@ -216,11 +218,11 @@ def check(layer: keras.layers.Layer, argument: str) -> None:
     raise _refusal(layer, argument, "take it away, or give output_axis")
 
 
-def _rules(layer):
+def _rules(layer: keras.layers.Layer) -> dict[tuple[str, str], _Rule] | None:
     return next((_LAYERS[base] for base in type(layer).__mro__ if base in _LAYERS), None)
 
 
-def _at(layer, place):
+def _at(layer: keras.layers.Layer, place: str) -> tf.Variable | None:
     try:
         return operator.attrgetter(place)(layer)
     except AttributeError:  # Not built yet.
@@ -236,7 +238,7 @@ def described(variable: tf.Variable | tf.Tensor) -> str:
     return f"{name} of shape {tuple(variable.shape)}"
 
 
-def _refusal(layer, what, remedy):
+def _refusal(layer: keras.layers.Layer | None, what: str, remedy: str) -> InputError:
     owner = f"{type(layer).__name__} {layer.name!r}" if layer is not None else "no Keras layer"
     return InputError(
         f"SingularValueClipping on {what}, of {owner}: its matrix of inputs x outputs is not "

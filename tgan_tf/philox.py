@@ -41,7 +41,9 @@ def latents_of_seeds(
     seeds = tf.bitcast(seeds, tf.uint64)[:, tf.newaxis]
 
     # A loop of TensorFlow's, since ten copies of its body are most of a small model's graph.
-    def mix(i, word0, word1, word2, word3):
+    def mix(
+        i: tf.Tensor, word0: tf.Tensor, word1: tf.Tensor, word2: tf.Tensor, word3: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         high0, low0 = _multiply(_MULTIPLIERS[0], word0)
         high1, low1 = _multiply(_MULTIPLIERS[1], word2)
         key0, key1 = seeds + i * np.uint64(_WEYL[0]), i * np.uint64(_WEYL[1])

@@ -289,7 +289,7 @@ def generate(
     )
     render = tf.function(generator.render)
 
-    def make(z0):
+    def make(z0: np.ndarray) -> np.ndarray:
         z0 = tf.constant(z0)
         path = path_of(z0)
         pieces = range(0, frames, at_once)

@@ -62,35 +62,35 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
         parts_specs.append(tf.TensorSpec([None, None, generator.z1_dim], tf.float32))
 
         @tf.function(input_signature=[latents_spec], autograph=False)
-        def frame_latents_of(latents):
+        def frame_latents_of(latents: tf.Tensor) -> tf.Tensor:
             frame_latents = generator.frame_latents(latents)
             return tf.ensure_shape(frame_latents, [None, frames, generator.z1_dim])
 
-    def parts_of(latents):
+    def parts_of(latents: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return (latents, frame_latents_of(latents)) if has_frame_latents else (latents,)
 
     @tf.function(input_signature=parts_specs, autograph=False)
-    def render(*parts):
+    def render(*parts: tf.Tensor) -> tf.Tensor:
         return generator.render(*parts) if has_frame_latents else generator(*parts)
 
-    def in_parts(make, dtype, *parts):
+    def in_parts(make: Callable[..., tf.Tensor], dtype: tf.DType, *parts: tf.Tensor) -> tf.Tensor:
         count = tf.shape(parts[1])[1] if has_frame_latents else tf.constant(frames)
         return _in_parts(make, parts, count, tf.TensorSpec(frame_shape, dtype))
 
     @tf.function(input_signature=parts_specs, autograph=False)
-    def videos_of(*parts):
+    def videos_of(*parts: tf.Tensor) -> tf.Tensor:
         return in_parts(render, tf.float32, *parts)
 
     @tf.function(input_signature=[latents_spec], autograph=False)
-    def clips_of(latents):
+    def clips_of(latents: tf.Tensor) -> tf.Tensor:
         pixels = in_parts(lambda *part: _to_uint8(render(*part)), tf.uint8, *parts_of(latents))
         return tf.ensure_shape(pixels, [None, *generator.clip_shape])
 
-    def checked_z0(z0):
+    def checked_z0(z0: tf.Tensor) -> tf.Tensor:
         z0 = tf.ensure_shape(z0, [None, z0_dim])
         return tf.debugging.assert_all_finite(z0, "z0 holds a NaN or an infinity")
 
-    def joined(z0, label, name):
+    def joined(z0: tf.Tensor, label: tf.Tensor | None, name: str) -> tf.Tensor:
         if label is None:
             return z0
         label = tf.ensure_shape(label, [None])
@@ -104,23 +104,25 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
             return tf.concat([z0, tf.one_hot(label, num_classes)], axis=-1)
 
     @tf.function(input_signature=[int_spec], autograph=False)
-    def z0_of(seed):
+    def z0_of(seed: tf.Tensor) -> tf.Tensor:
         return philox.latents_of_seeds(seed, z0_dim, generator.latent_distribution)
 
-    def serving_default(z0, label=None):
+    def serving_default(z0: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         parts = parts_of(joined(checked_z0(z0), label, "z0"))
         outputs = {"videos": tf.ensure_shape(videos_of(*parts), [None, *generator.clip_shape])}
         if has_frame_latents:
             outputs["frame_latents"] = parts[1]
         return outputs
 
-    def generate(seed, label=None):
+    def generate(seed: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         return {"videos": clips_of(joined(z0_of(tf.ensure_shape(seed, [None])), label, "seed"))}
 
-    def generate_encoded(seed, label=None):
+    def generate_encoded(seed: tf.Tensor, label: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         return {"frames_bytes": tf.io.encode_png(generate(seed, label)["videos"])}
 
-    def interpolate(z0, factor, label=None):
+    def interpolate(
+        z0: tf.Tensor, factor: tf.Tensor, label: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         z0, factor = checked_z0(z0), tf.ensure_shape(factor, [None])
         in_range = tf.reduce_all((factor >= 1) & (factor <= MAX_FACTOR))
         message = f"factor must be from 1 to {MAX_FACTOR}, but is"
@@ -134,7 +136,9 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
         videos = videos_of(latents, interpolation.interpolate(frame_latents, factor))
         return {"videos": videos, "num_frames": interpolation.num_frames(frames, factor)}
 
-    def latent_walk(start_seed, end_seed, label=None):
+    def latent_walk(
+        start_seed: tf.Tensor, end_seed: tf.Tensor, label: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         start, end = (z0_of(tf.ensure_shape(seed, [None])) for seed in (start_seed, end_seed))
         with tf.control_dependencies([_assert_as_many(start_seed=start, end_seed=end)]):
             position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis, tf.newaxis]
@@ -164,7 +168,10 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
 
 
 def _in_parts(
-    render: Callable, parts: tuple[tf.Tensor, ...], frames: tf.Tensor, frame: tf.TensorSpec
+    render: Callable[..., tf.Tensor],
+    parts: tuple[tf.Tensor, ...],
+    frames: tf.Tensor,
+    frame: tf.TensorSpec,
 ) -> tf.Tensor:
     """What `render` makes of a batch, some videos at a time: its activations never fill the memory.
 
@@ -185,7 +192,7 @@ def _in_parts(
         frame.dtype, number, infer_shape=False, element_shape=[None, None, *frame.shape]
     )
 
-    def render_part(i, clips):
+    def render_part(i: tf.Tensor, clips: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         part = slice(i * size, (i + 1) * size)
         return i + 1, clips.write(i, render(*(values[part] for values in parts)))
 

@@ -78,7 +78,7 @@ def clip_singular_values(
 
         # The Gram matrix holds the squares: float32 rounds a small singular value by about
         # 1e-7 times the square of the largest. In training that one stays below twice the maximum.
-        def clip_in_float64():
+        def clip_in_float64() -> tf.Tensor:
             clipped, _ = _clip_matrix(tf.cast(matrix, tf.float64), max_singular_value)
             return tf.cast(clipped, tf.float32)
 
@@ -143,11 +143,13 @@ def operator_norm(
     shape = [1, *sizes, kernel.shape[-2]]
     strides = list(strides)
 
-    def stretched(x):
+    def stretched(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = tf.nn.convolution(x, kernel, strides, padding)
         return y, tf.norm(y)
 
-    def iterate(i, x, norm, change):
+    def iterate(
+        i: tf.Tensor, x: tf.Tensor, norm: tf.Tensor, change: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         y, _ = stretched(x)
         x = tf.nn.conv_transpose(y, kernel, shape, strides, padding)
         x = tf.math.divide_no_nan(x, tf.norm(x))

@@ -167,7 +167,7 @@ class TGAN(keras.Model):
             # Every n-th clip, not the n-th part: so the parts are the same for any number of
             # replicas.
             own = slice(i, None, self.n_critic)
-            return clips[own], tf.one_hot(labels[own], num_classes) if num_classes else None
+            return clips[own], None if labels is None else tf.one_hot(labels[own], num_classes)
 
         parts = [part(i) for i in range(self.n_critic)]
         for real, labels in parts[:-1]:

@@ -13,6 +13,9 @@ synchronised:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -44,9 +47,9 @@ class BatchNormalization(keras.layers.Layer):
         center: bool = True,
         momentum: float = 0.9,
         epsilon: float = 2e-5,
-        gamma_constraint=None,
-        beta_constraint=None,
-        **kwargs,
+        gamma_constraint: keras.constraints.Constraint | None = None,
+        beta_constraint: keras.constraints.Constraint | None = None,
+        **kwargs: Any,
     ):
         check(Boolean(), center=center)
         check(Number(at_least=0, at_most=1), momentum=momentum)
@@ -59,7 +62,7 @@ class BatchNormalization(keras.layers.Layer):
         self.gamma_constraint = keras.constraints.get(gamma_constraint)
         self.beta_constraint = keras.constraints.get(beta_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         shape = [input_shape[-1]]
         self.gamma = self.add_weight(
             name="gamma", shape=shape, initializer="ones", constraint=self.gamma_constraint
@@ -81,7 +84,7 @@ class BatchNormalization(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         gamma = tf.convert_to_tensor(self.gamma)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(gamma)
         if not training:
@@ -96,11 +99,20 @@ class BatchNormalization(keras.layers.Layer):
         self._update(self.moving_variance, variance)
         return outputs
 
-    def _normalize(self, inputs, gamma, beta, mean, variance):
+    def _normalize(
+        self,
+        inputs: tf.Tensor,
+        gamma: tf.Tensor,
+        beta: tf.Tensor,
+        mean: tf.Tensor,
+        variance: tf.Tensor,
+    ) -> tf.Tensor:
         scale = gamma * tf.math.rsqrt(variance + self.epsilon)
         return inputs * tf.cast(scale, inputs.dtype) + tf.cast(beta - mean * scale, inputs.dtype)
 
-    def _fused(self, inputs, gamma, beta):
+    def _fused(
+        self, inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = [1, -1, 1, inputs.shape[-1]]
         epsilon = self.epsilon
         if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
@@ -121,7 +133,9 @@ class BatchNormalization(keras.layers.Layer):
         variance = _mean(tf.math.squared_difference(values, mean))
 
         @tf.custom_gradient
-        def normalize(inputs, gamma, beta):
+        def normalize(
+            inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+        ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
             outputs, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=tf.reshape(inputs, rows),
                 scale=gamma,
@@ -133,7 +147,7 @@ class BatchNormalization(keras.layers.Layer):
             )
 
             # As in training: through the moments as well, in the second derivative too.
-            def gradient(upstream):
+            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
                 by_inputs, by_gamma, by_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
                     y_backprop=tf.reshape(upstream, rows),
                     x=tf.reshape(inputs, rows),
@@ -150,7 +164,13 @@ class BatchNormalization(keras.layers.Layer):
 
         return normalize(inputs, gamma, beta), mean, _unbiased(variance, inputs, replicas=1)
 
-    def _synchronized(self, inputs, gamma, beta, replica):
+    def _synchronized(
+        self,
+        inputs: tf.Tensor,
+        gamma: tf.Tensor,
+        beta: tf.Tensor,
+        replica: tf.distribute.ReplicaContext,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         values = tf.cast(inputs, tf.float32)
         # Twice, since E[x²] - E[x]² loses the variance of a channel with a large mean.
         mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, _mean(values))
@@ -160,13 +180,13 @@ class BatchNormalization(keras.layers.Layer):
         unbiased = _unbiased(variance, inputs, replica.num_replicas_in_sync)
         return tf.cast(outputs, inputs.dtype), mean, unbiased
 
-    def _update(self, running, batch):
+    def _update(self, running: tf.Variable, batch: tf.Tensor) -> None:
         running.assign_sub((running - tf.stop_gradient(batch)) * (1.0 - self.momentum))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "center": self.center,

@@ -6,6 +6,8 @@ through transposed 3-D convolutions, 2x8x8x256 → 4x16x16x128 → 8x32x32x64 �
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -42,11 +44,11 @@ class VolumeGenerator(GeneratorNetwork):
         channels: int = 3,
         z0_dim: int = 100,
         filters: int = 512,
-        kernel_initializer="lecun_normal",
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
         epsilon: float = 2e-5,
         num_classes: int = 0,
         latent_distribution: str = "uniform",
-        **kwargs,
+        **kwargs: Any,
     ):
         doublings_to_frames(frames)
         multiple = 2 ** (doublings_to_size(size) - 1)
@@ -112,7 +114,7 @@ class VolumeGenerator(GeneratorNetwork):
         """The last layer, from features to [batch, frames, size, size, channels]."""
         return self._deconvolution(channels, frames > 1, activation=activation, name=name)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -120,13 +122,13 @@ class VolumeGenerator(GeneratorNetwork):
             "epsilon": self.epsilon,
         }
 
-    def _normalized_relu(self, name):
+    def _normalized_relu(self, name: str) -> list[keras.layers.Layer]:
         return [
             BatchNormalization(epsilon=self.epsilon, name=name),
             keras.layers.ReLU(name=f"{name}_relu"),
         ]
 
-    def _deconvolution(self, filters, in_time, **kwargs):
+    def _deconvolution(self, filters: int, in_time: bool, **kwargs: Any) -> keras.layers.Layer:
         return keras.layers.Conv3DTranspose(
             filters,
             kernel_size=(4 if in_time else 1, 4, 4),
@@ -136,7 +138,7 @@ class VolumeGenerator(GeneratorNetwork):
             **kwargs,
         )
 
-    def _initializer(self) -> dict:
+    def _initializer(self) -> dict[str, Any]:
         # Serialised, since one unseeded initialiser repeats itself in every layer.
         return keras.initializers.serialize(self.kernel_initializer)
 
@@ -161,13 +163,13 @@ class Conv3DGenerator(VolumeGenerator):
         TensorShape([2, 16, 64, 64, 1])
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.volume = self.to_features("volume", self.frames)
         self.to_clip = self.to_volume(self.channels, self.frames, "tanh", "to_clip")
         self.build_layers((self.latent_dim,))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         h = through(self.volume, inputs, training)
         return tf.cast(self.to_clip(h), tf.float32)
 

@@ -10,6 +10,9 @@ first, with an eighth less arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -52,9 +55,9 @@ class ImageGenerator(Network):
         z0_dim: int = 100,
         z1_dim: int = 100,
         filters: int = 512,
-        kernel_initializer="lecun_normal",
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
         epsilon: float = 2e-5,
-        **kwargs,
+        **kwargs: Any,
     ):
         doublings = doublings_to_size(size)
         sizes = {"channels": channels, "z0_dim": z0_dim, "z1_dim": z1_dim, "filters": filters}
@@ -96,7 +99,7 @@ class ImageGenerator(Network):
         )
         self.build_layers((z0_dim,), (None, z1_dim))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Sequence[tf.Tensor], training: bool = False) -> tf.Tensor:
         z0, z1 = inputs
         frames = tf.shape(z1)[1]
         maps = [-1, BASE_SIZE, BASE_SIZE, self.filters // 2]
@@ -114,7 +117,7 @@ class ImageGenerator(Network):
         images = tf.cast(tf.tanh(self.to_frame(h)), tf.float32)
         return tf.reshape(images, [-1, frames, self.size, self.size, self.channels])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "size": self.size,
@@ -126,12 +129,12 @@ class ImageGenerator(Network):
             "epsilon": self.epsilon,
         }
 
-    def _dense(self, units, name):
+    def _dense(self, units: int, name: str) -> keras.layers.Layer:
         return keras.layers.Dense(
             units, use_bias=False, kernel_initializer=self._initializer(), name=name
         )
 
-    def _deconvolution(self, filters, name):
+    def _deconvolution(self, filters: int, name: str) -> keras.layers.Layer:
         return keras.layers.Conv2DTranspose(
             filters,
             kernel_size=4,
@@ -142,6 +145,6 @@ class ImageGenerator(Network):
             name=name,
         )
 
-    def _initializer(self) -> dict:
+    def _initializer(self) -> dict[str, Any]:
         # Serialised, since one unseeded initialiser repeats itself in every layer.
         return keras.initializers.serialize(self.kernel_initializer)

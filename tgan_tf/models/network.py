@@ -26,7 +26,7 @@ class Network(keras.Model):
     in the order of the layers, so that a strategy's scope and a seed are needed nowhere else.
     """
 
-    def build_layers(self, *input_shapes: tuple[int, ...]) -> None:
+    def build_layers(self, *input_shapes: tuple[int | None, ...]) -> None:
         """Creates the variables, for symbolic inputs of these shapes (without the batch axis)."""
         self._input_shapes = input_shapes
         self(self._symbolic_inputs())
@@ -215,10 +215,10 @@ class CriticNetwork(Network):
         """The critics whose scores are the columns of the output, in their order."""
         return [self]
 
-    def build_layers(self) -> None:
-        """Creates the variables."""
+    def build_layers(self, *input_shapes: tuple[int | None, ...]) -> None:
+        """Creates the variables; for clips, and labels if there are classes, if not told shapes."""
         labels = [(self.num_classes,)] if self.num_classes else []
-        super().build_layers(self.clip_shape, *labels)
+        super().build_layers(*(input_shapes or (self.clip_shape, *labels)))
 
     def linear(
         self, kind: type[keras.layers.Layer], outputs: int, **kwargs: Any

@@ -6,6 +6,8 @@ latents [batch, 16, 100].
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -43,8 +45,8 @@ class RecurrentTemporalGenerator(Network):
         z1_dim: int = 100,
         filters: int = 512,
         num_layers: int = 1,
-        kernel_initializer="lecun_normal",
-        **kwargs,
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
+        **kwargs: Any,
     ):
         doublings_to_frames(frames)
         check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, temporal_filters=filters)
@@ -70,14 +72,14 @@ class RecurrentTemporalGenerator(Network):
         self.to_frame_latents = self._dense(z1_dim, "to_frame_latents")
         self.build_layers((z0_dim,))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         states = tf.split(self.to_state(inputs), self.num_layers, axis=-1)
         h = tf.repeat(tf.expand_dims(inputs, 1), self.frames, axis=1)
         for layer, state in zip(self.recurrent_layers, states):
             h = layer(h, initial_state=state, training=training)
         return tf.cast(self.to_frame_latents(h), tf.float32)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "frames": self.frames,
@@ -88,11 +90,11 @@ class RecurrentTemporalGenerator(Network):
             "kernel_initializer": self._initializer(),
         }
 
-    def _dense(self, units, name):
+    def _dense(self, units: int, name: str) -> keras.layers.Layer:
         return keras.layers.Dense(
             units, activation="tanh", kernel_initializer=self._initializer(), name=name
         )
 
-    def _initializer(self) -> dict:
+    def _initializer(self) -> dict[str, Any]:
         # Serialised, since one unseeded initialiser repeats itself in every layer.
         return keras.initializers.serialize(self.kernel_initializer)

@@ -6,6 +6,8 @@ z0 [batch, 100] is a sequence of one step, which transposed 1-D convolutions dou
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -47,10 +49,10 @@ class TemporalGenerator(Network):
         z0_dim: int = 100,
         z1_dim: int = 100,
         filters: int = 512,
-        kernel_initializer="lecun_normal",
+        kernel_initializer: keras.initializers.Initializer | str = "lecun_normal",
         center: bool = False,
         epsilon: float = 2e-5,
-        **kwargs,
+        **kwargs: Any,
     ):
         doublings = doublings_to_frames(frames)
         check(Integer(1), z0_dim=z0_dim, z1_dim=z1_dim, filters=filters)
@@ -85,13 +87,13 @@ class TemporalGenerator(Network):
         ]
         self.build_layers((z0_dim,))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         h = tf.expand_dims(inputs, 1)
         for deconvolution, normalization in zip(self.deconvolutions, self.normalizations):
             h = tf.nn.relu(normalization(deconvolution(h), training=training))
         return tf.cast(tf.tanh(self.deconvolutions[-1](h)), tf.float32)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "frames": self.frames,

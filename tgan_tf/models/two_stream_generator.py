@@ -10,6 +10,8 @@ video, of transposed 2-D ones.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,7 +38,7 @@ class TwoStreamGenerator(VolumeGenerator):
         TensorShape([2, 16, 64, 64, 1])
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.foreground = self.to_features("foreground", self.frames)
         self.to_foreground = self.to_volume(self.channels, self.frames, "tanh", "to_foreground")
@@ -45,7 +47,7 @@ class TwoStreamGenerator(VolumeGenerator):
         self.to_background = self.to_volume(self.channels, 1, "tanh", "to_background")
         self.build_layers((self.latent_dim,))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = through(self.foreground, inputs, training)
         foreground = tf.cast(self.to_foreground(features), tf.float32)
         mask = tf.cast(self.to_mask(features), tf.float32)

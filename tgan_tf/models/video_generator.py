@@ -6,6 +6,8 @@ z0 [batch, 100] ─┬─ G0 → frame latents z1 [batch, 16, 100] ─┐
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -68,14 +70,14 @@ class VideoGenerator(GeneratorNetwork):
         z1_dim: int = 100,
         temporal_filters: int = 512,
         image_filters: int = 512,
-        temporal_initializer="lecun_normal",
-        image_initializer="lecun_normal",
+        temporal_initializer: keras.initializers.Initializer | str = "lecun_normal",
+        image_initializer: keras.initializers.Initializer | str = "lecun_normal",
         gru_layers: int = 0,
         center: bool = False,
         epsilon: float = 2e-5,
         num_classes: int = 0,
         latent_distribution: str = "uniform",
-        **kwargs,
+        **kwargs: Any,
     ):
         check(Integer(0), gru_layers=gru_layers)
         # Its parts check what is theirs, but a recurrent one has neither of these.
@@ -124,7 +126,7 @@ class VideoGenerator(GeneratorNetwork):
             )
         self.build_layers((self.latent_dim,))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.render(inputs, self.frame_latents(inputs, training), training)
 
     def frame_latents(self, z0: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -137,7 +139,7 @@ class VideoGenerator(GeneratorNetwork):
             frame_latents = join_labels(frame_latents, z0[:, self.z0_dim :])
         return self.image_generator([z0, frame_latents], training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "z1_dim": self.z1_dim,
