@@ -15,6 +15,11 @@ from typing import Any, NamedTuple
 from tgan_tf.errors import Argument, InputError
 
 
+def _is_of(kind: type, value: Any) -> bool:
+    """Whether a value is a number of a kind; a Boolean, which Python takes for one, is not."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 class Integer(NamedTuple):
     """The integers from `at_least` to `at_most`.
 
@@ -28,7 +33,7 @@ class Integer(NamedTuple):
 
     def refusal(self, value: Any) -> str:
         """What a value must be that is none of these; empty for one that is."""
-        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        if _is_of(numbers.Integral, value):
             if self.at_most is not None and value > self.at_most:
                 return f"must be an integer ≤ {self.at_most}"
             if value >= self.at_least:
@@ -53,7 +58,7 @@ class Number(NamedTuple):
 
     def refusal(self, value: Any) -> str:
         """What a value must be that is none of these; empty for one that is."""
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        if not _is_of(numbers.Real, value):
             return f"must be a number{self._bounds()}"
         if not abs(value) < math.inf:
             return f"must be a finite number{self._bounds()}"

@@ -8,6 +8,7 @@ raises "num_clips=1000000: would take 16.0 TB of memory, of which 19.2 GB are fr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -38,7 +39,10 @@ def check_memory(needed: int, what: str | Sequence[str | Argument], remedy: str)
 
 
 def check_disk(
-    needed: int, directory: str | os.PathLike, what: str | Sequence[str | Argument], remedy: str
+    needed: int,
+    directory: str | os.PathLike[str],
+    what: str | Sequence[str | Argument],
+    remedy: str,
 ) -> None:
     """Raises an `InputError` if the disk of a directory has less room than something takes.
 
@@ -66,11 +70,10 @@ def check_disk(
 def free_memory() -> int | None:
     """Bytes that this process can still take of its machine's or container's; None if unknown."""
     limits = []
-    try:
+    with contextlib.suppress(OSError):
         found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
-        limits.append(1024 * int(found[1]))
-    except (OSError, TypeError):
-        pass
+        if found is not None:
+            limits.append(1024 * int(found[1]))
     # Version 2, and version 1, where no limit is a number larger than any memory.
     for limit, usage in (
         ("memory.max", "memory.current"),
@@ -81,16 +84,18 @@ def free_memory() -> int | None:
             statistics = (_CGROUP / limit).with_name("memory.stat").read_text()
             # Pages of files are given back when they are needed.
             pages = re.search(r"^(?:total_)?inactive_file (\d+)", statistics, re.MULTILINE)
-            limits.append(most - used + int(pages[1]))
-        except (OSError, ValueError, TypeError):  # "max" is no limit
+        except (OSError, ValueError):  # "max" is no limit
             continue
+        if pages is not None:
+            limits.append(most - used + int(pages[1]))
     return min(limits, default=None)
 
 
 def readable(size: int) -> str:
     """A number of bytes, such as "19.2 GB"."""
+    amount = float(size)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.0f} PB"
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.0f} PB"

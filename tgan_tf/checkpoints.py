@@ -134,7 +134,7 @@ def _tree(**parts: tf.Module) -> tf.train.Checkpoint:
 
 def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None = None) -> int:
     """Loads the newest sound checkpoint, or that of a step."""
-    damaged = {}
+    damaged: dict[int, _Damaged] = {}
     while True:
         found = steps(directory)
         if step is not None and step not in found:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import keras
 
@@ -81,7 +82,7 @@ _NUMBERS = re.compile("bool|bfloat16|u?int(8|16|32|64)|float(16|32|64)")
 _NAMES_A_FUNCTION = re.compile(".*(activation|constraint|initializer|regularizer)")
 
 
-def checked(text: str | bytes) -> dict:
+def checked(text: str | bytes) -> dict[str, Any]:
     """Parses a configuration that Keras may make objects of.
 
     Args:
@@ -104,7 +105,7 @@ def checked(text: str | bytes) -> dict:
     return config
 
 
-def _with_each_key_once(pairs: list[tuple[str, object]]) -> dict:
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Of two readers one might take the first and the other the last.
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -132,15 +133,16 @@ def _check(value: object, key: str = "") -> None:
             raise ValueError(f"it names {value!r} as its {key}, which may be code")
 
 
-def _check_object(found: dict) -> None:
-    name, module, config = found["class_name"], found.get("module"), found.get("config")
+def _check_object(found: dict[str, Any]) -> None:
+    name, module = found["class_name"], found.get("module")
+    config: Any = found.get("config")
     registered_name = found.get("registered_name")
     if not all(part is None or isinstance(part, str) for part in (name, module, registered_name)):
         raise ValueError("its configuration has a class's name that is no text")
     if name in _PLAIN:
         safe = True
     elif name in _ARRAYS:
-        safe = _NUMBERS.fullmatch(str(config["dtype"]))
+        safe = _NUMBERS.fullmatch(str(config["dtype"])) is not None
     elif name == "function":
         safe = (
             isinstance(config, str)
@@ -154,7 +156,7 @@ def _check_object(found: dict) -> None:
         function = config["function"]
         safe = (
             isinstance(function, str)
-            and _FUNCTION_OF_TENSORS.fullmatch(function)
+            and _FUNCTION_OF_TENSORS.fullmatch(function) is not None
             and _is_of(_OPERATIONS_MODULE, module)
             and registered_name in (None, name)
         )
@@ -172,7 +174,7 @@ def _check_object(found: dict) -> None:
         raise ValueError(f"it holds {name!r}{of_module}, which may be code")
 
 
-def _is_of(modules: re.Pattern, module: str | None) -> bool:
+def _is_of(modules: re.Pattern[str], module: str | None) -> bool:
     return module is None or modules.fullmatch(module) is not None
 
 

@@ -108,7 +108,7 @@ def generator_latents(
     z0 = latents(seed, count, generator.z0_dim, generator.latent_distribution, first)
     if not generator.num_classes:
         return z0
-    if labels is None:
-        labels = np.arange(first, first + count) % generator.num_classes
-    one_hot = np.eye(generator.num_classes, dtype=np.float32)[np.asarray(labels)]
+    in_turn = np.arange(first, first + count) % generator.num_classes
+    classes = in_turn if labels is None else np.asarray(labels)
+    one_hot = np.eye(generator.num_classes, dtype=np.float32)[classes]
     return np.concatenate([z0, one_hot], axis=1)

@@ -7,6 +7,7 @@ package's tables. Of the game itself it says nothing; train.py takes that from t
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tgan_tf.configuration import OF_LIPSCHITZ, SHARED, Configuration, arguments_of
@@ -67,7 +68,7 @@ def _settings(optimizer: dict[str, Any]) -> dict[str, Any]:
     return _settings(inner) if inner is not None else optimizer["config"]
 
 
-def _part(part: str, serialized: dict[str, Any], table: dict[str, type]) -> dict[str, Any]:
+def _part(part: str, serialized: dict[str, Any], table: Mapping[str, type]) -> dict[str, Any]:
     """A network's name and arguments."""
     # The name that a class had before it was called what it is.
     class_name = {"FrameCritic": "FramesAsChannelsCritic"}.get(

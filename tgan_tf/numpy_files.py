@@ -6,7 +6,7 @@ import math
 import os
 import re
 import zipfile
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _MOST = 16
 """Times its file that what is read of an archive may take: trained weights shrink little."""
 
 
-def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """The shape of an array, whether its first axis varies fastest, and its type.
 
     Args:
@@ -38,7 +38,7 @@ def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran_order, dtype
 
 
-def read_npz(path: str | os.PathLike, names: str = "") -> dict[str, np.ndarray]:
+def read_npz(path: str | os.PathLike[str], names: str = "") -> dict[str, np.ndarray]:
     """Arrays of an .npz file of weights.
 
     Args:
@@ -50,7 +50,8 @@ def read_npz(path: str | os.PathLike, names: str = "") -> dict[str, np.ndarray]:
         ValueError: an array holds Python objects or is shorter than its shape says, or all together
             would take more than 16 times the bytes of the file.
     """
-    total, found = 0, []
+    total = 0
+    found: list[str] = []
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")

@@ -240,7 +240,7 @@ def encode_png(image: np.ndarray, scale: int = 1) -> bytes:
 
 
 def save_gif(
-    path: str | os.PathLike, video: np.ndarray, frames_per_second: float = 10, scale: int = 1
+    path: str | os.PathLike[str], video: np.ndarray, frames_per_second: float = 10, scale: int = 1
 ) -> None:
     """Writes a video to a new GIF file; the arguments are those of `encode_gif`.
 
@@ -253,7 +253,7 @@ def save_gif(
 
 
 def save_mp4(
-    path: str | os.PathLike, video: np.ndarray, frames_per_second: float = 10, scale: int = 1
+    path: str | os.PathLike[str], video: np.ndarray, frames_per_second: float = 10, scale: int = 1
 ) -> None:
     """Writes a video to a new MP4 file; the arguments are those of `encode_mp4`.
 
@@ -266,7 +266,7 @@ def save_mp4(
     _write(path, encode_mp4(video, frames_per_second, scale))
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray, scale: int = 1) -> None:
+def save_png(path: str | os.PathLike[str], image: np.ndarray, scale: int = 1) -> None:
     """Writes an image to a new PNG file; the arguments are those of `encode_png`.
 
     Raises:
@@ -307,7 +307,9 @@ def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
     # Not refined by k-means (kmeans=1): the error on film falls by a tenth to a fifth, but a large
     # grid of noise, which an untrained generator may make, takes minutes.
     indexed = stacked.quantize(256, method=Image.Quantize.MEDIANCUT)
-    return np.asarray(indexed).reshape(frames, height, width), indexed.getpalette()
+    palette = indexed.getpalette()
+    assert palette is not None  # since it is quantised
+    return np.asarray(indexed).reshape(frames, height, width), palette
 
 
 def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
@@ -356,7 +358,7 @@ def _checked_rate(frames_per_second: float, highest: int) -> float:
     return float(frames_per_second)
 
 
-def _checked_path(path: str | os.PathLike) -> Path:
+def _checked_path(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if os.path.lexists(path):
         raise InputError(f"{path} exists: give another path")
