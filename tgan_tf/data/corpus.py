@@ -41,7 +41,7 @@ KINDS = (
 
 
 def open_corpus(
-    path: str | os.PathLike, size: int = 64, kinds: Sequence[Kind] = (), **options: Any
+    path: str | os.PathLike[str], size: int = 64, kinds: Sequence[Kind] = (), **options: Any
 ) -> Corpus:
     """Finds out what lies at a path.
 

@@ -40,7 +40,7 @@ _THREADS = 8
 _WARNINGS = 5
 
 
-def paths(list_path: str | os.PathLike) -> dict[str, str]:
+def paths(list_path: str | os.PathLike[str]) -> dict[str, str]:
     """The files that a list names, by the lines of the list.
 
     Args:
@@ -75,7 +75,7 @@ def paths(list_path: str | os.PathLike) -> dict[str, str]:
             f"first is {missing[0]}: put the list beside the folder frames-stable-many, and into "
             "that what is missing"
         )
-    return found
+    return {name: path for name, path in found.items() if path is not None}
 
 
 class GolfScenes:
@@ -101,7 +101,7 @@ class GolfScenes:
         TensorShape([16, 64, 64, 3])
     """
 
-    def __init__(self, list_path: str | os.PathLike, recipe: Recipe):
+    def __init__(self, list_path: str | os.PathLike[str], recipe: Recipe):
         self.path = os.fspath(list_path)
         self.recipe = recipe
         self.frame_shape = recipe.frame_shape
@@ -139,7 +139,7 @@ class GolfScenes:
         return np.stack([self.recipe.apply(frame) for frame in window])
 
 
-def recordings(list_path: str | os.PathLike) -> list[Recording]:
+def recordings(list_path: str | os.PathLike[str]) -> list[Recording]:
     """The clips of a list, to be prepared for training.
 
     The files hold no times: their frame rate is 0, and to ask for another raises an `InputError`.

@@ -71,8 +71,8 @@ class HDF5File:
 
     def __init__(
         self,
-        path: str | os.PathLike,
-        table: str | os.PathLike | None = None,
+        path: str | os.PathLike[str],
+        table: str | os.PathLike[str] | None = None,
         allow_unpickling: bool = False,
         classes: Sequence[str] | None = None,
     ):
@@ -128,8 +128,8 @@ class HDF5File:
 
 
 def recordings(
-    path: str | os.PathLike,
-    table: str | os.PathLike | None = None,
+    path: str | os.PathLike[str],
+    table: str | os.PathLike[str] | None = None,
     allow_unpickling: bool = False,
 ) -> list[Recording]:
     """The videos of an HDF5 file, to be prepared for training.
@@ -175,7 +175,7 @@ def _read_frames(path: str, start: int, end: int, recipe: Recipe) -> Iterator[np
 
 
 def _open_both(
-    path: str, table: str | os.PathLike | None, allow_unpickling: bool
+    path: str, table: str | os.PathLike[str] | None, allow_unpickling: bool
 ) -> tuple[Any, Table]:
     """Opens a file that fits its table: an `h5py.File` and the table."""
     file = _open(path)
@@ -237,7 +237,7 @@ def _open_corpus(
         KIND.name,
         ("train",),
         videos=lambda _: HDF5File(path, table, allow_unpickling),
-        classes=tuple(sorted({recording.category for recording in found})),
+        classes=tuple(sorted({each.category for each in found if each.category is not None})),
         recipe=named_recipe("ucf101", size),
         recordings=lambda: found,
         has_times=False,

@@ -51,7 +51,7 @@ class Table(NamedTuple):
         return tuple(f"v_{category}_g{group:02d}_c{scene:02d}" for category, group, scene in videos)
 
 
-def read_table(path: str | os.PathLike, allow_unpickling: bool = False) -> Table:
+def read_table(path: str | os.PathLike[str], allow_unpickling: bool = False) -> Table:
     """Reads a table of videos.
 
     Args:
@@ -71,7 +71,8 @@ def read_table(path: str | os.PathLike, allow_unpickling: bool = False) -> Table
     missing = [column for column in _COLUMNS if column not in columns]
     if missing:
         raise InputError(f"{path}: has no column {', '.join(missing)}: {_REMEDY}")
-    videos, places = [], {}
+    videos: list[tuple[int, int, str, int, int]] = []
+    places: dict[tuple[str, int, int], str] = {}
     for place, row in rows:
         start, end, group, scene = (
             _whole(path, place, column, row[column])
@@ -95,11 +96,11 @@ def read_table(path: str | os.PathLike, allow_unpickling: bool = False) -> Table
         videos.append((start, end, *video))
     if not videos:
         raise InputError(f"{path}: has no rows: {_REMEDY}")
-    start, end, category, group, scene = zip(*videos)
-    return Table(np.array(start), np.array(end), category, np.array(group), np.array(scene))
+    starts, ends, categories, groups, scenes = zip(*videos)
+    return Table(np.array(starts), np.array(ends), categories, np.array(groups), np.array(scenes))
 
 
-def write_table(path: str | os.PathLike, table: Table) -> None:
+def write_table(path: str | os.PathLike[str], table: Table) -> None:
     """Writes a table as CSV or, by its extension .pkl or .pickle, as a pickle like the reference's.
 
     Raises:
@@ -131,7 +132,7 @@ def write_table(path: str | os.PathLike, table: Table) -> None:
         ) from error
 
 
-def table_path(h5_path: str | os.PathLike) -> str:
+def table_path(h5_path: str | os.PathLike[str]) -> str:
     """The table beside an HDF5 file, a CSV file if there is one.
 
     For ucf101_train.h5 it is ucf101_train.csv, ucf101_train_pd.csv or ucf101_train_conf_pd.csv, or
@@ -154,7 +155,7 @@ def table_path(h5_path: str | os.PathLike) -> str:
     )
 
 
-def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict]]]:
+def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """The columns of a CSV file, and its rows, each with the place it stands at."""
     text = storage.read_text(path, _REMEDY)
     try:
@@ -164,7 +165,9 @@ def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict]]]:
         raise InputError(f"{path}: is no CSV file: {_REMEDY}") from error
 
 
-def _unpickle(path: str, allow_unpickling: bool) -> tuple[list[str], list[tuple[str, dict]]]:
+def _unpickle(
+    path: str, allow_unpickling: bool
+) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """As `_read_csv`, of a pickled DataFrame."""
     if not allow_unpickling:
         raise InputError(

@@ -45,15 +45,15 @@ class MappedClips:
     labels = None
     classes = None
 
-    def __init__(self, path: str | os.PathLike, clips: np.ndarray, name: str):
+    def __init__(self, path: str | os.PathLike[str], clips: np.ndarray, name: str):
         self.path = str(path)
         self._clips = clips
-        count, length, *frame_shape = clips.shape
+        count, length, rows, columns, channels = clips.shape
         # A file without blocks on the disk may be said to hold any number of clips.
         capacity.check_memory(150 * count, f"{path}: its {count:,} clips", "give a shorter array")
         self.names = [f"{name} {number}" for number in range(count)]
         self.lengths = np.full(count, length, np.int64)
-        self.frame_shape = tuple(frame_shape)
+        self.frame_shape = (rows, columns, channels)
 
     @property
     def reading(self) -> str:
@@ -79,7 +79,7 @@ def corpus_of(kind: str, videos: MappedClips) -> Corpus:
     return Corpus(videos.path, kind, ("train",), videos=lambda _: videos, reading=videos.reading)
 
 
-def in_order(path: str | os.PathLike, array: np.ndarray, array_axes: str) -> np.ndarray:
+def in_order(path: str | os.PathLike[str], array: np.ndarray, array_axes: str) -> np.ndarray:
     """An array as clips, without a copy.
 
     Args:

@@ -41,7 +41,7 @@ class MovingMNISTFile(MappedClips):
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike, array_axes: str | None = None):
+    def __init__(self, path: str | os.PathLike[str], array_axes: str | None = None):
         array = _map(path)
         if array_axes is None:
             _check_usual(path, array)
@@ -49,7 +49,7 @@ class MovingMNISTFile(MappedClips):
         super().__init__(path, in_order(path, array, array_axes), "sequence")
 
 
-def _check_usual(path: str | os.PathLike, array: np.ndarray) -> None:
+def _check_usual(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Raises an `InputError` if an array may be another than [frames, sequences, h, w]."""
     if array.ndim != 4:
         why = f"{array.ndim} axes, not those of mnist_test_seq.npy [frames, sequences, 64, 64]"
@@ -64,7 +64,7 @@ def _check_usual(path: str | os.PathLike, array: np.ndarray) -> None:
     raise InputError(f"{path}: holds uint8 {list(array.shape)}: {why}: ", *AXES_REMEDY)
 
 
-def _map(path: str | os.PathLike) -> np.ndarray:
+def _map(path: str | os.PathLike[str]) -> np.ndarray:
     """Maps a file of uint8 into memory."""
     remedy = (
         "give a .npy file of uint8 [frames, sequences, height, width], as mnist_test_seq.npy is"

@@ -6,6 +6,7 @@ import math
 import os
 import struct
 import zipfile
+from typing import Literal
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class ClipsFile(MappedClips):
         TensorShape([16, 64, 64, 1])
     """
 
-    def __init__(self, path: str | os.PathLike, array_axes: str | None = None):
+    def __init__(self, path: str | os.PathLike[str], array_axes: str | None = None):
         array, name = _open(path, array_axes)
         usual = "nthw" if array.ndim == 4 else "nthwc"
         clips = in_order(path, array, usual if array_axes is None else array_axes)
@@ -63,8 +64,9 @@ class ClipsFile(MappedClips):
         super().__init__(path, clips, "clip")
 
 
-def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
+def _open(path: str | os.PathLike[str], axes: str | None) -> tuple[np.ndarray, str]:
     """The array of the clips of a file, uint8, and its name."""
+    clips: np.ndarray
     try:
         with zipfile.ZipFile(path) as archive:
             info = _member(path, archive)
@@ -75,7 +77,7 @@ def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
                     raise ValueError("not as long as its shape says")
                 if info.compress_type == zipfile.ZIP_STORED:
                     offset = _offset(path, info) + member.tell()
-                    order = "F" if fortran_order else "C"
+                    order: Literal["F", "C"] = "F" if fortran_order else "C"
                     clips = np.memmap(path, np.uint8, "r", offset, shape, order)
                 else:
                     capacity.check_memory(
@@ -99,7 +101,7 @@ def _open(path: str | os.PathLike, axes: str | None) -> tuple[np.ndarray, str]:
     return clips, info.filename[: -len(".npy")]
 
 
-def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+def _member(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """The entry of the clips."""
     names = [name for name in archive.namelist() if name.endswith(".npy")]
     if "clips.npy" in names:
@@ -111,7 +113,7 @@ def _member(path: str | os.PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInf
 
 
 def _check(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype,
@@ -129,7 +131,7 @@ def _check(
         raise InputError(f"{array}: {_REMEDY}, or ", *AXES_REMEDY)
 
 
-def _offset(path: str | os.PathLike, info: zipfile.ZipInfo) -> int:
+def _offset(path: str | os.PathLike[str], info: zipfile.ZipInfo) -> int:
     """Where in the file an entry that is not compressed begins."""
     with open(path, "rb") as file:
         # Before it is a header of 30 bytes, which ends with the lengths of the two fields after it.

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import tensorflow as tf
 
@@ -27,11 +28,13 @@ from tgan_tf.errors import Argument, InputError
 class Source(Protocol):
     """What `batches` asks of a source: a shape, a number of clips, and a clip by its number."""
 
-    #: (frames, height, width, channels).
-    clip_shape: tuple[int, int, int, int]
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """(frames, height, width, channels)."""
 
-    #: Clips of an epoch; None if every number gives a clip of its own.
-    num_clips: int | None
+    @property
+    def num_clips(self) -> int | None:
+        """Clips of an epoch; None if every number gives a clip of its own."""
 
     def clip(self, number: tf.Tensor) -> tf.Tensor:
         """Makes a clip inside `tf.data.Dataset.map`.
@@ -44,8 +47,16 @@ class Source(Protocol):
             uint8 `clip_shape`.
         """
 
-    # A source whose clips have classes names them in `classes` and has `label(number)`, which
-    # gives the class of that clip, an int32 scalar.
+
+class LabelledSource(Source, Protocol):
+    """A source whose clips may have classes."""
+
+    @property
+    def classes(self) -> Sequence[str] | None:
+        """The names of the classes; None if there are none."""
+
+    def label(self, number: tf.Tensor) -> tf.Tensor:
+        """The class of the clip of a number, an int32 scalar; asked for where there are classes."""
 
 
 def batches(
@@ -117,6 +128,7 @@ def batches(
                 f" does not divide by the {replicas} replicas: give a multiple of them",
             )
     share = batch_size // workers
+    labelled = cast(LabelledSource, source)
 
     def example_at(index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         # Of each batch of all workers, this one's successive places.
@@ -124,7 +136,7 @@ def batches(
         number = place
         if source.num_clips is not None:
             number = _shuffled(place, source.num_clips, seed)
-        return (source.clip(number), source.label(number)) if labels else source.clip(number)
+        return (source.clip(number), labelled.label(number)) if labels else source.clip(number)
 
     def normalised(clips: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         return (normalise(clips), *rest) if rest else normalise(clips)

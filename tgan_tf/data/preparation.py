@@ -45,7 +45,7 @@ class Summary(NamedTuple):
 
 def prepare(
     recordings: Sequence[Recording],
-    output_dir: str | os.PathLike,
+    output_dir: str | os.PathLike[str],
     settings: Settings,
     classes: Sequence[str] | None = None,
     source: Mapping[str, Any] | None = None,
@@ -86,7 +86,7 @@ def prepare(
         },
     }
     # An object store knows no locks.
-    held = contextlib.nullcontext()
+    held: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if not storage.is_remote(output_dir):
         held = file_locks.exclusive(output_dir, "videos are being prepared there")
     with held:
@@ -108,7 +108,9 @@ def _check_recordings(recordings: Sequence[Recording], classes: Sequence[str] | 
     name, count = names.most_common(1)[0]
     if count > 1:
         raise InputError(f"recordings: {count} are called {name!r}: give each a name of its own")
-    for recording in recordings if classes is not None else ():
+    if classes is None:
+        return
+    for recording in recordings:
         if recording.category not in classes:
             raise InputError(
                 f"{recording.name}: its category {recording.category!r} is none of the "
@@ -116,7 +118,7 @@ def _check_recordings(recordings: Sequence[Recording], classes: Sequence[str] | 
             )
 
 
-def _begin(output_dir: str, plan: dict) -> dict | None:
+def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
     """Makes the directory ready for a plan.
 
     Returns:
@@ -175,7 +177,7 @@ def _begin(output_dir: str, plan: dict) -> dict | None:
     return None
 
 
-def _refuse_another(output_dir: str, there: dict, here: dict) -> None:
+def _refuse_another(output_dir: str, there: dict[str, Any], here: dict[str, Any]) -> None:
     """Raises an `InputError` that names what differs between two plans."""
     differences = [
         f"{name} is {there['recipe'].get(name)!r} there and {value!r} now"
@@ -254,14 +256,16 @@ def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
             bar.n = count()
 
 
-def _end(output_dir: str, plan: dict, settings: Settings, shards: list[Shard]) -> Summary:
+def _end(output_dir: str, plan: dict[str, Any], settings: Settings, shards: list[Shard]) -> Summary:
     """Makes of the sidecars what describes the directory; info.json is written last."""
-    sidecars = {shard.file: finished(shard) for shard in shards}
-    for file, sidecar in sidecars.items():
+    sidecars = []
+    for shard in shards:
+        sidecar = finished(shard)
         if sidecar is None:
-            raise InputError(f"{output_dir}: {file} was not written: start again, it goes on")
-    rows = [tfrecords.Row(*row) for sidecar in sidecars.values() for row in sidecar["rows"]]
-    skipped = [(name, why) for sidecar in sidecars.values() for name, why in sidecar["skipped"]]
+            raise InputError(f"{output_dir}: {shard.file} was not written: start again, it goes on")
+        sidecars.append(sidecar)
+    rows = [tfrecords.Row(*row) for sidecar in sidecars for row in sidecar["rows"]]
+    skipped = [(name, why) for sidecar in sidecars for name, why in sidecar["skipped"]]
     if not rows:
         first = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
         _remove(os.path.join(output_dir, ".progress"))
@@ -282,7 +286,7 @@ def _end(output_dir: str, plan: dict, settings: Settings, shards: list[Shard]) -
         },
         "skipped": dict(collections.Counter(why for _, why in skipped).most_common()),
         "videos_csv_sha256": hashlib.sha256(videos_csv).hexdigest(),
-        "shards": [sidecar["shard"] for sidecar in sidecars.values() if sidecar["shard"]],
+        "shards": [sidecar["shard"] for sidecar in sidecars if sidecar["shard"]],
     }
     storage.write(os.path.join(output_dir, "videos.csv"), videos_csv)
     storage.write(

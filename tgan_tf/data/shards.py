@@ -123,7 +123,7 @@ def planned(
     return shards
 
 
-def finished(shard: Shard) -> dict | None:
+def finished(shard: Shard) -> dict[str, Any] | None:
     """What the sidecar of a shard says, if the shard is finished."""
     try:
         with tf.io.gfile.GFile(shard.sidecar, "rb") as file:
@@ -174,10 +174,11 @@ def _encoded(shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords
         for first in range(0, len(encoded), settings.max_frames):
             part = encoded[first : first + settings.max_frames]
             if len(part) >= settings.min_frames:
+                category = recording.category
                 yield tfrecords.EncodedVideo(
                     recording.name,
-                    recording.category,
-                    shard.labels.get(recording.category, -1),
+                    category,
+                    -1 if category is None else shard.labels.get(category, -1),
                     first,
                     frame_rate,
                     part,

@@ -13,6 +13,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -20,12 +21,12 @@ from tgan_tf import file_locks
 from tgan_tf.errors import InputError, reason
 
 
-def is_remote(path: str | os.PathLike) -> bool:
+def is_remote(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a URL."""
     return re.match(r"[a-z][a-z0-9+.-]*://", os.fspath(path)) is not None
 
 
-def register(path: str | os.PathLike) -> str:
+def register(path: str | os.PathLike[str]) -> str:
     """Makes the file system of a path known to TensorFlow.
 
     Returns:
@@ -118,7 +119,7 @@ def _listing(directory: str) -> Iterator[None]:
         ) from error
 
 
-def read_text(path: str | os.PathLike, remedy: str) -> str:
+def read_text(path: str | os.PathLike[str], remedy: str) -> str:
     """The text of a file that a user gives, local or in an object store.
 
     All such files are read here: in UTF-8 whatever the system's own encoding is, with or without a
@@ -158,8 +159,8 @@ def replacing(path: str) -> Iterator[str]:
         OSError or tf.errors.OpError: it cannot be made or renamed.
     """
     if not is_remote(path):
-        with file_locks.replacing(path) as temporary:
-            yield str(temporary)
+        with file_locks.replacing(path) as partial:
+            yield str(partial)
         return
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
@@ -173,7 +174,7 @@ def replacing(path: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def literal(path: str | os.PathLike) -> Iterator[str]:
+def literal(path: str | os.PathLike[str]) -> Iterator[str]:
     """A path for functions of TensorFlow that take theirs for a pattern.
 
     `tf.train.Checkpoint.read` and `tf.saved_model.load` do not find what lies at a path with a
@@ -215,5 +216,5 @@ def write(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def _raise(error):
+def _raise(error: Exception) -> NoReturn:
     raise error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tgan_tf.errors import InputError
 
@@ -78,7 +78,7 @@ def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, l
                     f"{directory}: the folder {'/'.join(each[:depth])} is not right under it: "
                     f"{_REMEDY}"
                 )
-    known = [top for top in tops if kinds[top] is not None]
+    known = {top: kind for top, kind in kinds.items() if kind is not None}
     if not known:
         _check_files(directory, names)
         return None
@@ -87,10 +87,10 @@ def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, l
             raise InputError(
                 f"{directory}: {name.split('/')[0]} lies beside {', '.join(known)}: {_REMEDY}"
             )
-    validation = [top for top in known if kinds[top] == "validation"]
+    validation = [top for top, kind in known.items() if kind == "validation"]
     count = sum(each[0] in validation for each in folders)
-    subsets = {"train": "train", "test": "test", "validation": "test"}
-    if count and "test" in kinds.values():
+    subsets: dict[str, str | None] = {"train": "train", "test": "test", "validation": "test"}
+    if count and "test" in known.values():
         subsets["validation"] = None
         told = "left out: neither trained on nor tested"
     else:
@@ -99,10 +99,10 @@ def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, l
         warnings.warn(
             f"{directory}: the {count} videos in {', '.join(validation)} are {told}", stacklevel=2
         )
-    return [(subsets[kinds[each[0]]], each[1:]) for each in folders]
+    return [(subsets[known[each[0]]], each[1:]) for each in folders]
 
 
-def check_classes(path: str, classes: Iterable[str]) -> None:
+def check_classes(path: str, classes: Collection[str]) -> None:
     """Raises an `InputError` if what counts as classes are subsets, as they once did."""
     kinds = {_SPELT.get(_bare(name)) for name in classes}
     if _is_divided(kinds):
@@ -134,9 +134,9 @@ def _is_divided(kinds: set[str | None]) -> bool:
 
 def _check_files(directory: str, names: Sequence[str]) -> None:
     """Raises an `InputError` if all files are called train_1.mp4, test_2.mp4 and so on."""
-    first = {}
+    first: dict[str | None, str] = {}
     for name in names:
-        word = re.match("[a-z]*", name.rsplit("/", 1)[-1].lower())[0]
+        word = re.split("[^a-z]", name.rsplit("/", 1)[-1].lower(), maxsplit=1)[0]
         first.setdefault(_SPELT.get(word), name)
     if None not in first and _is_divided(set(first)):
         held_out = min(name for kind, name in first.items() if kind in _HELD_OUT)

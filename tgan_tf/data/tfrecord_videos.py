@@ -9,6 +9,7 @@ import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,7 @@ class TFRecordVideos:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         subset: str = "train",
         damaged_shards: str = "refuse",
         verify: bool = True,
@@ -152,7 +153,7 @@ class TFRecordVideos:
             lambda: read_in_python(self._refuse, [video], (), tf.string),
         )
 
-    def _refuse(self, video: np.int64) -> bytes:
+    def _refuse(self, video: np.int64) -> NoReturn:
         row = self._rows[video]
         raise InputError(
             f"{os.path.join(self.path, row.shard)}: the record at byte {row.offset} is damaged or "
@@ -177,9 +178,11 @@ class TFRecordVideos:
             for line in read_table(data)
         ]
 
-    def _damaged(self, shards: dict[str, dict], rows: list[Row], verify: bool) -> dict[str, str]:
+    def _damaged(
+        self, shards: dict[str, dict[str, Any]], rows: list[Row], verify: bool
+    ) -> dict[str, str]:
         """What is wrong with shards that are not as they were written, by the file's name."""
-        rows_of = {}
+        rows_of: dict[str, list[Row]] = {}
         for row in rows:
             rows_of.setdefault(row.shard, []).append(row)
 

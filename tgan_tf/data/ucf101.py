@@ -40,7 +40,9 @@ def is_ucf101(names: Iterable[str]) -> bool:
 
 
 def recordings(
-    directory: str | os.PathLike, split: str = "all", lists: str | os.PathLike | None = None
+    directory: str | os.PathLike[str],
+    split: str = "all",
+    lists: str | os.PathLike[str] | None = None,
 ) -> list[Recording]:
     """The videos of a split, named by their paths relative to the directory.
 
@@ -58,9 +60,15 @@ def recordings(
     """
     check(OneOf(SPLITS), split=split)
     directory = storage.register(directory)
-    names = [name for name in video_files.find(directory, tell=True) if parse(name)]
+    categories = {
+        name: parsed[0]
+        for name in video_files.find(directory, tell=True)
+        if (parsed := parse(name)) is not None
+    }
+    names = list(categories)
     if not names:
         raise InputError(f"{directory}: no videos named v_<Category>_g<group>_c<clip>.avi under it")
+    found: list[str | None]
     if split == "all":
         placed = subsets.of_folders(directory, names)
         found = ["train"] * len(names) if placed is None else [subset for subset, _ in placed]
@@ -70,8 +78,7 @@ def recordings(
     # Files and list do not always agree: v_HandStandPushups_g01_c01.avi, HandstandPushups.
     spelt = {name.lower(): name for name in classes(directory, lists) or ()}
     chosen = []
-    for name, subset in zip(names, found):
-        category = parse(name)[0]
+    for (name, category), subset in zip(categories.items(), found):
         category = spelt.get(category.lower(), category)
         if subset is not None:
             chosen.append(video_files.recording(directory, name, category, subset))
@@ -79,7 +86,7 @@ def recordings(
 
 
 def classes(
-    directory: str | os.PathLike, lists: str | os.PathLike | None = None
+    directory: str | os.PathLike[str], lists: str | os.PathLike[str] | None = None
 ) -> tuple[str, ...] | None:
     """Names of the classes in the order of `classInd.txt`; None if there is no such file.
 
@@ -103,7 +110,7 @@ def classes(
 
 
 def _subsets(
-    directory: str, split: str, lists: str | os.PathLike | None, names: Iterable[str]
+    directory: str, split: str, lists: str | os.PathLike[str] | None, names: Iterable[str]
 ) -> dict[str, str]:
     """The subset of each video that a split names, by the file's name."""
     there = set(map(os.path.basename, names))
@@ -132,7 +139,7 @@ def _subsets(
     return found
 
 
-def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> list[str]:
+def _places(directory: str | os.PathLike[str], lists: str | os.PathLike[str] | None) -> list[str]:
     """Where the lists may be."""
     if lists is not None:
         return [os.fspath(lists)]
@@ -145,7 +152,9 @@ def _places(directory: str | os.PathLike, lists: str | os.PathLike | None) -> li
     return places
 
 
-def _find(name: str, directory: str | os.PathLike, lists: str | os.PathLike | None) -> str | None:
+def _find(
+    name: str, directory: str | os.PathLike[str], lists: str | os.PathLike[str] | None
+) -> str | None:
     """The first place's file of that name."""
     for place in _places(directory, lists):
         file = os.path.join(storage.register(place), name)

@@ -44,7 +44,7 @@ _COMPANIONS = frozenset(
 )
 
 
-def find(directory: str | os.PathLike, tell: bool = False) -> list[str]:
+def find(directory: str | os.PathLike[str], tell: bool = False) -> list[str]:
     """All video files under a directory, as paths relative to it, sorted; hidden ones are not.
 
     Args:
@@ -57,7 +57,8 @@ def find(directory: str | os.PathLike, tell: bool = False) -> list[str]:
     directory = storage.register(directory)
     if not tf.io.gfile.isdir(directory):
         raise InputError(f"{directory}: there is no such directory: give one of videos")
-    found, others = [], collections.Counter()
+    found: list[str] = []
+    others: collections.Counter[str] = collections.Counter()
     for name in storage.files(directory):
         extension = os.path.splitext(name)[1].lower()
         if "/." in f"/{name}":
@@ -79,7 +80,7 @@ def find(directory: str | os.PathLike, tell: bool = False) -> list[str]:
     return found
 
 
-def recordings(directory: str | os.PathLike, test_share: float = 0.0) -> list[Recording]:
+def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> list[Recording]:
     """The video files under a directory, one recording each, named by their relative paths.
 
     If every video lies in a folder, the first folder is its class. If there are folders train and
@@ -163,7 +164,7 @@ class VideoFiles:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         recordings: Sequence[Recording],
         recipe: Recipe,
         classes: Sequence[str] | None = None,
@@ -249,8 +250,9 @@ def corpus_of(
         classes: names of the classes, in the order of their numbers; default the categories in
             alphabetical order, where all recordings have one.
     """
-    if classes is None and all(recording.category is not None for recording in recordings):
-        classes = tuple(sorted({recording.category for recording in recordings}))
+    named = [recording.category for recording in recordings if recording.category is not None]
+    if classes is None and len(named) == len(recordings):
+        classes = tuple(sorted(set(named)))
 
     def videos(subset: str) -> VideoFiles:
         mine = [recording for recording in recordings if recording.subset == subset]

@@ -37,12 +37,23 @@ class Videos(Protocol):
         classes: names of the classes; None where there are none.
     """
 
-    path: str
-    names: Sequence[str]
-    lengths: np.ndarray
-    frame_shape: tuple[int, int, int]
-    labels: np.ndarray | None
-    classes: Sequence[str] | None
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def labels(self) -> np.ndarray | None: ...
+
+    @property
+    def classes(self) -> Sequence[str] | None: ...
 
     def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
         """Reads a window inside `tf.data.Dataset.map`, from several threads at a time.
@@ -144,7 +155,7 @@ class Windows:
                 f"{min(rows, columns)} or less",
             )
         span = (frames - 1) * stride + 1
-        wanted = [Argument("frames", frames)]
+        wanted: list[str | Argument] = [Argument("frames", frames)]
         if stride > 1:
             wanted += [", ", Argument("stride", stride)]
         long_enough = np.flatnonzero(videos.lengths >= span)
@@ -176,7 +187,9 @@ class Windows:
         self.window = window
         self.clip_shape = (frames, size, size, channels)
         # Of each clip its video, the first frame that it may begin with, and how many it may.
-        numbers, choices = long_enough, 1
+        numbers = long_enough
+        first: int | np.ndarray
+        choices: int | np.ndarray = 1
         spare = videos.lengths[numbers] - span
         if window == "random":
             first, choices = 0, spare + 1

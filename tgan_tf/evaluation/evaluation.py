@@ -78,8 +78,8 @@ class Evaluation:
         real: ClipSet,
         other_real: ClipSet,
         extractor: Extractor | str,
-        directory: str | os.PathLike,
-        real_statistics: str | os.PathLike | None = None,
+        directory: str | os.PathLike[str],
+        real_statistics: str | os.PathLike[str] | None = None,
     ):
         self.real = real
         self.other_real = other_real
@@ -287,7 +287,7 @@ class Evaluation:
         requests: Sequence[Request],
         draw: int,
         what: str,
-        path: str | os.PathLike | None = None,
+        path: str | os.PathLike[str] | None = None,
     ) -> Measurements:
         """What was measured of real clips, now or before."""
         extractor = {"name": self.extractor.name, "sha256": self.extractor.sha256}

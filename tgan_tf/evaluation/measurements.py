@@ -49,7 +49,7 @@ class Measurements:
         InputError: the file cannot be read, or is no such one.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         try:
             self.description, rows = _open(path)
         except OSError as error:
@@ -65,7 +65,7 @@ class Measurements:
         self.count = len(rows)
 
 
-def _open(path: str | os.PathLike) -> tuple[dict, np.ndarray]:
+def _open(path: str | os.PathLike[str]) -> tuple[dict, np.ndarray]:
     """What a file says it is of, and its rows, mapped.
 
     Raises:
@@ -90,7 +90,7 @@ def _open(path: str | os.PathLike) -> tuple[dict, np.ndarray]:
 
 
 def measure(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     clips: Iterator[np.ndarray],
     count: int,
     frames: int,
@@ -157,14 +157,14 @@ def _measured(clips, frames, columns, what) -> Iterator[dict[str, np.ndarray]]:
 
 
 def measure_once(
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     clips: Callable[[int], Iterator[np.ndarray]],
     count: int,
     frames: int,
     columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     description: dict,
     what: str,
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
 ) -> Measurements:
     """Measures real clips, or takes what an earlier call has kept of the same ones.
 

@@ -49,7 +49,7 @@ class I3D:
     }
     programs = ("weights",)
 
-    def __init__(self, weights: str | os.PathLike = HANDLE):
+    def __init__(self, weights: str | os.PathLike[str] = HANDLE):
         directory = _resolve(weights) if is_remote(weights) else weights
         self._model, shape = open_saved_model(directory, ["default", "serving_default"])
         if not shape.is_compatible_with([None, None, SIZE, SIZE, 3]) or (
@@ -116,7 +116,7 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
     return tf.reshape(2.0 * images / 255.0 - 1.0, [-1, frames, SIZE, SIZE, 3])
 
 
-def _resolve(handle: str | os.PathLike) -> str:
+def _resolve(handle: str | os.PathLike[str]) -> str:
     """The directory that TF-Hub downloads a handle to."""
     remedy = "give the directory of its SavedModel, downloaded by hand"
     with extra("evaluation", str(handle), otherwise=remedy):

@@ -46,7 +46,7 @@ class ModelFile:
         InputError: there is no such file, it cannot be loaded, or it takes or gives something else.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.name = str(path)
         if os.path.isdir(path):
             self._model, shape = open_saved_model(path, ["serving_default"])
@@ -139,7 +139,7 @@ class ModelFile:
 
 
 def open_saved_model(
-    directory: str | os.PathLike, signatures: list[str]
+    directory: str | os.PathLike[str], signatures: list[str]
 ) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
     """A function of one float32 tensor in a SavedModel, of TensorFlow 2, 1 or TF1's TF-Hub.
 
@@ -188,7 +188,7 @@ def open_saved_model(
     return lambda clips: loaded.signatures[name](**{key: clips}), spec.shape
 
 
-def sha256_of(*paths: str | os.PathLike) -> str:
+def sha256_of(*paths: str | os.PathLike[str]) -> str:
     """Hexadecimal digest of the bytes of files, one after the other.
 
     Of a SavedModel's directory: saved_model.pb, then what is in variables/ in the order of names.
@@ -206,7 +206,7 @@ def sha256_of(*paths: str | os.PathLike) -> str:
 
 
 def _open_keras(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
 ) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
     """A Keras model's function for inference, and the shape of its input."""
     remedy = "give a .keras or .h5 file of a whole model, or the directory of a SavedModel"
@@ -223,7 +223,7 @@ def _open_keras(
     return lambda clips: _by_name(model(clips, training=False)), tf.TensorShape(shape)
 
 
-def _load_keras(path: str | os.PathLike) -> keras.Model:
+def _load_keras(path: str | os.PathLike[str]) -> keras.Model:
     """A Keras model of a file that may come from anyone: nothing in it is run, nothing imported.
 
     Not by `keras.models.load_model` of the file itself, which does both, and unpickles weights in
