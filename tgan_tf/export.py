@@ -22,7 +22,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import keras
 import numpy as np
@@ -48,7 +48,7 @@ def export_generator(
     generator: GeneratorNetwork,
     export_dir: str | Path,
     compute_dtype: str = "float32",
-    training: dict | None = None,
+    training: dict[str, Any] | None = None,
 ) -> Path:
     """Writes the next version of a served model, whole or not at all.
 
@@ -112,7 +112,7 @@ def save_keras(generator: GeneratorNetwork, path: str | Path) -> None:
         ) from error
 
 
-def describe_run(run_dir: str | Path, step: int) -> dict:
+def describe_run(run_dir: str | Path, step: int) -> dict[str, Any]:
     """What a model card says about the training.
 
     Args:
@@ -262,7 +262,9 @@ def _computing_in(dtype: str, generator: GeneratorNetwork) -> GeneratorNetwork:
     return copy
 
 
-def _save(generator: GeneratorNetwork, path: Path, name: str, training: dict | None) -> None:
+def _save(
+    generator: GeneratorNetwork, path: Path, name: str, training: dict[str, Any] | None
+) -> None:
     """Writes everything of a version into a directory that is not there yet."""
     # Saved by itself the Keras model would bring the traces of each of its layers with it.
     module = tf.Module()
@@ -316,7 +318,7 @@ def weights_sha256(weights: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _write_warm_up(path: Path, model: str, specs: dict) -> None:
+def _write_warm_up(path: Path, model: str, specs: dict[str, Any]) -> None:
     """Requests for each signature, as the server's warm-up reads them."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, kinds in specs.items():

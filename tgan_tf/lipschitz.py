@@ -136,5 +136,5 @@ class GradientPenalty:
         norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3, 4]) + 1e-12)
         return self.weight * tf.reduce_mean(tf.square(norms - 1.0))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {"weight": self.weight}

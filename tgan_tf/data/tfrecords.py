@@ -27,7 +27,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -130,7 +130,7 @@ def write_shard(
     encoding: str,
     frame_shape: tuple[int, int, int],
     videos: Iterable[EncodedVideo],
-) -> tuple[list[Row], dict | None]:
+) -> tuple[list[Row], dict[str, Any] | None]:
     """Writes a shard, one video after the other; the file appears whole or not at all.
 
     Returns:
@@ -221,7 +221,7 @@ def read_table(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))[1:]
 
 
-def read_info(path: str) -> dict:
+def read_info(path: str) -> dict[str, Any]:
     """Reads the info.json of a prepared directory.
 
     Raises:

@@ -32,9 +32,14 @@ class ClipSet(Protocol):
         description: what they are, of JSON's types, for the record.
     """
 
-    clip_shape: tuple[int, int, int, int]
-    num_clips: int | None
-    description: dict
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]: ...
+
+    @property
+    def num_clips(self) -> int | None: ...
+
+    @property
+    def description(self) -> dict[str, Any]: ...
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
         """The first clips of a draw, float32 [batch, *clip_shape] in [-1, 1], `count` in all."""
@@ -98,7 +103,7 @@ class SourceClips:
     def __init__(self, source: Source, seed: int = 0, **description: Any):
         self.source = source
         self.seed = seed
-        self.clip_shape = tuple(source.clip_shape)
+        self.clip_shape = source.clip_shape
         self.num_clips = source.num_clips
         first = np.concatenate(list(self.batches(min(8, self.num_clips or 8), 0)))
         self.description = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,10 @@ class Estimate(NamedTuple):
     value: float
     error: float | None = None
     error_of: str | None = None
-    details: dict = {}
+    details: dict[str, Any] = {}
 
 
-def jackknifed(value: float, without: Sequence[float], details: dict) -> Estimate:
+def jackknifed(value: float, without: Sequence[float], details: dict[str, Any]) -> Estimate:
     """A number with the error of the delete-a-group jackknife.
 
     Args:

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
@@ -51,7 +51,7 @@ class Result(NamedTuple):
 
     name: str
     estimate: Estimate
-    count: int
+    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is of no use here
     real_count: int
     frames: int
     draws: int
@@ -88,7 +88,7 @@ class Evaluation:
         self.real_statistics = real_statistics
         if real_statistics is not None and os.path.exists(real_statistics):
             Measurements(real_statistics)  # says now, not after all clips are measured, what it is
-        self._traced = {}
+        self._traced: dict[tuple[Quantity, ...], Callable[[tf.Tensor], dict[str, tf.Tensor]]] = {}
 
     def check(
         self,
@@ -123,7 +123,7 @@ class Evaluation:
         if request.frames > frames:
             raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
         if metric.quantity.num_critics:
-            if critic.num_classes:
+            if critic is not None and critic.num_classes:
                 raise InputError(f"metric {name}: needs a critic that is not conditional")
             if request.frames != fake.clip_shape[0]:
                 raise InputError(
@@ -230,14 +230,16 @@ class Evaluation:
         }
         by_extractor = [one for one in requests if one.metric.quantity not in by_critic]
 
-        def scores(clips):
-            return {one.name: one.measure(clips, critic) for one in by_critic}
+        def scores(clips: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {
+                one.name: one.measure(clips, critic) for one in by_critic if one.measure is not None
+            }
 
-        def columns(clips):
+        def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
             extracted = self._measuring(by_extractor)(clips) if by_extractor else {}
             return {**extracted, **scores(clips)}
 
-        held_out = {}
+        held_out: Mapping[str, np.ndarray] = {}
         with file_locks.unfinished(self.directory / "judged") as temporary:
             path = temporary / "clips.npy"
             judged = measure(path, fake.batches(count, draw), count, frames, columns, {}, what)
@@ -313,12 +315,13 @@ class Evaluation:
         """From clips to what the extractor, or nothing but a look at them, says; traced once."""
         quantities = (*ALWAYS_MEASURED, *_more_measured(requests))
 
-        def columns(clips):
+        def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
             extracted = self.extractor(clips)
             return {
                 quantity.name: quantity.measure(clips, extracted)
                 for quantity in quantities
-                if self.extractor.num_classes or not quantity.of_classes
+                if quantity.measure is not None
+                and (self.extractor.num_classes or not quantity.of_classes)
             }
 
         if quantities not in self._traced:
@@ -335,10 +338,18 @@ def _more_measured(requests: Sequence[Request]) -> list[Quantity]:
 
 
 def _results(
-    request: Request, found: Estimate | Mapping[str, Estimate], real_count: int, start: float
+    request: Request,
+    found: Estimate | Mapping[str, Estimate | str | None],
+    real_count: int,
+    start: float,
 ) -> list[Result]:
     """The results of a metric, begun at `start`."""
-    estimates = {request.metric.name: found} if isinstance(found, Estimate) else found
+    # Others than estimates are given by metrics of two runs alone, which are not judged here.
+    estimates = (
+        {request.metric.name: found}
+        if isinstance(found, Estimate)
+        else cast(Mapping[str, Estimate], found)
+    )
     seconds = round(time.monotonic() - start, 1)
     return [
         Result(request.name(part), estimate, request.count, real_count, request.frames, 1, seconds)

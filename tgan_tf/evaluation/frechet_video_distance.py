@@ -24,6 +24,8 @@ SIZES = 15
 """How many sets of different size the extrapolation is fitted to."""
 _BLOCK = 1024
 
+_Sums = tuple[int, np.ndarray, np.ndarray]
+
 
 def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = False) -> Estimate:
     """The distance of two sets of clips.
@@ -111,7 +113,13 @@ def frechet_distance(
     return _distance(mean1, covariance1, mean2, covariance2, _factor(covariance2))
 
 
-def _distance(mean1, covariance1, mean2, covariance2, factor2) -> float:
+def _distance(
+    mean1: np.ndarray,
+    covariance1: np.ndarray,
+    mean2: np.ndarray,
+    covariance2: np.ndarray,
+    factor2: np.ndarray,
+) -> float:
     # With Σ = F Fᵀ the eigenvalues of Σ1 Σ2 are the squared singular values of F1ᵀ F2. Taken of
     # these, no root multiplies the rounding noise of a zero into something that counts.
     root_trace = scipy.linalg.svdvals(_factor(covariance1).T @ factor2).sum()
@@ -129,9 +137,7 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return factor
 
 
-def _sums(
-    features: np.ndarray, origin: np.ndarray, rows: np.ndarray | None = None
-) -> tuple[int, np.ndarray, np.ndarray]:
+def _sums(features: np.ndarray, origin: np.ndarray, rows: np.ndarray | None = None) -> _Sums:
     """Number, sum and sum of products of features, seen from `origin`; a block at a time."""
     rows = np.arange(len(features)) if rows is None else rows
     total = np.zeros(len(origin))
@@ -143,7 +149,7 @@ def _sums(
     return len(rows), total, products
 
 
-def _from_sums(sums, origin) -> tuple[np.ndarray, np.ndarray]:
+def _from_sums(sums: _Sums, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count, total, products = sums
     mean = total / count
     return mean + origin, (products - count * np.outer(mean, mean)) / (count - 1)
@@ -155,13 +161,18 @@ def _jackknifed(fake: np.ndarray, real: np.ndarray) -> Estimate:
     # Near the mean, so that nothing is lost where products are subtracted.
     origin = mean
     groups = [_sums(part, origin) for part in np.array_split(fake, GROUPS)]
-    whole = tuple(map(sum, zip(*groups)))
+    counts = sum(group[0] for group in groups)
+    totals = functools.reduce(np.add, (group[1] for group in groups))
+    products = functools.reduce(np.add, (group[2] for group in groups))
 
-    def distance(sums):
+    def distance(sums: _Sums) -> float:
         return _distance(*_from_sums(sums, origin), mean, covariance, factor)
 
-    without = [distance(tuple(a - b for a, b in zip(whole, group))) for group in groups]
-    return jackknifed(distance(whole), without, {})
+    without = [
+        distance((counts - count, totals - total, products - product))
+        for count, total, product in groups
+    ]
+    return jackknifed(distance((counts, totals, products)), without, {})
 
 
 def _extrapolated(fake: np.ndarray, real: np.ndarray) -> Estimate:

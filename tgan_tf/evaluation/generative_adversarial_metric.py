@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -174,7 +174,7 @@ def _checked(scores: np.ndarray, of: str) -> np.ndarray:
     return scores
 
 
-def _share(wrong: np.ndarray, details: dict) -> Estimate:
+def _share(wrong: np.ndarray, details: dict[str, Any]) -> Estimate:
     share = float(wrong.mean())
     error = math.sqrt(share * (1 - share) / len(wrong))
     return Estimate(share, error, "standard error (binomial)", details)
@@ -184,7 +184,7 @@ def _ratio(one: Estimate, other: Estimate) -> Estimate | None:
     if other.value == 0:
         return None
     ratio = one.value / other.value
-    error = math.hypot(one.error, ratio * other.error) / other.value
+    error = math.hypot(one.error or 0.0, ratio * (other.error or 0.0)) / other.value
     return Estimate(ratio, error, "standard error (propagated)")
 
 

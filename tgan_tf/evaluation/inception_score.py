@@ -46,7 +46,9 @@ def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
     size = count // splits
     parts = [_sums(probabilities, first, size) for first in range(0, count, size)]
     scores = [_score(*part, size) for part in parts]
-    details = {"splits": splits, "whole": _score(*map(sum, zip(*parts)), count)}
+    negentropy = sum(part[0] for part in parts)
+    total = np.sum([part[1] for part in parts], axis=0)
+    details = {"splits": splits, "whole": _score(negentropy, total, count)}
     if splits == 1:
         return Estimate(scores[0], details=details)
     error_of = f"standard deviation of {splits} splits"
@@ -72,13 +74,13 @@ IS_WHOLE = Metric(
 
 def _sums(probabilities: np.ndarray, start: int, size: int) -> tuple[float, np.ndarray]:
     """The sum of p log p over clips and classes, and that of p over clips; a block at a time."""
-    negentropy, total = 0.0, 0.0
+    negentropy, total = 0.0, np.zeros(probabilities.shape[1])
     for first in range(start, start + size, _BLOCK):
         block = probabilities[first : min(first + _BLOCK, start + size)]
         p = np.asarray(block, np.float64)
         _check(p, first)
         # xlogy(0, 0) is 0: a class that no clip is of says nothing.
-        negentropy += xlogy(p, p).sum()
+        negentropy += float(xlogy(p, p).sum())
         total += p.sum(axis=0)
     return negentropy, total
 

@@ -18,7 +18,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import Any, BinaryIO, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -65,7 +65,7 @@ class Measurements:
         self.count = len(rows)
 
 
-def _open(path: str | os.PathLike[str]) -> tuple[dict, np.ndarray]:
+def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], np.ndarray]:
     """What a file says it is of, and its rows, mapped.
 
     Raises:
@@ -95,7 +95,7 @@ def measure(
     count: int,
     frames: int,
     columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    description: dict,
+    description: dict[str, Any],
     what: str,
 ) -> Measurements:
     """Measures clips, a batch at a time, with a progress bar on a terminal.
@@ -141,7 +141,12 @@ def measure(
     return Measurements(path)
 
 
-def _measured(clips, frames, columns, what) -> Iterator[dict[str, np.ndarray]]:
+def _measured(
+    clips: Iterator[np.ndarray],
+    frames: int,
+    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    what: str,
+) -> Iterator[dict[str, np.ndarray]]:
     """What is measured of each batch, as of `measure`."""
     row = 0
     for batch in clips:
@@ -162,7 +167,7 @@ def measure_once(
     count: int,
     frames: int,
     columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    description: dict,
+    description: dict[str, Any],
     what: str,
     path: str | os.PathLike[str] | None = None,
 ) -> Measurements:
@@ -216,14 +221,14 @@ def _kept(place: Path) -> Measurements | None:
     return Measurements(place)
 
 
-def _write_head(file: BinaryIO, description: dict, dtype: list, count: int) -> None:
+def _write_head(file: BinaryIO, description: dict[str, Any], dtype: list, count: int) -> None:
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     np.lib.format.write_array(file, text)
     head = {"descr": dtype, "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_2_0(file, head)
 
 
-def _difference(one: dict, other: dict) -> tuple[str, object, object]:
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, object, object]:
     """The first entry in which two descriptions differ, by the name of its place."""
     # Hashes last: whatever else differs says more.
     for name in sorted({*one, *other}, key=lambda name: (name.endswith("sha256"), name)):

@@ -14,7 +14,7 @@ The package's own are in `tgan_tf.evaluation.metrics.METRICS`; another one is an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
@@ -31,7 +31,7 @@ class Quantity(NamedTuple):
         measure: (clips, judge) → float32 [batch, ...]. Clips are float32 [batch, T, rows, columns,
             channels] in [-1, 1]. The judge is what the extractor says of them, an `Extracted`; of a
             quantity that needs a critic it is the critic. None: it is nothing of clips, but the
-            critic itself.
+            critic itself. What the judge is depends on the quantity, so its type is Any.
         num_critics: how many critics it needs: 1 is that of the run that is judged, 2 are those of
             two runs that are compared.
         of_real: whether it is measured of real clips as well. With a critic these are held-out
@@ -40,7 +40,7 @@ class Quantity(NamedTuple):
     """
 
     name: str
-    measure: Callable[[tf.Tensor, object], tf.Tensor] | None
+    measure: Callable[[tf.Tensor, Any], tf.Tensor] | None
     num_critics: int = 0
     of_real: bool = True
     of_classes: bool = False
@@ -57,7 +57,7 @@ class Metric(NamedTuple):
             `real` are the quantity of the clips judged and of real ones, float32 [clips, ...];
             they need not be equally many. If it is nothing of clips, `critic` is the critic.
             The metric of two runs has `first` and `second`. It gives an estimate, or several by
-            their names.
+            their names; that of two runs may also name the better one, or None for no number.
         num_clips: how many clips it judges if it is not said; 0 for a metric that is of none.
         fewest: from the number of the extractor's features to how few clips it can judge.
         multiple: what the number of clips divides by.
@@ -66,7 +66,7 @@ class Metric(NamedTuple):
     name: str
     about: str
     quantity: Quantity
-    compute: Callable[..., Estimate | Mapping[str, Estimate]]
+    compute: Callable[..., Estimate | Mapping[str, Estimate | str | None]]
     num_clips: int = 2048
     fewest: Callable[[int], int] = lambda num_features: 10
     multiple: int = 1

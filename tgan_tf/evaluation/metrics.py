@@ -53,7 +53,7 @@ class Request(NamedTuple):
     """
 
     metric: Metric
-    count: int
+    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is of no use here
     frames: int
 
     def name(self, part: str | None = None) -> str:

@@ -50,7 +50,7 @@ def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
     sums = np.stack([part.sum(axis=0, dtype=np.float64) for part in parts])
     counts = np.array([len(part) for part in parts])
 
-    def difference(mean):
+    def difference(mean: np.ndarray) -> float:
         return np.abs(mean - real_mean).mean() / real_mean.mean()
 
     mean = sums.sum(axis=0) / len(fake)

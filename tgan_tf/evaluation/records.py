@@ -33,8 +33,8 @@ PLOT = "metrics.png"
 
 
 def of_results(
-    results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict, **more: Any
-) -> list[dict]:
+    results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict[str, Any], **more: Any
+) -> list[dict[str, Any]]:
     """Results with everything needed to repeat them, a record each.
 
     Args:
@@ -75,7 +75,7 @@ def of_results(
     ]
 
 
-def append(path: Path, records: Sequence[dict]) -> None:
+def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
     """Adds records to a file, each a line.
 
     Raises:
@@ -102,7 +102,7 @@ def append(path: Path, records: Sequence[dict]) -> None:
         ) from error
 
 
-def read(path: Path) -> list[dict]:
+def read(path: Path) -> list[dict[str, Any]]:
     """The records of a file in their order; a line that is none is passed over with a warning.
 
     Raises:
@@ -143,12 +143,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
             for i, (cell, width) in enumerate(zip(row, widths))
         )
         lines.append("| " + " | ".join([first, *rest]) + " |")
-    first, *rest = widths
-    line = "| " + " | ".join(["-" * first, *("-" * (width - 1) + ":" for width in rest)]) + " |"
+    head, *others = widths
+    line = "| " + " | ".join(["-" * head, *("-" * (width - 1) + ":" for width in others)]) + " |"
     return "\n".join([lines[0], line, *lines[1:]])
 
 
-def shown(record: dict | None) -> str:
+def shown(record: dict[str, Any] | None) -> str:
     """A record's value and error, with as many digits as the error tells: "4.83 ± 0.12"."""
     if record is None:
         return ""
@@ -163,7 +163,7 @@ def shown(record: dict | None) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def write_scalars(directory: Path, records: Sequence[dict]) -> None:
+def write_scalars(directory: Path, records: Sequence[dict[str, Any]]) -> None:
     """Writes records of checkpoints as TensorBoard's scalars evaluation/METRIC.
 
     Args:
@@ -180,7 +180,7 @@ def write_scalars(directory: Path, records: Sequence[dict]) -> None:
     writer.close()
 
 
-def same_protocol(records: Sequence[dict], like: dict) -> list[dict]:
+def same_protocol(records: Sequence[dict[str, Any]], like: dict[str, Any]) -> list[dict[str, Any]]:
     """Those records whose numbers may be compared with `like`: of the same name, judged alike."""
     return [
         found
@@ -189,7 +189,7 @@ def same_protocol(records: Sequence[dict], like: dict) -> list[dict]:
     ]
 
 
-def curve(records: Sequence[dict]) -> tuple[list[int], list[float], list[float]]:
+def curve(records: Sequence[dict[str, Any]]) -> tuple[list[int], list[float], list[float]]:
     """Steps, values and errors of the records of checkpoints, the last of each step counting."""
     by_step = {found["step"]: found for found in records if found["of"] == "checkpoint"}
     steps = sorted(by_step)
@@ -212,7 +212,7 @@ class Panel(NamedTuple):
 
     title: str
     curves: dict[str, tuple[list, list, list]]
-    real: dict | None = None
+    real: dict[str, Any] | None = None
     x: str = "training step"
 
 
@@ -234,8 +234,8 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
     for number, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
         for label, (steps, values, errors) in panel.curves.items():
-            values = np.array(values, float)  # None, where there is no value, becomes NaN: a gap.
-            axes.errorbar(steps, values, errors, marker="o", markersize=4, capsize=3, label=label)
+            heights = np.array(values, float)  # None, where there is no value, becomes NaN: a gap.
+            axes.errorbar(steps, heights, errors, marker="o", markersize=4, capsize=3, label=label)
         if panel.real is not None and panel.real["value"] is not None:
             value, error = panel.real["value"], panel.real["error"] or 0.0
             axes.axhline(value, color="0.4", linestyle="--", label="real clips")
@@ -276,9 +276,13 @@ def plot_run(directory: Path) -> Path:
     return directory / PLOT
 
 
-def _is_record(found) -> bool:
+def _is_record(found: object) -> bool:
     """Whether something read is what those who read records expect."""
-    if not isinstance(found, dict) or found.get("of") not in ("checkpoint", "clips", "real"):
+    if not isinstance(found, dict) or found.get("of") not in (
+        "checkpoint",
+        "clips",
+        "real",
+    ):
         return False
     numbers = {"value": Number(), "error": Number(at_least=0)}
     return (
@@ -295,7 +299,7 @@ def _is_record(found) -> bool:
     )
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A record without NumPy's types, NaN and infinities, which JSON does not know: None."""
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}

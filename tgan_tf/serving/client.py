@@ -248,7 +248,7 @@ class Client:
             )
         return outputs
 
-    def _most_bytes(self, name: str, tensors: dict, outputs: dict[str, Output]) -> int:
+    def _most_bytes(self, name: str, tensors: dict[str, Any], outputs: dict[str, Output]) -> int:
         """Bytes of the longest answer; raises an `InputError` if no message can hold them."""
         size = sum(tensor.nbytes for tensor in tensors.values())
         size += sum(output.least_bytes for output in outputs.values())

@@ -55,7 +55,7 @@ class Grpc:
         return response.model_spec, signatures.signature_def
 
     def predict(
-        self, name: str, tensors: dict, names: set[str], most_bytes: int, end: float
+        self, name: str, tensors: dict[str, Any], names: set[str], most_bytes: int, end: float
     ) -> tuple[Any, Any]:
         request = messages.PredictRequest()
         request.model_spec.signature_name = name

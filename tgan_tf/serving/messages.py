@@ -110,7 +110,7 @@ def _add_field(message: DescriptorProto, name: str, number: int, kind: str) -> N
         field.type_name = type_name
 
 
-def _file(package: str, messages: dict, *imports: str) -> FileDescriptorProto:
+def _file(package: str, messages: dict[str, Any], *imports: str) -> FileDescriptorProto:
     file = FileDescriptorProto(
         name=f"tgan_tf/{package}", package=package, dependency=imports, syntax="proto3"
     )

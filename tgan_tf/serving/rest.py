@@ -87,7 +87,7 @@ class Rest:
         return spec, signatures.signature_def
 
     def predict(
-        self, name: str, tensors: dict, names: set[str], most_bytes: int, end: float
+        self, name: str, tensors: dict[str, Any], names: set[str], most_bytes: int, end: float
     ) -> tuple[Any, Any]:
         inputs = {key: tensor.tolist() for key, tensor in tensors.items()}
         body = {"signature_name": name, "inputs": inputs}
@@ -122,7 +122,12 @@ class Rest:
         return values.reshape(output.shape)
 
     def _call(
-        self, method: str, path: str, most_bytes: int, end: float, body: dict | None = None
+        self,
+        method: str,
+        path: str,
+        most_bytes: int,
+        end: float,
+        body: dict[str, Any] | None = None,
     ) -> bytes:
         attempt = functools.partial(self._attempt, method, self._url + path, body, most_bytes)
         thread = LeftThread(lambda thread: self._attempts(thread, end, attempt))
@@ -146,7 +151,7 @@ class Rest:
             wait *= WAIT_FACTOR
 
     def _attempt(
-        self, method: str, url: str, body: dict | None, most_bytes: int, seconds: float
+        self, method: str, url: str, body: dict[str, Any] | None, most_bytes: int, seconds: float
     ) -> bytes:
         has_begun = False
         try:

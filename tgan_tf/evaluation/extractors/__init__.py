@@ -50,7 +50,7 @@ def open_extractor(extractor: str, **options: str | None) -> Extractor:
             )
         return ModelFile(extractor)
     arguments = inspect.signature(EXTRACTORS[extractor]).parameters
-    missing = []
+    missing: list[str | Argument] = []
     for option, what in own.items():
         if option not in given and arguments[option].default is inspect.Parameter.empty:
             missing += [" and " if missing else "", Argument(option), f" ({what})"]

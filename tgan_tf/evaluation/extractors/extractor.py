@@ -29,10 +29,17 @@ class Extractor(Protocol):
         num_classes: classes of its probabilities; 0 where it gives none.
     """
 
-    name: str
-    sha256: str
-    num_features: int
-    num_classes: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def num_features(self) -> int: ...
+
+    @property
+    def num_classes(self) -> int: ...
 
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """Raises an `InputError` if clips (frames, rows, columns, channels) do not fit it."""

@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -63,8 +64,10 @@ class ModelFile:
         clips = np.random.default_rng(0).uniform(-1, 1, [2, *clip_shape]).astype(np.float32)
         outputs = self._try(tf.constant(clips))
         if "features" in outputs or "probabilities" in outputs:
-            self._features = "features" if "features" in outputs else "probabilities"
-            self._probabilities = "probabilities" if "probabilities" in outputs else None
+            self._features: str = "features" if "features" in outputs else "probabilities"
+            self._probabilities: str | None = (
+                "probabilities" if "probabilities" in outputs else None
+            )
         elif len(outputs) == 1:
             (self._features,) = outputs
             self._probabilities = None
@@ -73,7 +76,7 @@ class ModelFile:
                 f"{path}: gives {', '.join(outputs)}: give a model of one output, or of outputs "
                 "named features and probabilities"
             )
-        for output in {self._features, self._probabilities} - {None}:
+        for output in {self._features, self._probabilities or self._features}:
             shape, dtype = outputs[output].shape, outputs[output].dtype
             if shape.rank != 2 or shape[0] != 2 or not dtype.is_floating:
                 raise InputError(
@@ -161,7 +164,9 @@ def open_saved_model(
             f"{directory}: is no directory with a saved_model.pb: give that of a SavedModel"
         )
     # Of a module of TF1's TF-Hub, which has this file, the graph without tags is for inference.
-    tags = [] if os.path.exists(os.path.join(directory, "tfhub_module.pb")) else None
+    tags: list[str] | None = (
+        [] if os.path.exists(os.path.join(directory, "tfhub_module.pb")) else None
+    )
     try:
         loaded = tf.saved_model.load(os.fspath(directory), tags)
     except Exception as error:  # damaged files may raise anything
@@ -291,7 +296,7 @@ def _check_size(what: str, declared: int, size: int) -> None:
         raise ValueError(f"{what} would take {declared:,} bytes, of a file of {size:,}")
 
 
-def _by_name(outputs) -> dict[str, tf.Tensor]:
+def _by_name(outputs: Any) -> dict[str, tf.Tensor]:
     if isinstance(outputs, dict):
         return outputs
     return {f"output {i}": output for i, output in enumerate(tf.nest.flatten(outputs))}
