@@ -1,0 +1,97 @@
+"""How far a run is: a bar on a terminal, lines in a log; and how long it may take."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from tgan_tf.errors import InputError
+
+
+def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callback:
+    """TensorFlow Addons' bar, one for the whole run: steps, time left, losses of the epoch so far.
+
+    Args:
+        train_steps: the step at which training ends.
+        first_step: the steps made before.
+    """
+    base: Any = _addons().callbacks.TQDMProgressBar
+
+    class TQDMProgressBar(base):
+        # To the bar the run is one epoch; an epoch of Keras only begins new means of the losses.
+        def set_params(self, params: dict[str, Any]) -> None:
+            super().set_params({**params, "epochs": 1, "steps": train_steps})
+
+        def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+            super().on_train_begin(logs)
+            with contextlib.redirect_stdout(None):  # "Epoch 1/1"
+                super().on_epoch_begin(0, logs)
+            self.steps_so_far = first_step
+            self.epoch_progress_tqdm.initial = self.epoch_progress_tqdm.n = first_step
+            self.epoch_progress_tqdm.refresh()
+
+        def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+            self.logs.clear()
+            self.num_samples_seen = 0
+
+        def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+            self._last_logs = logs
+
+        def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+            # Else the bar of a run that stopped early would jump to its end.
+            self.total_steps = self.steps_so_far
+            super().on_epoch_end(0, self._last_logs)
+
+    return TQDMProgressBar(
+        epoch_bar_format="{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}",
+        metrics_format="{name} {value:0.4f}",
+        show_overall_progress=False,
+    )
+
+
+def time_limit(minutes: float) -> keras.callbacks.Callback:
+    """TensorFlow Addons' `TimeStopping`: ends training at the first epoch's end after `minutes`."""
+    return _addons().callbacks.TimeStopping(seconds=round(60 * minutes))
+
+
+def _addons() -> ModuleType:
+    try:
+        import tensorflow_addons
+    except ImportError as error:
+        raise InputError(
+            f"TensorFlow Addons cannot be imported ({error}): install the locked requirements"
+        ) from error
+    return tensorflow_addons
+
+
+class ProgressLines(keras.callbacks.Callback):
+    """Prints a line an epoch: step, losses, speed and time left. For logs; a terminal has a bar.
+
+    Args:
+        train_steps: the step at which training ends.
+        batch_size: clips of the generator in a step.
+    """
+
+    def __init__(self, train_steps: int, batch_size: int):
+        super().__init__()
+        self.train_steps = train_steps
+        self.batch_size = batch_size
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._step, self._time = self.model.step, time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        step = self.model.step
+        seconds = (time.monotonic() - self._time) / max(step - self._step, 1)
+        left = time.strftime("%H:%M:%S", time.gmtime(seconds * max(self.train_steps - step, 0)))
+        losses = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        print(
+            f"step {step}/{self.train_steps}  {losses}  {seconds:.2f} s/step  "
+            f"{self.batch_size / seconds:.1f} clips/s  {left} left",
+            flush=True,
+        )

@@ -1,0 +1,174 @@
+"""Which steps a run makes and keeps: where it ends, what an epoch is, when it is saved."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf import checkpoints
+
+
+class StopAtStep(keras.callbacks.Callback):
+    """Ends training when the model has made `step` steps, those of earlier runs included."""
+
+    def __init__(self, step: int):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.model.step >= self.step:
+            self.model.stop_training = True
+
+
+class AlignedEpochs(keras.callbacks.Callback):
+    """Gives callbacks epochs of `interval` steps, whose ends are multiples of it.
+
+    Keras's own epochs begin where training begins, so that a resumed training would report at other
+    steps than an unbroken one, of other means. Make all of `fit` one epoch of Keras's, and put the
+    callbacks that an epoch's end means something to in here. The model's metrics, which `fit`
+    resets when it begins, go on from where `checkpoints.restore` has set them.
+
+    An epoch also ends at the last step of a run.
+
+    Args:
+        callbacks: their epochs are numbered by step // interval.
+        interval: steps from one epoch's end to the next.
+        train_steps: the step at which training ends.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[keras.callbacks.Callback], interval: int, train_steps: int
+    ):
+        super().__init__()
+        self.interval = interval
+        self.train_steps = train_steps
+        self._callbacks = keras.callbacks.CallbackList(callbacks)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self._callbacks.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._callbacks.set_model(model)
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._means = [variable.numpy() for variable in self._variables()]
+        self._callbacks.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        for variable, value in zip(self._variables(), self._means):
+            variable.assign(value)
+        self._callbacks.on_epoch_begin(self.model.step // self.interval)
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._callbacks.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._callbacks.on_train_batch_end(batch, logs)
+        step = self.model.step
+        if step % self.interval == 0 or step == self.train_steps:
+            self._callbacks.on_epoch_end((step - 1) // self.interval, logs)
+            self.model.reset_metrics()
+            self._callbacks.on_epoch_begin(step // self.interval)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._callbacks.on_train_end(logs)
+
+    def _variables(self) -> list[tf.Variable]:
+        return [variable for metric in self.model.metrics for variable in metric.variables]
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """Ends training with an error at the first NaN or infinity in a loss or a weight.
+
+    Put it before the callback that saves checkpoints, so that no such weight is saved.
+
+    Raises:
+        FloatingPointError: names the step, and the losses and weights that are not finite.
+    """
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        variables = self.model.generator.variables + self.model.critic.variables
+
+        @tf.function
+        def not_finite() -> tf.Tensor:
+            return tf.stack([tf.logical_not(_all_finite(variable)) for variable in variables])
+
+        self._names = [variable.name for variable in variables]
+        self._not_finite = not_finite
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        bad = [name for name, value in (logs or {}).items() if not np.isfinite(value)]
+        flags = self._not_finite().numpy()
+        bad += [name for name, flag in zip(self._names, flags) if flag]
+        if bad:
+            shown = ", ".join(bad[:6]) + (f" and {len(bad) - 6} more" if len(bad) > 6 else "")
+            raise FloatingPointError(
+                f"step {self.model.step}: NaN or infinity in {shown}: the last checkpoint is "
+                "kept; try a lower learning rate, or float32 instead of mixed precision"
+            )
+
+
+def _all_finite(variable: tf.Variable) -> tf.Tensor:
+    # A sum is not finite if a term is not, and costs no tensor of the variable's size. It can also
+    # overflow by itself; then, and only then, each entry is looked at.
+    value = tf.cast(variable, tf.float32)
+    return tf.cond(
+        tf.math.is_finite(tf.reduce_sum(value)),
+        lambda: True,
+        lambda: tf.reduce_all(tf.math.is_finite(value)),
+    )
+
+
+class CheckpointSaver(keras.callbacks.Callback):
+    """Saves every `interval` steps, at the end of training, and on SIGTERM and SIGINT.
+
+    After a signal the step under way is finished and saved, and training ends; `stopped_by` is
+    the signal then, else None.
+
+    Args:
+        directory: where the checkpoints go, as of `tgan_tf.checkpoints.save`.
+        interval: steps from one checkpoint to the next.
+        keep: how many are left.
+    """
+
+    def __init__(self, directory: str | Path, interval: int, keep: int = 3):
+        super().__init__()
+        self.directory = directory
+        self.interval = interval
+        self.keep = keep
+        self.stopped_by: signal.Signals | None = None
+        self._saved: int | None = None
+        self._handlers: dict[int, Callable[..., Any] | int | None] = {}
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._saved = self.model.step
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handlers[number] = signal.signal(number, self._stop)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.stopped_by is not None:
+            self.model.stop_training = True
+        if self.model.step % self.interval == 0:
+            self._save()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._save()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _save(self) -> None:
+        step = self.model.step
+        if step != self._saved:
+            checkpoints.save(self.model, self.directory, step, self.keep)
+            self._saved = step
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by = signal.Signals(number)

@@ -1,0 +1,165 @@
+"""What TensorBoard shows of a training, and its samples as files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tgan_tf import rendering
+from tgan_tf.constraints import BatchNormScaleClipping
+from tgan_tf.convolutions import unwrapped
+from tgan_tf.evaluation import spectral_report
+from tgan_tf.spectral import singular_values
+
+
+class TrainingSummary(keras.callbacks.Callback):
+    """Writes TensorBoard's events, and samples as files.
+
+    Every epoch of `AlignedEpochs`: losses and Wasserstein estimate (means of the epoch's steps),
+    clips a second, each critic kernel's singular values as a histogram and the largest as a scalar,
+    the norm of its convolution, how much of its bounds each scale γ uses, and a bound of the
+    critic's Lipschitz constant. Every `sample_interval` steps, at the start and at the end: clips
+    of fixed latents beside real ones as an animated GIF. At the start: the flags as text, and
+    samples of the step that training resumes at, if they are due and missing.
+
+    Args:
+        directory: where the events go.
+        samples_directory: where `step-N.gif` and `step-N.png` go.
+        real_clips: float32 [n, frames, size, size, channels] in [-1, 1], shown beside.
+        latents: float32 [m, latent_dim], the fixed latents of the samples.
+        sample_interval: steps from one sample to the next.
+        train_steps: the step at which training ends.
+        batch_size: clips of the generator in a step.
+        text: Markdown shown on TensorBoard's Text page.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        samples_directory: str | Path,
+        real_clips: np.ndarray,
+        latents: np.ndarray,
+        sample_interval: int,
+        train_steps: int,
+        batch_size: int,
+        text: str,
+    ):
+        super().__init__()
+        self.directory = Path(directory)
+        self.samples_directory = Path(samples_directory)
+        self.real_clips = rendering.to_uint8(real_clips)
+        self.latents = latents
+        self.sample_interval = sample_interval
+        self.train_steps = train_steps
+        self.batch_size = batch_size
+        self.text = text
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._writer = tf.summary.create_file_writer(str(self.directory))
+        step = self.model.step
+        with self._writer.as_default(step=step):
+            tf.summary.text("flags", self.text)
+            if self.lacks_samples():
+                self._write_samples(step)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._step, self._time = self.model.step, time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        step = self.model.step
+        if self._are_due(step):
+            with self._writer.as_default(step=step):
+                self._write_samples(step)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        step = self.model.step
+        seconds = time.monotonic() - self._time
+        with self._writer.as_default(step=step):
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(f"training/{name}", value)
+            clips = (step - self._step) * self.batch_size
+            tf.summary.scalar("training/clips_per_second", clips / seconds)
+            self._write_critic()
+        self._writer.flush()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        step = self.model.step
+        if not self._exist(step):
+            with self._writer.as_default(step=step):
+                self._write_samples(step)
+        self._writer.close()
+
+    def lacks_samples(self) -> bool:
+        """Whether samples of the model's step are due and not there."""
+        step = self.model.step
+        return self._are_due(step) and not self._exist(step)
+
+    def _are_due(self, step: int) -> bool:
+        return step % self.sample_interval == 0 or step == self.train_steps
+
+    def _exist(self, step: int) -> bool:
+        return all(path.exists() for path in self._paths(step))
+
+    def _paths(self, step: int) -> list[Path]:
+        return [self.samples_directory / f"step-{step}{suffix}" for suffix in (".gif", ".png")]
+
+    def _write_samples(self, step: int) -> None:
+        generator = self.model.averaged_generator()
+        clips = rendering.to_uint8(generator(self.latents, training=False).numpy())
+        generated = rendering.video_grid(clips, num_classes=generator.num_classes)
+        real = rendering.video_grid(self.real_clips)
+        _write_gif("samples/generated", generated)
+        _write_gif("samples/real", real)
+        self._writer.flush()
+        self.samples_directory.mkdir(parents=True, exist_ok=True)
+        sheet = rendering.contact_sheet(clips[:8])
+        gif, png = self._paths(step)
+        # A resumed run makes the same samples again.
+        gif.unlink(missing_ok=True)
+        rendering.save_gif(gif, generated)
+        png.unlink(missing_ok=True)
+        rendering.save_png(png, sheet)
+
+    def _write_critic(self) -> None:
+        critic = self.model.critic
+        # Seldom a hundredth off, at a fraction of the time.
+        measured = spectral_report.stages(critic, tolerance=1e-3)
+        for stage, (layer, normalization) in zip(measured, critic.stages):
+            name = f"critic/{stage.name}"
+            tf.summary.scalar(f"{name}/largest_singular_value", stage.matrix_norm)
+            tf.summary.scalar(f"{name}/operator_norm", stage.operator_norm)
+            tf.summary.histogram(
+                f"{name}/singular_values", singular_values(unwrapped(layer).kernel)
+            )
+            if normalization is None:
+                continue
+            # Beside its layer, of one of two critics after the critic's name.
+            name = f"critic/{stage.name.replace('conv', 'bn')}"
+            tf.summary.scalar(f"{name}/largest_stretch", stage.gamma)
+            gamma = tf.convert_to_tensor(normalization.gamma)
+            tf.summary.scalar(f"{name}/largest_gamma", tf.reduce_max(gamma))
+            constraint = normalization.gamma_constraint
+            if isinstance(constraint, BatchNormScaleClipping):
+                lowest, highest = constraint.bounds()
+                tf.summary.scalar(f"{name}/gamma_over_upper_bound", tf.reduce_max(gamma / highest))
+                tf.summary.scalar(f"{name}/gamma_over_lower_bound", tf.reduce_min(gamma / lowest))
+        bound = spectral_report.lipschitz_bound(critic, measured)
+        tf.summary.scalar("critic/lipschitz_bound", bound)
+
+
+def _write_gif(tag: str, video: np.ndarray) -> None:
+    """An animated picture for TensorBoard, whose own image summary would be a still PNG."""
+    frames, height, width, _ = video.shape
+    with tf.summary.experimental.summary_scope(tag) as (name, _):
+        metadata = tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "images"
+        tf.summary.write(
+            name,
+            tf.constant([str(width).encode(), str(height).encode(), rendering.encode_gif(video)]),
+            metadata=metadata,
+        )
