@@ -22,7 +22,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -158,7 +158,7 @@ def describe_run(run_dir: str | Path, step: int) -> dict[str, Any]:
     }
 
 
-def load_exported(path: str | Path) -> tuple[Callable, Path]:
+def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunction, Path]:
     """Opens an exported generator as TensorFlow Serving does, without this package's models.
 
     A SavedModel is a program, which runs when it is called: only of a source you trust.

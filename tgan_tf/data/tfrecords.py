@@ -177,7 +177,7 @@ def write_shard(
 def _example(
     video: EncodedVideo, encoding: str, frame_shape: tuple[int, int, int]
 ) -> tf.train.Example:
-    def feature(*values):
+    def feature(*values: bytes | float) -> tf.train.Feature:
         if isinstance(values[0], bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
         if isinstance(values[0], float):
@@ -206,7 +206,7 @@ def file_hash(path: str) -> str:
     return digest.hexdigest()
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence]) -> bytes:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """A CSV file of rows under the columns' names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -221,7 +221,12 @@ def _kept(place: Path) -> Measurements | None:
     return Measurements(place)
 
 
-def _write_head(file: BinaryIO, description: dict[str, Any], dtype: list, count: int) -> None:
+def _write_head(
+    file: BinaryIO,
+    description: dict[str, Any],
+    dtype: list[tuple[str, str, tuple[int, ...]]],
+    count: int,
+) -> None:
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     np.lib.format.write_array(file, text)
     head = {"descr": dtype, "fortran_order": False, "shape": (count,)}

@@ -14,7 +14,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -189,7 +189,9 @@ def same_protocol(records: Sequence[dict[str, Any]], like: dict[str, Any]) -> li
     ]
 
 
-def curve(records: Sequence[dict[str, Any]]) -> tuple[list[int], list[float], list[float]]:
+def curve(
+    records: Sequence[dict[str, Any]],
+) -> tuple[list[int], list[float | None], list[float]]:
     """Steps, values and errors of the records of checkpoints, the last of each step counting."""
     by_step = {found["step"]: found for found in records if found["of"] == "checkpoint"}
     steps = sorted(by_step)
@@ -211,7 +213,7 @@ class Panel(NamedTuple):
     """
 
     title: str
-    curves: dict[str, tuple[list, list, list]]
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float | None], Sequence[float]]]
     real: dict[str, Any] | None = None
     x: str = "training step"
 

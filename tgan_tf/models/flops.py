@@ -53,7 +53,7 @@ def generator_flops(generator: VideoGenerator) -> list[int]:
     ]
 
 
-def chain_flops(layers: list[keras.layers.Layer], shape: tuple) -> list[int]:
+def chain_flops(layers: list[keras.layers.Layer], shape: tuple[int | None, ...]) -> list[int]:
     """Operations of one forward pass through each layer of a chain, for one sample.
 
     Args:
