@@ -51,14 +51,14 @@ class InputError(ValueError):
     @property
     def parts(self) -> tuple[str | Argument, ...]:
         """What the error was made of."""
-        return BaseException.args.__get__(self)  # type: ignore[attr-defined]
+        return BaseException.args.__get__(self)  # type: ignore[attr-defined]  # is a descriptor
 
     @parts.setter
     def parts(self, parts: tuple[str | Argument, ...]) -> None:
-        BaseException.args.__set__(self, parts)  # type: ignore[attr-defined]
+        BaseException.args.__set__(self, parts)  # type: ignore[attr-defined]  # likewise
 
     @property
-    def args(self) -> tuple[str]:  # type: ignore[override]
+    def args(self) -> tuple[str]:  # type: ignore[override]  # there it can be set
         """The whole message: of an error raised in a layer Keras takes the first of these alone."""
         return (str(self),)
 

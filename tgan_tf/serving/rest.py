@@ -159,7 +159,7 @@ class Rest:
                 method,
                 url,
                 json=body,
-                timeout=urllib3.Timeout(total=seconds),  # type: ignore[arg-type]
+                timeout=urllib3.Timeout(total=seconds),  # type: ignore[arg-type]  # goes to urllib3
                 proxies=self._proxies,
                 allow_redirects=False,
                 stream=True,
