@@ -237,7 +237,7 @@ def critic(network, clips, training):
             stride=(2 if in_time else 1, 2, 2),
             pad=(1 if in_time else 0, 1, 1),
         )
-        if i:
+        if i and network.normalization == "batch":
             h = w.normalize(h, f"bn{i}", training)
         h = leaky_relu(h, network.slope)
     if network.head == "mean":

@@ -60,6 +60,7 @@ def test_holds_every_argument_at_its_default_too():
         "filters": 64,
         "kernel_initializer": "lecun_normal",
         "head": "convolution",
+        "normalization": "batch",
         "center": False,
         "epsilon": 2e-5,
         "slope": 0.2,
@@ -95,6 +96,16 @@ def test_builds_what_the_entries_say():
     assert tgan.generator_optimizer.use_ema and tgan.generator_optimizer.ema_momentum == 0.9
     assert isinstance(tgan.critic_optimizer, keras.optimizers.RMSprop)
     assert not tgan.critic_optimizer.use_ema
+
+
+def test_adam_has_the_betas_of_the_entries():
+    of = {"name": "adam", "beta_1": 0.0, "beta_2": 0.99}
+    tgan = build(configuration(generator_optimizer=of, critic_optimizer={"name": "adam"}))
+    betas = [
+        (optimizer.beta_1, optimizer.beta_2)
+        for optimizer in (tgan.generator_optimizer, tgan.critic_optimizer)
+    ]
+    assert betas == [(0.0, 0.99), (0.5, 0.9)]
 
 
 def test_the_rates_fall_to_zero_over_the_generators_updates():
@@ -142,6 +153,8 @@ class TestLipschitzMethods:
         ({"lipschitz": {"name": "none"}}, "^objective='wasserstein' with lipschitz='none'.*bound"),
         ({"objective": "nosuch"}, "^objective='nosuch'"),
         ({"generator": {"name": "tgan", "image_initializer": "he"}}, "image_initializer='he': "),
+        ({"critic": {"name": "tgan", "normalization": "group"}}, "^critic.normalization='group': "),
+        ({"critic_optimizer": {"name": "adam", "beta_1": 1}}, r"^critic_optimizer.beta_1=1: must"),
         ({"critic_optimizer": {"name": "sgd"}}, "critic_optimizer.name='sgd'"),
         ({"critic_optimizer": {"name": "adam", "ema_momentum": 0.9}}, "no such argument"),
         ({"generator_optimizer": {"name": "adam", "ema_momentum": 1}}, "ema_momentum=1: must"),

@@ -46,7 +46,8 @@ VARIANTS = {
         "lipschitz": {"name": "weight_clipping"},
         "critic": {"name": "video_and_frame"},
     },
-    "operator norm, averages": {
+    "operator norm, averages, no normalization": {
+        "critic": {"normalization": "none"},
         "lipschitz": {**CLIPPING, "norm": "operator"},
         "generator_optimizer": {"ema_momentum": 0.9},
     },

@@ -85,9 +85,10 @@ class Configuration:
             the Lipschitz method gives it.
         lipschitz: a name in `tgan_tf.lipschitz.METHODS` and the method's arguments.
         objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
-        generator_optimizer: a name in `tgan_tf.optimizers.OPTIMIZERS`, `learning_rate`, and
-            `ema_momentum` of the moving average that is kept of the weights, None for no average.
-        critic_optimizer: a name and `learning_rate`.
+        generator_optimizer: a name in `tgan_tf.optimizers.OPTIMIZERS`, the optimiser's
+            arguments, such as `learning_rate`, and `ema_momentum` of the moving average that is
+            kept of the weights, None for no average.
+        critic_optimizer: a name and the optimiser's arguments.
         learning_rate_decay_steps: updates of the generator in which both rates fall linearly to 0;
             None if they are constant.
         n_critic: updates of the critic for one of the generator.
@@ -326,4 +327,5 @@ def _optimizer(configuration: Configuration, part: str, updates: int) -> keras.o
         )
     momentum = arguments.pop("ema_momentum", None)
     average = {} if momentum is None else {"use_ema": True, "ema_momentum": momentum}
-    return _found(part, name)(**arguments, **average)
+    with within(part):
+        return _found(part, name)(**arguments, **average)

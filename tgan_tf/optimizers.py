@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from tgan_tf.arguments import Number, check
+
 
 def rmsprop(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 5e-5, **kwargs: Any
@@ -23,15 +25,25 @@ def rmsprop(
 
 
 def adam(
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 5e-5, **kwargs: Any
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 5e-5,
+    beta_1: float = 0.5,
+    beta_2: float = 0.9,
+    **kwargs: Any,
 ) -> keras.optimizers.Optimizer:
-    """Adam with β₁ 0.5 and β₂ 0.9, as the PyTorch TGAN (proceduralia/tgan-pytorch) has it.
+    """Adam (Kingma and Ba 2015).
 
     Args:
         learning_rate: a number or a Keras schedule.
+        beta_1: β₁, what the average of the gradients keeps of itself in an update, at least 0 and
+            below 1. 0.5 is the PyTorch TGAN's (proceduralia/tgan-pytorch).
+        beta_2: β₂, the same of their squares. 0.9 is the PyTorch TGAN's.
         **kwargs: other arguments of `keras.optimizers.Adam`.
+
+    Raises:
+        InputError: a β is out of range.
     """
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.9, **kwargs)
+    check(Number(at_least=0, below=1), beta_1=beta_1, beta_2=beta_2)
+    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, **kwargs)
 
 
 OPTIMIZERS = {"rmsprop": rmsprop, "adam": adam}

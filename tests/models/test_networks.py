@@ -112,6 +112,15 @@ def test_critic_with_mean_offsets_slope_and_another_epsilon_equals_numpy():
         np.testing.assert_allclose(network(clips, training=training), expected, atol=1e-5)
 
 
+def test_critic_without_normalization_equals_numpy():
+    network = trained_looking(Critic(4, 16, 2, filters=3, normalization="none"), seed=3)
+    clips = reference.clips(3, network.clip_shape)
+    assert _names(network) == [("conv0", None), ("conv1", None), ("score", None)]
+    for training in (False, True):
+        expected = reference.critic(network, clips, training)
+        np.testing.assert_allclose(network(clips, training=training), expected, atol=1e-5)
+
+
 def test_stages_of_a_critic_are_its_kernels_in_order():
     names = _names(Critic(2, 16, 1, filters=2))
     assert names == [("conv0", None), ("conv1", "bn1"), ("score", None)]
@@ -257,6 +266,7 @@ CRITIC_ARGUMENTS = {
             {**GENERATOR_ARGUMENTS, "filters": 4, "kernel_initializer": "he_normal"},
         ),
         (Critic, {**CRITIC_ARGUMENTS, "head": "mean"}),
+        (Critic, {**CRITIC_ARGUMENTS, "normalization": "none"}),
         (FramesAsChannelsCritic, {**CRITIC_ARGUMENTS, "downsampling": "stride"}),
         (VideoAndFrameCritic, CRITIC_ARGUMENTS),
         (

@@ -25,9 +25,9 @@ class Critic(CriticNetwork):
     """Clips to scores, unbounded.
 
     3-D convolutions of kernel 4 and stride 2 with bias, one for each halving of the size down to
-    4x4; leaky ReLU, before it a batch normalisation in all but the first. A convolution over what
-    is left makes the score. Frames halve with the size while there are two; after that the kernel
-    and stride in time are 1.
+    4x4; leaky ReLU, before it a batch normalisation in all but the first, if the critic has any. A
+    convolution over what is left makes the score. Frames halve with the size while there are two;
+    after that the kernel and stride in time are 1.
 
     Args:
         frames: T, a power of two from 2 on.
@@ -85,7 +85,7 @@ class Critic(CriticNetwork):
             )
             for i in range(halvings)
         ]
-        self.normalizations = [self.normalization(f"bn{i}") for i in range(1, halvings)]
+        self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
         if head == "convolution":
             kernel_size = (max(frames >> halvings, 1), 4, 4)
             self.score = self.linear(keras.layers.Conv3D, 1, name="score", kernel_size=kernel_size)
@@ -97,10 +97,13 @@ class Critic(CriticNetwork):
         training: bool = False,
         noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
     ) -> tf.Tensor:
-        h = self.convolutions[0](self.joined(inputs), training=training)
-        h = self.activate(h, 0, training, noise_seed)
-        for i, normalization in enumerate(self.normalizations, 1):
-            h = normalization(self.convolutions[i](h, training=training), training=training)
+        h = self.joined(inputs)
+        for i, (convolution, normalization) in enumerate(
+            zip(self.convolutions, [None, *self.normalizations])
+        ):
+            h = convolution(h, training=training)
+            if normalization is not None:
+                h = normalization(h, training=training)
             h = self.activate(h, i, training, noise_seed)
         if self.head == "mean":
             return tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2, 3, 4])[:, tf.newaxis]

@@ -81,7 +81,7 @@ class FramesAsChannelsCritic(CriticNetwork):
             )
             for i in range(halvings)
         ]
-        self.normalizations = [self.normalization(f"bn{i}") for i in range(1, halvings)]
+        self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
         self.score = self.linear(keras.layers.Conv2D, 1, name="score", kernel_size=4)
         self.build_layers()
 

@@ -17,6 +17,7 @@ from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 
 LATENT_DISTRIBUTIONS = ("uniform", "normal")
+NORMALIZATIONS = ("batch", "none")
 
 
 class Network(keras.Model):
@@ -138,6 +139,8 @@ class CriticNetwork(Network):
         kernel_constraint: Keras constraint of every kernel.
         bias_constraint: Keras constraint of every bias.
         gamma_constraint: Keras constraint of every batch normalisation's scale.
+        normalization: "batch", as in the paper: a batch normalisation after every convolution but
+            the first; or "none", with which the critic learns faster (docs/learning.md).
         spectral_normalization: whether each kernel is divided by its largest singular value, by
             one power iteration a step (Miyato et al. 2018; TensorFlow Addons).
         center: whether batch normalisations have an offset β. The paper's critic has none.
@@ -166,6 +169,7 @@ class CriticNetwork(Network):
         kernel_constraint: keras.constraints.Constraint | None = None,
         bias_constraint: keras.constraints.Constraint | None = None,
         gamma_constraint: keras.constraints.Constraint | None = None,
+        normalization: str = "batch",
         spectral_normalization: bool = False,
         center: bool = False,
         epsilon: float = 2e-5,
@@ -176,6 +180,7 @@ class CriticNetwork(Network):
     ):
         check(Integer(1), channels=channels, filters=filters)
         check(Integer(0), num_classes=num_classes)
+        check(OneOf(NORMALIZATIONS), normalization=normalization)
         check(Boolean(), spectral_normalization=spectral_normalization, center=center)
         check(Number(at_least=0), epsilon=epsilon, noise=noise)
         check(Number(), slope=slope)
@@ -188,6 +193,7 @@ class CriticNetwork(Network):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.gamma_constraint = keras.constraints.get(gamma_constraint)
+        self.normalization = normalization
         self.spectral_normalization = spectral_normalization
         self.center = center
         self.epsilon = epsilon
@@ -241,8 +247,10 @@ class CriticNetwork(Network):
 
         return SpectralNormalization(layer, name=f"{layer.name}_normalized", dtype="float32")
 
-    def normalization(self, name: str) -> BatchNormalization:
-        """A batch normalisation with the critic's constraint."""
+    def normalization_layer(self, name: str) -> BatchNormalization | None:
+        """A batch normalisation with the critic's constraints; None if it has no normalisation."""
+        if self.normalization == "none":
+            return None
         gamma_constraint = keras.constraints.serialize(self.gamma_constraint)
         return BatchNormalization(
             center=self.center,
@@ -290,6 +298,7 @@ class CriticNetwork(Network):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "gamma_constraint": keras.constraints.serialize(self.gamma_constraint),
+            "normalization": self.normalization,
             "spectral_normalization": self.spectral_normalization,
             "center": self.center,
             "epsilon": self.epsilon,
