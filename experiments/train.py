@@ -15,15 +15,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import command_line
-import configuration_flags
-import data_flags
-import evaluation_flags
-import flagfiles
+from program_flags import (
+    command_line,
+    configuration_flags,
+    data_flags,
+    evaluation_flags,
+    flagfiles,
+    training_flags,
+)
+
 import keras
 import numpy as np
 import tensorflow as tf
-import training_flags
 from absl import flags
 
 from tgan_tf import callbacks, checkpoints, runs

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
+from program_flags import checked_flags, command_line, data_flags
+
 from absl import flags
 
 from tgan_tf.data import tfrecords

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import checked_flags
+from program_flags import checked_flags
+
 from absl import flags
 
 from tgan_tf import lipschitz, objectives

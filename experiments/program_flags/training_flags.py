@@ -8,10 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import checked_flags
-import configuration_flags
-import data_flags
-import evaluation_flags
+from program_flags import checked_flags, configuration_flags, data_flags, evaluation_flags
+
 from absl import flags
 
 FLAGS = flags.FLAGS

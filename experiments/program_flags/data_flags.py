@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import checked_flags
-import command_line
-import flagfiles
+from program_flags import checked_flags, command_line, flagfiles
+
 from absl import flags
 
 from tgan_tf import runs
@@ -160,7 +159,7 @@ def open_path(path: str, **options) -> Corpus:
         table = options.get("table") or hdf5_table.table_path(path)
         raise InputError(
             *error.parts,
-            ", which is made once and for all by: python experiments/convert_table.py "
+            ", which is made once and for all by: python experiments/reference/convert_table.py "
             f"--input={table} --output={os.path.splitext(table)[0]}.csv --allow_unpickling",
         ) from error
     if corpus.reading is not None:
