@@ -102,7 +102,12 @@ class TestOtherKinds:
         assert corpus.videos("train").lengths.tolist() == [4, 4]
 
     def test_prepared_of_held_out_folders_as_classes_is_refused(self, tmp_path):
-        info = {"format": 1, "counts": {"train": {}}, "classes": ["test", "train", "val"]}
+        info = {
+            "format": 1,
+            "counts": {"train": {}},
+            "recipe": {},
+            "classes": ["test", "train", "val"],
+        }
         (tmp_path / "info.json").write_text(json.dumps(info))
         with pytest.raises(InputError, match="its classes are test, train, val: .* prepare"):
             open_corpus(str(tmp_path))
