@@ -48,7 +48,7 @@ format: .venv/installed-test ## mends format and style
 	$(BIN)/ruff check --fix .
 
 benchmark: .venv/installed ## measures the paper's network on this machine, about a quarter of an hour
-	$(BIN)/python experiments/benchmark.py --output=benchmark-$$(date +%Y%m%d-%H%M%S).json
+	$(BIN)/python experiments/benchmark/benchmark.py --output=benchmark-$$(date +%Y%m%d-%H%M%S).json
 
 tensorboard: .venv/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs

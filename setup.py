@@ -21,7 +21,7 @@ EXTRAS = {
     # tgan_tf.serving. Before 2.32.4 a URL can draw credentials of another host from .netrc
     # (CVE-2024-47081).
     "serving": ["grpcio>=1.60", "requests>=2.32.4"],
-    # experiments/import_chainer.py and import_pytorch.py; only the latter needs PyTorch.
+    # experiments/reference/import_chainer.py and import_pytorch.py; only the latter needs PyTorch.
     # Before 2.6 a file can run code in spite of weights_only=True (CVE-2025-32434).
     "import": ["pyyaml>=6", "torch>=2.6"],
 }

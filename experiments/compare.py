@@ -14,10 +14,8 @@ import itertools
 import warnings
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
-import evaluation_flags
+from program_flags import checked_flags, command_line, data_flags, evaluation_flags
+
 import numpy as np
 from absl import flags
 

@@ -22,12 +22,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
-import evaluation_flags
+from program_flags import checked_flags, command_line, data_flags, evaluation_flags, run_flags
+
 import numpy as np
-import run_flags
 from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs

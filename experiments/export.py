@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import shlex
 
-import checked_flags
-import command_line
-import run_flags
+from program_flags import checked_flags, command_line, run_flags
+
 from absl import flags
 
 from tgan_tf import export, runs

@@ -30,11 +30,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-import checked_flags
-import command_line
+from program_flags import checked_flags, command_line, run_flags, server_flags
+
 import numpy as np
-import run_flags
-import server_flags
 import tensorflow as tf
 from absl import flags
 

@@ -12,9 +12,8 @@ import math
 from collections import Counter
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
+from program_flags import checked_flags, command_line, data_flags
+
 import numpy as np
 from absl import flags
 

@@ -20,9 +20,8 @@ import sys
 import warnings
 from collections import Counter
 
-import checked_flags
-import command_line
-import data_flags
+from program_flags import checked_flags, command_line, data_flags
+
 from absl import flags
 
 from tgan_tf.data import preparation

@@ -15,15 +15,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import command_line
-import configuration_flags
-import data_flags
-import evaluation_flags
-import flagfiles
+from program_flags import (
+    command_line,
+    configuration_flags,
+    data_flags,
+    evaluation_flags,
+    flagfiles,
+    training_flags,
+)
+
 import keras
 import numpy as np
 import tensorflow as tf
-import training_flags
 from absl import flags
 
 from tgan_tf import callbacks, checkpoints, runs
@@ -240,8 +243,12 @@ def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate 
 
 
 def refuse_another_run(run_dir: Path) -> None:
-    """Raises an `InputError` if the flags are not those that the run there was trained by."""
+    """Raises an `InputError` if the flags are not those that the run there was trained by.
+
+    Or if there are other files, and no run.
+    """
     if not runs.exists(run_dir) and not (run_dir / runs.FLAGS_FILE).exists():
+        refuse_other_files(run_dir)
         return
     run = runs.read(run_dir) if runs.exists(run_dir) else None
     trained = run.flags if run is not None else None
@@ -262,6 +269,22 @@ def refuse_another_run(run_dir: Path) -> None:
                 f"{_shown(flag, flag.value)}{'' if given else ', which the flagfile says'}: give "
                 "that or another --run_dir"
             )
+
+
+def refuse_other_files(run_dir: Path) -> None:
+    """Raises an `InputError` if a directory holds files, but none that a training has written."""
+    names = sorted(path.name for path in run_dir.iterdir() if not path.name.startswith("."))
+    # What a training that was killed before it had begun leaves, or one whose flags were lost.
+    if {"checkpoints", "evaluation"} & set(names):
+        return
+    # Where a shell or a scheduler writes what this program prints.
+    others = [name for name in names if not name.endswith((".err", ".log", ".out", ".txt"))]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise InputError(
+            f"--run_dir={run_dir}: holds no run, but {others[0]}{more}: give a new directory, or "
+            "that of a run"
+        )
 
 
 def _shown(flag: flags.Flag, value: Any) -> str:

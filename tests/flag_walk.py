@@ -27,7 +27,8 @@ NO_TEXT = ("caf\udce9", "a\nb", "a\x1b[2Jb", "a\x00b")
 
 def refused_values(flag) -> Iterator[str]:
     """Values that a flag cannot have, by what its definition says of it."""
-    import checked_flags
+    from program_flags import checked_flags
+
     from absl import flags
 
     yield ""
@@ -77,7 +78,7 @@ def refused_values(flag) -> Iterator[str]:
 
 def accepted_value(flag) -> str:
     """A value that a required flag can have."""
-    import checked_flags
+    from program_flags import checked_flags
 
     parser = flag.parser
     if isinstance(parser, checked_flags.ExistingParser):
@@ -114,7 +115,8 @@ def required_flags(program: str) -> list[str]:
 
 def walk(program: str, report: int, run, main, **options) -> None:
     """Gives a program every refused value of each of its flags; reports the wrong ends."""
-    import command_line
+    from program_flags import command_line
+
     from absl import flags
 
     wrong, count = [], 0
@@ -229,7 +231,7 @@ def _in_a_fork(call, argv: list[str]) -> tuple[int, str, str]:
 
 def _walk_program(name: str) -> dict:
     """What `walk` reports of a program, which runs in a fork."""
-    import command_line
+    from program_flags import command_line
 
     read, write = os.pipe()
     child = os.fork()
@@ -239,6 +241,7 @@ def _walk_program(name: str) -> dict:
         run = command_line.run
         command_line.run = lambda main, **options: walk(program, write, run, main, **options)
         sys.argv = [program]
+        sys.path[0] = str(Path(program).parent)
         runpy.run_path(program, run_name="__main__")
         os._exit(99)
     os.close(write)
@@ -254,7 +257,7 @@ if __name__ == "__main__":
         Path(f"file{suffix}").write_text("mine")
     Path("directory").mkdir()
     # What the programs import, once.
-    import evaluation_flags  # noqa: F401
+    import program_flags.evaluation_flags  # noqa: F401
 
     import tgan_tf.callbacks  # noqa: F401
     import tgan_tf.export  # noqa: F401

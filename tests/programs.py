@@ -19,7 +19,8 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 _FORKS = """
     import json, os, resource, runpy, sys, traceback
-    import command_line, matplotlib.backends.backend_agg, matplotlib.figure
+    import program_flags.command_line
+    import matplotlib.backends.backend_agg, matplotlib.figure
     import tgan_tf.callbacks, tgan_tf.data.corpus, tgan_tf.data.moving_mnist, tgan_tf.export
     import tgan_tf.evaluation.extractors, tgan_tf.runs
 
@@ -38,6 +39,7 @@ _FORKS = """
             if case["largest_file"] is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
             sys.argv = case["argv"]
+            sys.path[0] = os.path.dirname(sys.argv[0])
             code = 0
             try:
                 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -53,6 +53,7 @@ WITHOUT = """
         data.open_corpus("films").videos("train")
 
     def reading_the_yaml():
+        sys.path.append(sys.argv[2])
         import imported_run
         imported_run.Config("a.yml")
 
@@ -107,7 +108,13 @@ def without(tmp_path_factory):
     """The critic's loss, the export, and by extra what is said, in a process without extras."""
     scratch = tmp_path_factory.mktemp("without")
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(WITHOUT), str(scratch / "exported")],
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(WITHOUT),
+            str(scratch / "exported"),
+            str(TOP / "experiments/reference"),
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TOP / "experiments"), *sys.path])},
         cwd=scratch,
         capture_output=True,

@@ -69,8 +69,8 @@ def test_rows_are_drawn_as_they_are_asked_for():
     [
         ({"seed": -1, "count": 1}, "seed=-1"),
         ({"seed": 2**64, "count": 1}, f"seed={2**64}"),
-        ({"seed": 0, "count": 0}, "num_videos=0"),
-        ({"seed": 0, "count": 10**12}, "num_videos=1000000000000: latents: would take 96 TB"),
+        ({"seed": 0, "count": 0}, "count=0: must be an integer ≥ 1"),
+        ({"seed": 0, "count": 10**12}, "count=1000000000000: latents: would take 96 TB"),
     ],
 )
 def test_of_bad_arguments_are_refused(arguments, place):

@@ -208,7 +208,7 @@ class TestRunsOfVersion1:
         assert np.isfinite(scores).all()
 
     def test_are_trained_on_by_the_program_alone(self):
-        with pytest.raises(InputError, match=r"a run of version 0\.1\.0.*train.py --flagfile="):
+        with pytest.raises(InputError, match=r"a run of version 0\.1\.0.*train.py with flagfile="):
             runs.load_tgan(VERSION_1 / "paper")
 
     @pytest.mark.parametrize(

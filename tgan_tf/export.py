@@ -70,8 +70,7 @@ def export_generator(
             anything but versions and hidden files, or could not be written, as on a full disk. What
             was there is untouched.
     """
-    if compute_dtype not in COMPUTE_DTYPES:
-        raise InputError(f"compute_dtype={compute_dtype!r}: give {', '.join(COMPUTE_DTYPES)}")
+    check(OneOf(COMPUTE_DTYPES), compute_dtype=compute_dtype)
     export_dir = Path(export_dir)
     _versions(export_dir)
     # A symbolic link may lead to another file system, where nothing can be renamed to.

@@ -15,8 +15,9 @@ from typing import Callable
 import numpy as np
 from scipy import special
 
+from tgan_tf.arguments import Integer, check
 from tgan_tf.capacity import check_memory
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument
 from tgan_tf.models.network import GeneratorNetwork
 
 
@@ -65,12 +66,12 @@ def latents(
     Raises:
         InputError: `seed` or `count` is out of range, or the memory does not hold them.
     """
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed={seed}: give a whole number from 0 to 2^64 - 1")
-    if count < 1:
-        raise InputError(f"num_videos={count}: give a whole number of at least 1")
+    check(Integer(0, 2**64 - 1), seed=seed)
+    check(Integer(1), count=count)
     check_memory(
-        32 * count * z0_dim, f"num_videos={count}: latents", "draw them in parts, by LatentRows"
+        32 * count * z0_dim,
+        [Argument("count", count), ": latents"],
+        "draw them in parts, by LatentRows",
     )
     keys = (np.array([seed, i], np.uint64) for i in range(first, first + count))
     # The generators' raw streams are what NumPy guarantees; its distributions may change.

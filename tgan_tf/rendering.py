@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import math
-import numbers
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -26,8 +25,9 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from tgan_tf import file_locks
+from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.capacity import check_memory
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.extras import extra
 
 _CLIPS = "clips, frames, height, width, channels"
@@ -108,8 +108,8 @@ def video_grid(clips: np.ndarray, columns: int | None = None, num_classes: int =
         rows = min(num_classes, count)
         columns = math.ceil(count / rows)
     else:
-        default = math.ceil(math.sqrt(count))
-        columns = default if columns is None else _checked_count("columns", columns)
+        columns = math.ceil(math.sqrt(count)) if columns is None else columns
+        check(Integer(1), columns=columns)
         rows = math.ceil(count / columns)
     missing = rows * columns - count
     cells = np.pad(clips, [(0, missing)] + [(0, 0)] * 4, constant_values=_GAP_GREY)
@@ -159,12 +159,12 @@ def encode_gif(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
         InputError: an argument is not as described.
     """
     video = _checked_pixels("video", video, _VIDEO)
-    rate = _checked_rate(frames_per_second, highest=50)
+    check(Number(at_least=0.01, at_most=50), frames_per_second=frames_per_second)
     indices, palette = _indexed_colours(video)
     images = [Image.fromarray(frame) for frame in _enlarged(indices, scale)]
     for image in images:
         image.putpalette(palette)
-    delays = np.diff(np.rint(np.arange(len(images) + 1) * (100 / rate)).astype(int))
+    delays = np.diff(np.rint(np.arange(len(images) + 1) * (100 / frames_per_second)).astype(int))
 
     # Image.save(save_all=True) would merge frames that are the same as the one before; Pillow's
     # functions for the parts of a GIF leave every frame where it is.
@@ -193,7 +193,7 @@ def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
         InputError: an argument is not as described, or PyAV is not installed.
     """
     video = _checked_pixels("video", video, _VIDEO)
-    rate = _checked_rate(frames_per_second, highest=1000)
+    check(Number(at_least=0.01, at_most=1000), frames_per_second=frames_per_second)
     frames = _enlarged(video, scale)
     with extra("data", "MP4", otherwise="make a GIF"):
         import av
@@ -204,9 +204,8 @@ def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
     with av.open(file, "w", format="mp4") as container:
         # Below 1, crf means the lossless profile, which browsers do not play.
         options = {"crf": "5"}
-        stream = container.add_stream(
-            "libx264", rate=Fraction(rate).limit_denominator(1001), options=options
-        )
+        rate = Fraction(float(frames_per_second)).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         # FFmpeg converts with the matrix of BT.601 and does not say so in the file; players then
@@ -282,8 +281,9 @@ def check_scale(scale: int, side: int) -> None:
     largest = max(LONGEST_SIDE // side, 1)
     if scale > largest:
         raise InputError(
-            f"scale={scale}: the pictures would have over {LONGEST_SIDE} rows or columns, give at "
-            f"most {largest}"
+            Argument("scale", scale),
+            f": the pictures would have over {LONGEST_SIDE} rows or columns: must be an integer "
+            f"≤ {largest}",
         )
 
 
@@ -314,11 +314,14 @@ def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 def _enlarged(frames: np.ndarray, scale: int) -> np.ndarray:
     """Repeats the pixels of [T, H, W, ...] in both directions."""
-    scale = _checked_count("scale", scale)
+    check(Integer(1), scale=scale)
     check_scale(scale, max(frames.shape[1:3]))
     check_memory(
         2 * frames.size * scale**2,
-        f"scale={scale}: {len(frames)} of {frames.shape[1]} x {frames.shape[2]}, enlarged",
+        [
+            Argument("scale", scale),
+            f": {len(frames)} of {frames.shape[1]} x {frames.shape[2]}, enlarged",
+        ],
         "give a lower one",
     )
     return frames.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -341,21 +344,6 @@ def _checked_pixels(name: str, array: np.ndarray, axes: str) -> np.ndarray:
             "channels (tgan_tf.rendering.to_uint8 makes it from float32 in [-1, 1])"
         )
     return array
-
-
-def _checked_count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise InputError(f"{name}={value!r}: give a whole number of at least 1")
-    return int(value)
-
-
-def _checked_rate(frames_per_second: float, highest: int) -> float:
-    is_number = isinstance(frames_per_second, numbers.Real)
-    if not is_number or not 0.01 <= frames_per_second <= highest:
-        raise InputError(
-            f"frames_per_second={frames_per_second!r}: give a number from 0.01 to {highest}"
-        )
-    return float(frames_per_second)
 
 
 def _checked_path(path: str | os.PathLike[str]) -> Path:

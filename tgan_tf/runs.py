@@ -221,7 +221,9 @@ def load_tgan(run_dir: str | Path) -> TGAN:
     if run.flags is None:
         raise InputError(
             f"{run_dir}: a run of version {run.version}, which kept no configuration: train it on "
-            f"once by train.py --flagfile={Path(run_dir) / FLAGS_FILE}, which writes one"
+            "once by train.py with ",
+            Argument("flagfile", str(Path(run_dir) / FLAGS_FILE)),
+            ", which writes one",
         )
     tgan = build(run.configuration)
     if checkpoints.restore(tgan, Path(run_dir) / "checkpoints") is None:
@@ -279,7 +281,7 @@ def generate(
     check_memory(
         # What is rendered of a clip, and once more as a whole; where its frames are on the path.
         4 * frames * (2 * math.prod(frame_shape) + 4 * generator.z1_dim),
-        f"factor={factor}: a clip of {frames:,} frames",
+        [Argument("factor", factor), f": a clip of {frames:,} frames"],
         "give a lower factor",
     )
     at_once = BATCH_SIZE * generator.frames // batch_size
@@ -347,6 +349,6 @@ def _load(
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         f"{path}: damaged, it describes no training ({type(error).__name__}: {error}): restore it "
-        f"from a copy, or move it away and write it anew by train.py --flagfile="
-        f"{path.parent / FLAGS_FILE}"
+        "from a copy, or move it away and write it anew by train.py with ",
+        Argument("flagfile", str(path.parent / FLAGS_FILE)),
     )

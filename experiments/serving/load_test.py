@@ -19,13 +19,11 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-# Where the other programs find it beside them.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
 
-import checked_flags
-import command_line
+from program_flags import checked_flags, command_line, server_flags
+
 import numpy as np
-import server_flags
 from absl import flags
 
 from tgan_tf import __version__, serving

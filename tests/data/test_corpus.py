@@ -14,6 +14,7 @@ from preparing import in_turn
 from tgan_tf.data.corpus import open_corpus
 from tgan_tf.data.kind import Corpus, Kind, files
 from tgan_tf.data.preparation import Settings, prepare
+from tgan_tf.data.recordings import recipe
 from tgan_tf.errors import InputError
 
 
@@ -83,6 +84,7 @@ class TestOtherKinds:
         (tmp_path / "golf.txt").write_text("a.jpg\n")
         corpus = open_corpus(str(tmp_path / "golf.txt"))
         assert (corpus.kind, corpus.classes) == ("golf", None)
+        assert corpus.resizing == recipe("center_crop", 64)._asdict()
         assert corpus.videos("train").lengths.tolist() == [3]
 
     def test_moving_mnist(self, tmp_path):
@@ -97,22 +99,33 @@ class TestOtherKinds:
     def test_clips_of_an_archive(self, tmp_path):
         np.savez(tmp_path / "clips.npz", clips=np.zeros((2, 4, 8, 10, 3), np.uint8), latents=[1.0])
         corpus = open_corpus(str(tmp_path / "clips.npz"), size=16)
-        assert (corpus.kind, corpus.subsets, corpus.recipe) == ("npz", ("train",), None)
+        assert (corpus.kind, corpus.subsets, corpus.resizing) == ("npz", ("train",), None)
         assert corpus.videos("train").frame_shape == (8, 10, 3)
         assert corpus.videos("train").lengths.tolist() == [4, 4]
 
     def test_prepared_of_held_out_folders_as_classes_is_refused(self, tmp_path):
-        info = {"format": 1, "counts": {"train": {}}, "classes": ["test", "train", "val"]}
+        info = {
+            "format": 1,
+            "counts": {"train": {}},
+            "recipe": {},
+            "classes": ["test", "train", "val"],
+        }
         (tmp_path / "info.json").write_text(json.dumps(info))
         with pytest.raises(InputError, match="its classes are test, train, val: .* prepare"):
             open_corpus(str(tmp_path))
 
     @pytest.mark.parametrize("counts", [{}, {"counts": 3}])
     def test_prepared_of_a_damaged_description_is_refused(self, tmp_path, counts):
-        info = {"format": 1, "classes": None, **counts}
+        info = {"format": 1, "classes": None, "recipe": {}, **counts}
         (tmp_path / "info.json").write_text(json.dumps(info))
         with pytest.raises(InputError, match=r"info\.json: is damaged"):
             open_corpus(str(tmp_path))
+
+    def test_prepared_say_how_their_frames_were_resized(self, tmp_path):
+        recorded = {"rows": 64, "columns": 85}
+        info = {"format": 1, "counts": {"train": {}}, "recipe": recorded, "classes": None}
+        (tmp_path / "info.json").write_text(json.dumps(info))
+        assert open_corpus(tmp_path).resizing == recorded
 
     def test_prepared(self, ucf101, tmp_path):
         filmed = open_corpus(str(ucf101), size=16, split="1")

@@ -65,7 +65,7 @@ def finished(directory):
         "finished": [f"--{key}={value}" for key, value in flags.items()],
         **{flag: ["--output=b.json", flag] for flag in MISTAKES},
     }
-    return run_all("benchmark.py", commands, directory)
+    return run_all("benchmark/benchmark.py", commands, directory)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def judged():
         "without arithmetic": made_up(bfloat16_arithmetic=False),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXPERIMENTS)
+        patch.syspath_prepend(EXPERIMENTS / "benchmark")
         table = importlib.import_module("benchmark_table")
     judged = {}
     for case, results in cases.items():

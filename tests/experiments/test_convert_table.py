@@ -28,7 +28,7 @@ def directory(tmp_path_factory):
 def results(directory):
     """All commands of this file, and what became of each."""
     return run_all(
-        "convert_table.py",
+        "reference/convert_table.py",
         {
             "mistake": ["--input=ucf101_train_pd.pkl", "--output=t.csv"],
             "csv": ["--input=ucf101_train_pd.pkl", "--output=new.csv", "--allow_unpickling"],

@@ -10,7 +10,7 @@ from programs import EXPERIMENTS
 
 from tgan_tf.errors import InputError
 
-read = runpy.run_path(str(EXPERIMENTS / "flagfiles.py"))["read"]
+read = runpy.run_path(str(EXPERIMENTS / "program_flags/flagfiles.py"))["read"]
 
 
 @pytest.fixture

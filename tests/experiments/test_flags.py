@@ -19,7 +19,7 @@ PROGRAMS = sorted(
     if "    command_line.run(" in path.read_text()
 )
 UNCHECKED = """
-import command_line
+from program_flags import command_line
 import numpy as np
 from absl import flags
 
@@ -65,10 +65,41 @@ def test_the_walk_finds_a_flag_whose_definition_does_not_say_what_it_takes(walke
     assert wrong == "--count: its definition does not say what it takes"
 
 
+IMPORTS_UP_TO_TENSORFLOW = """
+import importlib.abc
+import runpy
+import sys
+
+class TensorFlow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in ("keras", "tensorflow"):
+            print("program_flags" in sys.modules)
+            sys.exit()
+
+sys.meta_path.insert(0, TensorFlow())
+sys.path[0] = sys.argv[1].rpartition("/")[0]
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_finds_the_flags_from_anywhere_and_imports_them_before_tensorflow(
+    program, tmp_path
+):
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORTS_UP_TO_TENSORFLOW, EXPERIMENTS / program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(EXPERIMENTS.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == "True\n", result.stderr
+
+
 FAILS = r"""
 import errno
 import os
-import command_line
+from program_flags import command_line
 import tensorflow as tf
 from absl import flags
 from tgan_tf.errors import InputError

@@ -109,7 +109,7 @@ def results(directory):
     given = ["--config=c.yml", "--snapshot=results"]
     whole = ["--snapshot=results/snapshot_iter_7.npz", "--data_path=clips.npz"]
     return run_all(
-        "import_chainer.py",
+        "reference/import_chainer.py",
         {
             "whole": [*given, "--run_dir=whole", *whole],
             "parts": [*given, "--run_dir=runs/parts"],

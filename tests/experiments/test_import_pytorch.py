@@ -79,7 +79,7 @@ def results(directory):
         "flag": ["--run_dir=wrong", "--critic_slope=0.2"],
     }
     return run_all(
-        "import_pytorch.py",
+        "reference/import_pytorch.py",
         {k: [*given, *arguments] for k, arguments in commands.items()},
         directory,
     )

@@ -31,8 +31,8 @@ MISTAKES = {
         [
             "films_pd.pkl: unpickling runs code",
             "if you trust it, give --allow_unpickling, or give a CSV file",
-            "python experiments/convert_table.py --input=films_pd.pkl --output=films_pd.csv "
-            "--allow_unpickling",
+            "python experiments/reference/convert_table.py --input=films_pd.pkl "
+            "--output=films_pd.csv --allow_unpickling",
         ],
     ),
     "axes of digits": (["--array_axes=nthw"], ["--array_axes=nthw has no use without --data_path"]),

@@ -78,7 +78,7 @@ def directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("reproduction")
     experiments = directory / "experiments"
     experiments.mkdir()
-    shutil.copy(EXPERIMENTS / "reproduce.py", experiments)
+    shutil.copytree(EXPERIMENTS / "studies", experiments / "studies")
     shutil.copytree(EXPERIMENTS / "configs", experiments / "configs")
     (experiments / "train.py").write_text(TRAIN)
     (experiments / "evaluate.py").write_text(EVALUATE)
@@ -98,7 +98,7 @@ def directory(tmp_path_factory):
 def results(directory):
     own = [*RUN, "--output_dir=own"]
     return run_all(
-        directory / "experiments/reproduce.py",
+        directory / "experiments/studies/reproduce.py",
         {
             **{name: ["--output_dir=new", *flags] for name, (flags, _) in MISTAKES.items()},
             "other files": ["--output_dir=holiday"],

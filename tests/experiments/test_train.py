@@ -216,6 +216,37 @@ def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+DIRECTORIES = {
+    "photos": (["b.jpg", "a.jpg"], "--run_dir=photos: holds no run, but a.jpg and 1 more: give a"),
+    "runs": (["mine/flags.cfg"], "--run_dir=runs: holds no run, but mine: give a new directory"),
+    # These are taken; what is refused comes after.
+    "empty": ([], "--size=16"),
+    "hidden": ([".DS_Store"], "--size=16"),
+    "logged": (["train.log", "slurm-1.out"], "--size=16"),
+    "killed": (["evaluation/real/a.npz"], "--size=16"),
+    "bare": (["checkpoints/x", "samples/step-0.gif"], "--size=16"),
+}
+
+
+def test_a_directory_of_other_files_is_no_run_directory(data, tmp_path):
+    for name, (files, _) in DIRECTORIES.items():
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text("mine")
+    commands = {name: command(name, data, size=16)[2:] for name in DIRECTORIES}
+    for name, result in run_all("train.py", commands, tmp_path).items():
+        assert_refused(result, DIRECTORIES[name][1])
+
+
+def test_a_limit_of_time_is_that_of_one_call(tmp_path, data):
+    run_dir = tmp_path / "run"
+    result = train(run_dir, data, max_minutes=1e-6)
+    assert "--max_minutes=1e-06 ended it at step 3 of 12" in result.stdout, result.stderr
+    again = run_all("train.py", {"": [f"--flagfile={run_dir}/flags.cfg"]}, tmp_path)[""]
+    assert "step 12, all are made" in again.stdout, again.stderr
+
+
 def test_two_logical_cpus_train_mirrored(data, tmp_path):
     mirrored = {"distribution_strategy": "mirrored", "logical_cpus": 2, "train_steps": 2}
     result = train(tmp_path / "run", data, **mirrored)

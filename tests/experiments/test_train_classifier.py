@@ -22,7 +22,7 @@ def directory(tmp_path_factory):
 def results(directory):
     few = ["--train_steps=5", "--batch_size=2", "--test_clips=50"]
     return run_all(
-        "train_classifier.py",
+        "studies/train_classifier.py",
         {"short": ["--output=short.npz", *few], "there": ["--output=there.npz"]},
         directory,
         digits=True,

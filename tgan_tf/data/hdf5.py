@@ -246,7 +246,7 @@ def _open_corpus(
 
 KIND = Kind(
     "hdf5",
-    "an .h5 file as of make_ucf101.py",
+    "an .h5 file of the reference's UCF-101",
     files(".h5", ".hdf5"),
     _open_corpus,
     ("table", "allow_unpickling"),

@@ -23,6 +23,8 @@ class Corpus(NamedTuple):
         recordings: lists the videos of all subsets, to be prepared.
         has_times: whether recordings can be brought to a frame rate.
         reading: how an array is understood, whose axes do not tell what they are; else None.
+        prepared: what preparing the videos has recorded of how their frames were resized; None
+            where they were not prepared.
     """
 
     path: str
@@ -34,6 +36,14 @@ class Corpus(NamedTuple):
     recordings: Callable[[], list[Recording]] = list
     has_times: bool = True
     reading: str | None = None
+    prepared: Mapping[str, Any] | None = None
+
+    @property
+    def resizing(self) -> dict[str, Any] | None:
+        """How frames are resized, or were by preparing; None where they are taken as they are."""
+        if self.prepared is not None:
+            return dict(self.prepared)
+        return None if self.recipe is None else self.recipe._asdict()
 
 
 class Kind(NamedTuple):
@@ -41,13 +51,14 @@ class Kind(NamedTuple):
 
     Attributes:
         name: what it is called in messages and results, such as "golf".
-        about: what lies at its paths, for messages: "a .txt list of Golf scenes".
+        about: what lies at its paths, for messages and help: "a .txt list of Golf scenes".
         recognises: whether a path that exists is of this kind: `(path, is_directory, options)` →
             bool. The options are those given to `open_corpus`, whatever kinds they are for.
         open: `(path, size, **options)` → `Corpus`, where `size` is the rows that frames are resized
             to. Raises an `InputError` for what it cannot read.
         options: names of the options that `open` takes. One that is not given is left to its
             default there.
+        to_prepare: whether its videos can be prepared: a `Corpus` of it has recordings.
     """
 
     name: str
@@ -55,6 +66,7 @@ class Kind(NamedTuple):
     recognises: Callable[[str, bool, Mapping[str, Any]], bool]
     open: Callable[..., Corpus]
     options: tuple[str, ...] = ()
+    to_prepare: bool = True
 
 
 def files(*suffixes: str) -> Callable[[str, bool, Mapping[str, Any]], bool]:

@@ -93,4 +93,5 @@ KIND = Kind(
     files(".npy"),
     _open_corpus,
     ("array_axes",),
+    to_prepare=False,
 )

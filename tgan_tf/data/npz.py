@@ -144,4 +144,11 @@ def _open_corpus(path: str, size: int, array_axes: str | None = None) -> Corpus:
     return corpus_of(KIND.name, ClipsFile(path, array_axes))
 
 
-KIND = Kind("npz", "an .npz file of clips", files(".npz"), _open_corpus, ("array_axes",))
+KIND = Kind(
+    "npz",
+    "an .npz file of clips",
+    files(".npz"),
+    _open_corpus,
+    ("array_axes",),
+    to_prepare=False,
+)

@@ -230,6 +230,7 @@ def _open_corpus(
     info = read_info(path)
     try:
         there, classes = ordered_subsets(info["counts"]), info["classes"]
+        recipe = info["recipe"]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}/info.json: is damaged ({type(error).__name__}: {error}): {PREPARE_AGAIN}"
@@ -241,6 +242,7 @@ def _open_corpus(
         there,
         videos=lambda subset: TFRecordVideos(path, subset, damaged_shards, verify_shards),
         classes=classes,
+        prepared=recipe,
     )
 
 
@@ -250,4 +252,5 @@ KIND = Kind(
     lambda path, is_directory, options: is_directory and tf.io.gfile.exists(f"{path}/info.json"),
     _open_corpus,
     ("damaged_shards", "verify_shards"),
+    to_prepare=False,
 )

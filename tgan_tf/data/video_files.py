@@ -278,7 +278,8 @@ def _open_corpus(
 
 KIND = Kind(
     "video files",
-    "a directory of videos",
+    "a directory of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif, .mpg and more; one folder a "
+    "class, under train and test if they are split)",
     lambda path, is_directory, options: is_directory,
     _open_corpus,
     ("recipe", "test_share"),

@@ -69,7 +69,7 @@ def test_the_weights_are_small_and_named_by_their_hash(extractor):
 
 def test_a_card_says_how_they_were_made():
     card = Path(moving_mnist.__file__).with_suffix(".md").read_text()
-    assert "experiments/train_classifier.py" in card
+    assert "experiments/studies/train_classifier.py" in card
 
 
 def test_refuses_clips_that_are_too_short(extractor):

@@ -1,7 +1,7 @@
 """The extractor that comes with the package: a classifier of Moving MNIST clips.
 
 A small 3-D convolutional network that says which digit a clip shows and in which direction it
-moves, trained by `experiments/train_classifier.py` on the training digits of
+moves, trained by `experiments/studies/train_classifier.py` on the training digits of
 `tgan_tf.data.MovingMNIST` alone. `moving_mnist.md` beside this file says how well it does.
 
 For 16 frames, in four sizes: clips [16, 64, 64, 1] → 16x32x32x16 → 8x16x16x32 → 4x8x8x64 →
@@ -95,7 +95,8 @@ class DigitClassifier:
     sets are, but numbers of other work on films are made with C3D or I3D.
 
     Args:
-        weights: the .npz that `experiments/train_classifier.py` writes; default the package's own.
+        weights: the .npz that `experiments/studies/train_classifier.py` writes; default the
+            package's own.
 
     Raises:
         InputError: the file is missing or holds other arrays.
@@ -119,7 +120,7 @@ class DigitClassifier:
             raise InputError(
                 f"{weights}: does not hold the weights of the Moving MNIST classifier "
                 f"({reason(error)}): install the package anew, or make it by "
-                "experiments/train_classifier.py"
+                "experiments/studies/train_classifier.py"
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import checked_flags
-import configuration_flags
-import data_flags
-import evaluation_flags
+from program_flags import checked_flags, configuration_flags, data_flags, evaluation_flags
+
 from absl import flags
 
 FLAGS = flags.FLAGS
@@ -89,7 +87,6 @@ flags.DEFINE_bool(
 # A run may go on with other values of these; with others of the rest it would be another run.
 RESUMABLE = {
     "train_steps",
-    "max_minutes",
     "checkpoint_interval",
     "keep_checkpoints",
     "sample_interval",
@@ -106,8 +103,9 @@ RESUMABLE = {
 }
 
 
-# Where a run lies its flagfile says by lying there, and only the command line can consent.
-NOT_KEPT = {"run_dir", "allow_unpickling"}
+# Where a run lies its flagfile says by lying there, only the command line can consent, and a limit
+# of time is that of one call.
+NOT_KEPT = {"run_dir", "allow_unpickling", "max_minutes"}
 
 FLAGS_OF_ARGUMENTS = {
     **configuration_flags.FLAGS_OF_ENTRIES,

@@ -1,6 +1,6 @@
 """Measures preparing videos and reading them for training on this machine.
 
-    python experiments/benchmark_data.py --data_path=my_videos --output=benchmark_data.json
+    python experiments/benchmark/benchmark_data.py --data_path=my_videos --output=reading.json
 
 prints a Markdown table and keeps its numbers in a JSON file. The videos are read under as many
 names as are needed. Preparing is compared with PyAV alone, which decodes and resizes the same
@@ -22,15 +22,17 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import checked_flags
-import command_line
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line
+
 import numpy as np
 import tensorflow as tf
 from absl import flags
+
 from benchmark_machine import machine, machine_line
 from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
 from benchmark_workers import seconds_of
-
 from tgan_tf import __version__
 from tgan_tf.configuration import build
 from tgan_tf.data import batches, preparation, video_decoding, video_files

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import checked_flags
-import command_line
-import flagfiles
+from program_flags import checked_flags, command_line, flagfiles
+
 from absl import flags
 
 from tgan_tf import runs
@@ -38,17 +37,11 @@ _NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
     """Defines --data_path, or another flag for it, --size and how what lies there is read."""
+    # What is required is to be prepared.
+    known = (kind.about for kind in KINDS if kind.to_prepare or not required)
     checked_flags.existing(
         path_flag,
-        "Directory of UCF-101 or of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif, .mpg and "
-        "more; one folder a class, under train and test if they are split); the reference's "
-        "UCF-101 as .h5; a .txt list of Golf scenes"
-        + (
-            ""
-            if required
-            else "; a directory of prepare_data.py's TFRecords; mnist_test_seq.npy; .npz of clips"
-        )
-        + ". Local, gs:// or s3://."
+        f"Videos, on this machine, in gs:// or s3://: {'; '.join(known)}."
         + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
         kind="path",
         remote=True,
@@ -160,7 +153,7 @@ def open_path(path: str, **options) -> Corpus:
         table = options.get("table") or hdf5_table.table_path(path)
         raise InputError(
             *error.parts,
-            ", which is made once and for all by: python experiments/convert_table.py "
+            ", which is made once and for all by: python experiments/reference/convert_table.py "
             f"--input={table} --output={os.path.splitext(table)[0]}.csv --allow_unpickling",
         ) from error
     if corpus.reading is not None:

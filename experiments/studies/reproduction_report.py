@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from reproduction_jobs import Run, kept_records
 
+from reproduction_jobs import Run, kept_records
 from tgan_tf import rendering, runs
 from tgan_tf.data import storage
 from tgan_tf.data.pipeline import Source

@@ -6,7 +6,8 @@ flags.adopt_module_key_flags(server_flags)
 
 from __future__ import annotations
 
-import checked_flags
+from program_flags import checked_flags
+
 from absl import flags
 
 from tgan_tf.serving import Client

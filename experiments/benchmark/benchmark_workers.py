@@ -21,8 +21,8 @@ from typing import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from benchmark_network import CLIPPING_INTERVAL, TwoPhaseTGAN, configuration
 
+from benchmark_network import CLIPPING_INTERVAL, TwoPhaseTGAN, configuration
 from tgan_tf import export
 from tgan_tf.configuration import build
 from tgan_tf.data import MovingMNIST, batches

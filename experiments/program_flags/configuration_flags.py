@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import checked_flags
+from program_flags import checked_flags
+
 from absl import flags
 
 from tgan_tf import lipschitz, objectives
@@ -24,7 +25,7 @@ from tgan_tf.constraints import NORMS
 from tgan_tf.errors import InputError
 from tgan_tf.models import CRITICS, GENERATORS
 from tgan_tf.models.critic import HEADS
-from tgan_tf.models.network import LATENT_DISTRIBUTIONS
+from tgan_tf.models.network import LATENT_DISTRIBUTIONS, NORMALIZATIONS
 from tgan_tf.optimizers import OPTIMIZERS
 
 FLAGS = flags.FLAGS
@@ -99,6 +100,12 @@ flags.DEFINE_enum(
     HEADS,
     "The tgan critic's score: convolution (paper) or mean (PyTorch TGAN) of the last features.",
 )
+flags.DEFINE_enum(
+    "critic_normalization",
+    "batch",
+    NORMALIZATIONS,
+    "After the critic's convolutions but the first: batch normalisation (paper), or none.",
+)
 checked_flags.number(
     "critic_noise",
     0.0,
@@ -116,9 +123,14 @@ flags.DEFINE_enum(
     "optimizer",
     "rmsprop",
     list(OPTIMIZERS),
-    "Of generator and critic: RMSprop (paper), or Adam with 0.5 and 0.9 (gradient penalty).",
+    "Of generator and critic: RMSprop (paper), or Adam.",
 )
 checked_flags.number("learning_rate", 5e-5, "Of both optimizers (paper: 5e-5).", above=0)
+checked_flags.number(
+    "critic_learning_rate", None, "Of the critic's optimizer, if it has another.", above=0
+)
+checked_flags.number("adam_beta_1", 0.5, "Adam's β₁ (PyTorch TGAN: 0.5).", at_least=0, below=1)
+checked_flags.number("adam_beta_2", 0.9, "Adam's β₂ (PyTorch TGAN: 0.9).", at_least=0, below=1)
 checked_flags.integer(
     "learning_rate_decay_steps",
     None,
@@ -202,6 +214,7 @@ ENTRIES = {
     "critic_offset": ["critic.center"],
     "critic_slope": ["critic.slope"],
     "critic_head": ["critic.head"],
+    "critic_normalization": ["critic.normalization"],
     "critic_noise": ["critic.noise"],
     "lipschitz": ["lipschitz.name"],
     "max_singular_value": ["lipschitz.max_singular_value"],
@@ -211,7 +224,10 @@ ENTRIES = {
     "gradient_penalty": ["lipschitz.weight"],
     "objective": ["objective"],
     "optimizer": ["generator_optimizer.name", "critic_optimizer.name"],
-    "learning_rate": ["generator_optimizer.learning_rate", "critic_optimizer.learning_rate"],
+    "learning_rate": ["generator_optimizer.learning_rate"],
+    "critic_learning_rate": ["critic_optimizer.learning_rate"],
+    "adam_beta_1": ["generator_optimizer.beta_1", "critic_optimizer.beta_1"],
+    "adam_beta_2": ["generator_optimizer.beta_2", "critic_optimizer.beta_2"],
     "ema_momentum": ["generator_optimizer.ema_momentum"],
     "learning_rate_decay_steps": ["learning_rate_decay_steps"],
     "n_critic": ["n_critic"],
@@ -239,6 +255,8 @@ def configuration(channels: int = 1, num_classes: int = 0) -> Configuration:
         InputError: flags cannot be, or have no use, together.
     """
     values = {flag: FLAGS[flag].value for flag in ENTRIES}
+    if values["critic_learning_rate"] is None:
+        values["critic_learning_rate"] = values["learning_rate"]
     if values["gradient_penalty"]:
         if values["lipschitz"] != "none":
             raise InputError(
@@ -276,6 +294,8 @@ def flags_of(configuration: Configuration) -> dict[str, Any]:
                 values[flag] = found[name]
     if values["lipschitz"] == "gradient_penalty":
         values["lipschitz"] = "none"
+    if values["critic_learning_rate"] == values["learning_rate"]:
+        values["critic_learning_rate"] = None
     return values
 
 

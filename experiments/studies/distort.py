@@ -1,6 +1,6 @@
 """Distorts real clips more and more, and shows what a metric says: does it notice?
 
-    python experiments/distort.py --metrics=fvd512,kvd512 --output=distortions.png
+    python experiments/studies/distort.py --metrics=fvd512,kvd512 --output=distortions.png
 
 This is the check of FVD's own paper (Unterthiner et al. 2018): a metric that is to be trusted with
 generated clips grows with the noise, the blur or the disorder of real ones. Prints a table and
@@ -9,13 +9,14 @@ draws a panel for each distortion.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
-import evaluation_flags
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line, data_flags, evaluation_flags
+
 from absl import flags
 
 from tgan_tf.evaluation import records

@@ -6,7 +6,7 @@ flags.adopt_module_key_flags(run_flags)
 
 from __future__ import annotations
 
-import checked_flags
+from program_flags import checked_flags
 
 
 def define_run(required: bool) -> None:

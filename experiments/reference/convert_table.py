@@ -1,7 +1,7 @@
 """Converts the table of an HDF5 file's videos from pandas' pickle to CSV, or the other way.
 
-    python experiments/convert_table.py --input=ucf101_train_pd.pkl --output=ucf101_train.csv \
-        --allow_unpickling
+    python experiments/reference/convert_table.py --input=ucf101_train_pd.pkl \
+        --output=ucf101_train.csv --allow_unpickling
 
 The extensions say which is which: .csv, .pkl or .pickle. The columns are start, end, category,
 group and scene. Unpickling runs code that is in the file: give --allow_unpickling only for files
@@ -10,8 +10,13 @@ that you trust.
 
 from __future__ import annotations
 
-import checked_flags
-import command_line
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line
+
 from absl import flags
 
 from tgan_tf.data import hdf5_table

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
+from program_flags import checked_flags, command_line, data_flags
+
 from absl import flags
 
-from tgan_tf.data import tfrecords
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
@@ -136,9 +134,7 @@ def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> Sour
             digit_size=FLAGS.digit_size,
             digits_seed=FLAGS.seed,
         )
-    recipe = corpus.recipe._asdict() if corpus.recipe is not None else None
-    if corpus.kind == "tfrecords":
-        recipe = tfrecords.read_info(corpus.path)["recipe"]
+    resizing = corpus.resizing
     return SourceClips(
         source,
         seed,
@@ -146,7 +142,7 @@ def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> Sour
         kind=corpus.kind,
         subset=subset,
         # See tgan_tf/data/recordings.py; frames in other files are taken as they are.
-        resize=None if recipe is None else {**recipe, "filter": "area (bilinear to enlarge)"},
+        resize=None if resizing is None else {**resizing, "filter": "area (bilinear to enlarge)"},
         window=window,
         clips_of_a_video="all that do not overlap" if window == "all" else "one",
         stride=FLAGS.stride,

@@ -1,12 +1,8 @@
-"""What the programs share: a quiet start, and one clear line for a user's mistake.
-
-Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads when it is loaded.
-"""
+"""How a program runs: its flags are parsed, and a user's mistake ends it in one clear line."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import re
 import signal
@@ -17,20 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-# Without these the first pages a user sees are TensorFlow's.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
-# It warns of a server's malformed headers with a traceback.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
+from program_flags import checked_flags, flagfiles
 
-import checked_flags  # noqa: E402
-import flagfiles  # noqa: E402
-from absl import app, flags  # noqa: E402
-from absl import logging as absl_logging  # noqa: E402
+from absl import app, flags
+from absl import logging as absl_logging
 
-from tgan_tf import file_locks, pipeline_errors  # noqa: E402
-from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy  # noqa: E402
+from tgan_tf import file_locks, pipeline_errors
+from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy
 
 # Control characters, surrogates (bytes that are no text) and what begins another line: none of them
 # can stand in a flagfile, a message or a table.

@@ -1,6 +1,6 @@
 """Measures the speed and the memory of training and serving on this machine.
 
-    python experiments/benchmark.py --output=benchmark.json
+    python experiments/benchmark/benchmark.py --output=benchmark.json
 
 prints a Markdown table and keeps every time it was made from in a JSON file. The network is the
 paper's for Moving MNIST unless flags say otherwise; the floors are for that on an idle machine with
@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
-import checked_flags
-import command_line
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line
+
 from absl import flags
+
 from benchmark_machine import machine
 from benchmark_network import CLIPPING_INTERVAL, FLAGS_OF_ENTRIES, PAPER, configuration
 from benchmark_table import evaluate, table
 from benchmark_workers import measure
-
 from tgan_tf import __version__
 from tgan_tf.capacity import check_memory
 from tgan_tf.configuration import build

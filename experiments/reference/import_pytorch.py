@@ -1,7 +1,7 @@
 """Makes a run directory of a checkpoint of the PyTorch TGAN (proceduralia/tgan-pytorch).
 
-    python experiments/import_pytorch.py --config=config.yml --checkpoint=checkpoint66000.pth \
-        --run_dir=runs/imported
+    python experiments/reference/import_pytorch.py --config=config.yml \
+        --checkpoint=checkpoint66000.pth --run_dir=runs/imported
 
 --config is the YAML file that its train.py was given. generate.py, evaluate.py and export.py take
 the run; train.py --flagfile=RUN/flags.cfg trains it on, with a new optimiser, as their own program
@@ -11,12 +11,16 @@ may --data_path, where the data lies now.
 
 from __future__ import annotations
 
-import checked_flags
-import command_line
-import imported_run
-import training_flags
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line, training_flags
+
 from absl import flags
 
+import imported_run
 from tgan_tf import reference_weights
 from tgan_tf.configuration import Configuration
 

@@ -1,6 +1,6 @@
 """Makes a run directory of a training of the authors' Chainer code (pfnet-research/tgan).
 
-    python experiments/import_chainer.py --config=results/ucf101.yml --snapshot=results \
+    python experiments/reference/import_chainer.py --config=results/ucf101.yml --snapshot=results \
         --run_dir=runs/imported
 
 --config is the YAML file that their train.py was given, of which it leaves a copy in its results
@@ -13,14 +13,16 @@ the configuration does not set may be given too; so may --data_path, where the d
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
-import checked_flags
-import command_line
-import imported_run
-import training_flags
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line, training_flags
+
 from absl import flags
 
+import imported_run
 from tgan_tf import reference_weights
 from tgan_tf.configuration import Configuration
 from tgan_tf.errors import InputError

@@ -3,8 +3,8 @@ r"""Runs the paper's comparison on a small scale, or with --paper as the paper d
 TGAN with singular value clipping, with weight clipping and as a normal GAN, and the 3D model, the
 same number of steps and several seeds each:
 
-    python experiments/reproduce.py --output_dir=results/moving_mnist
-    python experiments/reproduce.py --output_dir=results/ucf101 --paper \
+    python experiments/studies/reproduce.py --output_dir=results/moving_mnist
+    python experiments/studies/reproduce.py --output_dir=results/ucf101 --paper \
         --data_path=prepared/ucf101 --extractor_weights=conv3d_deepnetA_ucf.npz \
         --c3d_mean=mean2.npz
 
@@ -25,22 +25,24 @@ import itertools
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 
-import checked_flags
-import command_line
-import data_flags
-import reproduction_report
-from absl import flags
-from reproduction_jobs import Run, cores, make_runs
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
 
+from program_flags import checked_flags, command_line, data_flags
+
+from absl import flags
+
+import reproduction_report
+from reproduction_jobs import Run, cores, make_runs
 from tgan_tf.data import storage
 from tgan_tf.data.pipeline import Source
 from tgan_tf.errors import InputError, reason, remedy
 
 FLAGS = flags.FLAGS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 VARIANTS = {
     "svc": "singular value clipping",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable
 
-import configuration_flags
-import training_flags
+from program_flags import configuration_flags, training_flags
+
 from absl import flags
 
 from tgan_tf import checkpoints, file_locks, runs

@@ -1,6 +1,6 @@
 """Trains the classifier of Moving MNIST clips that evaluation uses by default.
 
-    python experiments/train_classifier.py --output=moving_mnist.npz
+    python experiments/studies/train_classifier.py --output=moving_mnist.npz
 
 Only the training digits are shown, each in 20 slightly turned, slanted and stretched versions, at
 several sizes, one to a clip, in every fifth batch two. Its probabilities are then calibrated on
@@ -14,8 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-import checked_flags
-import command_line
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
+
+from program_flags import checked_flags, command_line
+
 import keras
 import numpy as np
 import scipy.optimize
@@ -231,7 +233,7 @@ def card_text(arrays: dict, accuracies: dict, minutes: float) -> str:
         "`tgan_tf/evaluation/extractors/moving_mnist.py`, "
         f"{parameters:,} numbers in float32.",
         "",
-        "Made by `python experiments/train_classifier.py "
+        "Made by `python experiments/studies/train_classifier.py "
         f"--output={Path(FLAGS.output).name} --train_steps={FLAGS.train_steps} "
         f"--batch_size={FLAGS.batch_size} --learning_rate={FLAGS.learning_rate:g} "
         f"--seed={FLAGS.seed}` in {minutes:.0f} minutes, of the 4,000 training digits of "
