@@ -279,6 +279,7 @@ MISTAKES = {
     "useless layers": ({"generator": "conv3d", "gru_layers": 1}, ["--gru_layers=1", "conv3d"]),
     "penalty": ({"lipschitz": "none", "gradient_penalty": -1}, ["--gradient_penalty=-1"]),
     "probability": ({"shuffle_frames": 2}, ["shuffle_frames=2"]),
+    "useless beta": ({"adam_beta_1": 0.1}, ["--adam_beta_1=0.1", "--optimizer=adam"]),
     "average": ({"ema_momentum": 1}, ["--ema_momentum=1"]),
     "decay": ({"learning_rate_decay_steps": 0}, ["--learning_rate_decay_steps=0"]),
     "noise": ({"critic_noise": -0.3}, ["critic_noise=-0.3"]),
@@ -320,12 +321,19 @@ def test_every_configuration_is_one_of_train(tmp_path):
 def test_averages_decays_and_classes_are_trained_with_and_kept(tmp_path):
     flags = {**TINY, "size": 16, "num_digits": 1, "digit_size": 8, "run_dir": tmp_path / "run"}
     flags.update(ema_momentum=0.5, learning_rate_decay_steps=6, train_steps=6, optimizer="adam")
+    flags.update(learning_rate=1e-4, critic_learning_rate=2e-4, adam_beta_1=0.0, adam_beta_2=0.99)
+    flags.update(critic_normalization="none")
     arguments = [f"--{key}={value}" for key, value in flags.items()]
     result = subprocess.run(
         [sys.executable, str(TRAIN), *arguments, "--conditional"], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    assert runs.read(tmp_path / "run").configuration.num_classes == 10
+    kept = runs.read(tmp_path / "run").configuration
+    assert (kept.num_classes, kept.critic["normalization"]) == (10, "none")
+    rates = {"generator_optimizer": 1e-4, "critic_optimizer": 2e-4}
+    for part, rate in rates.items():
+        own = getattr(kept, part)
+        assert (own["learning_rate"], own["beta_1"], own["beta_2"]) == (rate, 0.0, 0.99)
     values = tensors(tmp_path / "run", 6)
     # At the end of the decay the rate is 0; the fixed samples show each of ten classes.
     sheet = Image.open(tmp_path / "run/samples/step-6.gif")
