@@ -40,6 +40,7 @@ _FORKS = """
                 resource.setrlimit(resource.RLIMIT_FSIZE, (case["largest_file"],) * 2)
             sys.argv = case["argv"]
             sys.path[0] = os.path.dirname(sys.argv[0])
+            sys.path.append(case["directory"])  # a test may have a stub of a library there
             code = 0
             try:
                 runpy.run_path(sys.argv[0], run_name="__main__")
