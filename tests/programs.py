@@ -101,6 +101,11 @@ def run_all(
     return results
 
 
+def one(program: str, arguments: list[str], directory: str | os.PathLike) -> Result:
+    """Runs a program once; see `run_all`."""
+    return run_all(program, {"": arguments}, directory)[""]
+
+
 @functools.cache
 def _forks() -> subprocess.Popen:
     """What has loaded TensorFlow and runs a command for each line; it ends with this process."""
