@@ -60,7 +60,7 @@ def tensors(run_dir, step):
     }
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
