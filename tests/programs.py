@@ -27,6 +27,8 @@ _FORKS = """
         case = json.loads(line)
         if case["digits"]:
             tgan_tf.data.moving_mnist._mnist()  # kept from then on
+        if case["beam"]:
+            import apache_beam
         child = os.fork()
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -67,6 +69,7 @@ def run_all(
     directory: str | os.PathLike,
     largest_files: dict[str, int] | None = None,
     digits: bool = False,
+    beam: bool = False,
 ) -> dict[str, Result]:
     """Runs a program once for each command, one after the other.
 
@@ -76,6 +79,7 @@ def run_all(
         directory: where they run.
         largest_files: for some commands, the bytes after which a file's disk is full.
         digits: whether several commands use the digits of MNIST: reading them takes seconds.
+        beam: whether several commands use Apache Beam: importing it takes seconds.
     """
     largest_files = largest_files or {}
     results = {}
@@ -89,6 +93,7 @@ def run_all(
                 "stderr": f"{printed}/err",
                 "largest_file": largest_files.get(name),
                 "digits": digits,
+                "beam": beam,
             }
             forks = _forks()
             forks.stdin.write(json.dumps(case) + "\n")
