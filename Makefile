@@ -40,7 +40,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10
 
-test-fast: .venv/installed-test ## runs what takes a minute: no processes, no training, no export
+test-fast: .venv/installed-test ## runs the quick tests: no processes, no training, no export
 	$(BIN)/python -m pytest $(WORKERS) --fast
 
 lint: .venv/installed-test ## checks format, style and types
