@@ -7,13 +7,15 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null && \
 	echo "$$p" && break; done)
 BIN := .venv/bin
+# A file is one worker's, for its fixtures; in the order of tests/conftest.py.
+WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
 DEMO := runs/moving_mnist_small
 DEMO_EXPORT := saved_models/moving_mnist_small
 
-.PHONY: help videos demo test lint format lock benchmark tensorboard clean
+.PHONY: help videos demo test test-fast lint format lock benchmark tensorboard clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 videos: .venv/installed ## videos of the trained generator in saved_models/moving_mnist
 	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist --scale=3
@@ -36,7 +38,10 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist.cfg"
 
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest $(WORKERS) --durations=10
+
+test-fast: .venv/installed-test ## runs the quick tests: no processes, no training, no export
+	$(BIN)/python -m pytest $(WORKERS) --fast
 
 lint: .venv/installed-test ## checks format, style and types
 	$(BIN)/ruff format --check .

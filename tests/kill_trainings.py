@@ -51,11 +51,15 @@ FLAGS = {
 _OF_TIME = "training/clips_per_second"
 
 
+def arguments(run_dir: Path) -> list[str]:
+    """What train.py is given to begin a training, or to go on with it."""
+    return [*(f"--{name}={value}" for name, value in FLAGS.items()), f"--run_dir={run_dir}"]
+
+
 def start(run_dir: Path) -> subprocess.Popen:
     """Starts a training, or goes on with it."""
-    arguments = [f"--{name}={value}" for name, value in FLAGS.items()]
     return subprocess.Popen(
-        [sys.executable, str(TRAIN), *arguments, f"--run_dir={run_dir}"],
+        [sys.executable, str(TRAIN), *arguments(run_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -28,6 +28,8 @@ _FORKS = """
         case = json.loads(line)
         if case["digits"]:
             tgan_tf.data.moving_mnist._mnist()  # kept from then on
+        if case["beam"]:
+            import apache_beam
         child = os.fork()
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -70,6 +72,7 @@ def run_all(
     directory: str | os.PathLike,
     largest_files: dict[str, int] | None = None,
     digits: bool = False,
+    beam: bool = False,
 ) -> dict[str, Result]:
     """Runs a program once for each command, one after the other.
 
@@ -79,6 +82,7 @@ def run_all(
         directory: where they run.
         largest_files: for some commands, the bytes after which a file's disk is full.
         digits: whether several commands use the digits of MNIST: reading them takes seconds.
+        beam: whether several commands use Apache Beam: importing it takes seconds.
     """
     largest_files = largest_files or {}
     results = {}
@@ -92,6 +96,7 @@ def run_all(
                 "stderr": f"{printed}/err",
                 "largest_file": largest_files.get(name),
                 "digits": digits,
+                "beam": beam,
             }
             forks = _forks()
             forks.stdin.write(json.dumps(case) + "\n")
@@ -102,6 +107,11 @@ def run_all(
                 int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
             )
     return results
+
+
+def one(program: str, arguments: list[str], directory: str | os.PathLike) -> Result:
+    """Runs a program once; see `run_all`."""
+    return run_all(program, {"": arguments}, directory)[""]
 
 
 @functools.cache

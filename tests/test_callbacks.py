@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_tgan import Z0_DIM, make_tgan, real_clips
+from tiny_tgan import Z0_DIM, make_tgan, real_clips, untrained_tgan
 
 from tgan_tf import callbacks, checkpoints
 from tgan_tf.data import MovingMNIST
@@ -44,7 +44,7 @@ class At(keras.callbacks.Callback):
 
 
 def test_training_stops_at_its_step_inside_an_epoch():
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     fit(tgan, [callbacks.StopAtStep(3)], steps=10, steps_per_epoch=5)
     assert tgan.step == 3
 
@@ -77,9 +77,9 @@ def fit_aligned(tgan, directory, train_steps, until):
 
 
 def test_reports_of_a_resumed_training_are_those_of_an_unbroken_one_to_the_bit(tmp_path):
-    unbroken = fit_aligned(make_tgan(), tmp_path / "unbroken", 12, 12)
+    unbroken = fit_aligned(untrained_tgan(), tmp_path / "unbroken", 12, 12)
     assert [report[:2] for report in unbroken] == [(0, 5), (1, 10), (2, 12)]
-    first = fit_aligned(make_tgan(), tmp_path / "broken", 12, 8)
+    first = fit_aligned(untrained_tgan(), tmp_path / "broken", 12, 8)
     resumed = make_tgan(seed=1)
     resumed.seed = 0
     assert checkpoints.restore(resumed, tmp_path / "broken") == 8
@@ -87,13 +87,13 @@ def test_reports_of_a_resumed_training_are_those_of_an_unbroken_one_to_the_bit(t
 
 
 def test_checkpoints_come_at_the_interval_and_at_the_end(tmp_path):
-    fit(make_tgan(), [callbacks.CheckpointSaver(tmp_path, 2)], steps=5, steps_per_epoch=5)
+    fit(untrained_tgan(), [callbacks.CheckpointSaver(tmp_path, 2)], steps=5, steps_per_epoch=5)
     assert checkpoints.steps(tmp_path) == [2, 4, 5]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops_and_the_handlers_come_back(tmp_path, number):
-    tgan, before = make_tgan(), signal.getsignal(number)
+    tgan, before = untrained_tgan(), signal.getsignal(number)
     saver = callbacks.CheckpointSaver(tmp_path, 100)
     fit(tgan, [At(2, lambda _: os.kill(os.getpid(), number)), saver], steps=10)
     assert checkpoints.steps(tmp_path) == [tgan.step] == [2]
@@ -102,7 +102,7 @@ def test_a_signal_saves_and_stops_and_the_handlers_come_back(tmp_path, number):
 
 
 def test_a_weight_that_is_not_finite_stops_training_and_names_step_and_layer(tmp_path):
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     kernel = tgan.generator.image_generator.to_frame.kernel
 
     def spoil(_):
@@ -118,11 +118,15 @@ def test_a_weight_that_is_not_finite_stops_training_and_names_step_and_layer(tmp
 
 def test_a_loss_that_is_not_finite_stops_training_by_name():
     with pytest.raises(FloatingPointError, match="step 1: .*critic_loss"):
-        fit(make_tgan(), [callbacks.StopWhenNotFinite()], clips=np.full_like(real_clips(2), np.nan))
+        fit(
+            untrained_tgan(),
+            [callbacks.StopWhenNotFinite()],
+            clips=np.full_like(real_clips(2), np.nan),
+        )
 
 
 def test_large_finite_weights_do_not_stop_training():
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     tgan.critic.score.bias.assign([3e38])
     tgan.generator.temporal_generator.deconvolutions[0].bias.assign(np.full(8, 3e38))
     callback = callbacks.StopWhenNotFinite()
@@ -132,7 +136,7 @@ def test_large_finite_weights_do_not_stop_training():
 
 
 def test_progress_lines_tell_step_losses_speed_and_time_left(capsys):
-    fit(make_tgan(), [callbacks.ProgressLines(train_steps=4, batch_size=2)])
+    fit(untrained_tgan(), [callbacks.ProgressLines(train_steps=4, batch_size=2)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["2/4", "4/4"]
     for words in ("critic_loss", "generator_loss", "wasserstein_estimate", "clips/s", "left"):
@@ -141,7 +145,7 @@ def test_progress_lines_tell_step_losses_speed_and_time_left(capsys):
 
 def test_progress_bar_of_a_resumed_run_goes_on_where_it_was_and_stays_where_it_stopped(capsys):
     bar = callbacks.progress_bar(train_steps=20, first_step=6)
-    fit(make_tgan(), [bar], steps=4)
+    fit(untrained_tgan(), [bar], steps=4)
     shown = capsys.readouterr()
     assert shown.out == ""
     states = [state for state in shown.err.split("\r") if state.strip()]
@@ -151,13 +155,13 @@ def test_progress_bar_of_a_resumed_run_goes_on_where_it_was_and_stays_where_it_s
 
 
 def test_progress_bar_shows_the_losses_of_the_last_epoch(capsys):
-    history = fit(make_tgan(), [callbacks.progress_bar(train_steps=4)]).history
+    history = fit(untrained_tgan(), [callbacks.progress_bar(train_steps=4)]).history
     last = capsys.readouterr().err.split("\r")[-1]
     assert f"critic_loss {history['critic_loss'][-1]:.4f}" in last
 
 
 def test_time_limit_ends_training_at_the_first_epochs_end():
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     fit(tgan, [callbacks.time_limit(0.0)], steps=10)
     assert tgan.step == 2
 
@@ -247,7 +251,7 @@ def evaluate(run_dir):
 
 
 def test_evaluates_at_the_interval(tmp_path, capsys):
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     fit(tgan, [evaluate(tmp_path)], steps=5, steps_per_epoch=5)
     kept = records.read(tmp_path / "evaluation/metrics.jsonl")
     assert [(one["metric"], one.get("step"), one["of"]) for one in kept] == [
@@ -270,7 +274,7 @@ def test_evaluates_at_the_interval(tmp_path, capsys):
 
 
 def test_an_evaluation_that_a_kill_left_out_is_made_up_once(tmp_path):
-    tgan = make_tgan()
+    tgan = untrained_tgan()
     fit(tgan, [], steps=2)
     callback = evaluate(tmp_path)
     callback.set_model(tgan)
@@ -282,8 +286,8 @@ def test_an_evaluation_that_a_kill_left_out_is_made_up_once(tmp_path):
 
 
 def test_evaluating_changes_nothing_of_the_training(tmp_path):
-    with_, without = make_tgan(), make_tgan()
-    fit(with_, [evaluate(tmp_path)])
-    fit(without, [])
-    for one, other in zip(with_.variables, without.variables):
+    fit(tgan := untrained_tgan(), [evaluate(tmp_path)])
+    evaluated = [variable.numpy() for variable in tgan.variables]
+    fit(tgan := untrained_tgan(), [])
+    for one, other in zip(tgan.variables, evaluated):
         np.testing.assert_array_equal(one, other)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from programs import run_all
+from programs import one, run_all
 from tiny_tgan import save_run
 
 import tgan_tf.models  # noqa: F401, for the .keras file
@@ -135,9 +134,7 @@ def saved_model_cli():
 
 def test_saved_model_cli_shows_inputs_and_outputs(results, directory, saved_model_cli):
     command = shlex.split(results["export"].stdout.splitlines()[2].split(": ", 1)[1])
-    shown = subprocess.run(
-        [saved_model_cli, *command[2:]], cwd=directory, capture_output=True, text=True
-    ).stdout
+    shown = one(saved_model_cli, command[2:], directory).stdout
     lines = [line.strip() for line in shown.splitlines()]
     for name, dtype, shape in (
         ("inputs['z0']", "DT_FLOAT", "(-1, 6)"),
@@ -159,7 +156,8 @@ def test_saved_model_cli_runs_a_signature(results, directory, tgan, saved_model_
     np.save(directory / "z0.npy", np.full([2, 6], 0.5, np.float32))
     flags = "--tag_set serve --signature_def serving_default --inputs z0=z0.npy --outdir outputs"
     command = ["run", "--dir", "saved models/name/1", *flags.split()]
-    subprocess.run([saved_model_cli, *command], cwd=directory, check=True, capture_output=True)
+    result = one(saved_model_cli, command, directory)
+    assert result.code == 0, result.stderr
     videos = np.load(directory / "outputs" / "videos.npy")
     expected = tgan.generator(np.full([2, 6], 0.5, np.float32))
     np.testing.assert_allclose(videos, expected, rtol=0, atol=1e-6)

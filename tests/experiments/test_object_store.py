@@ -112,6 +112,7 @@ def prepared(bucket, local):
             ],
         },
         local,
+        beam=True,
     )
     bucket.upload(local)
     return prepared

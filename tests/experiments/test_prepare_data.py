@@ -53,6 +53,7 @@ def results(directory):
             "no power of two": [*mistaken, "--size=17", "--split=1"],
         },
         directory,
+        beam=True,
     )
 
 

@@ -6,18 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import kill_trainings
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from programs import Result, run_all
+from programs import EXPERIMENTS, one, run_all
 
 from tgan_tf import checkpoints, runs
 
-TRAIN = Path(__file__).parents[2] / "experiments/train.py"
 TINY = {
     "frames": 4,
     "size": 8,
@@ -44,14 +42,13 @@ def data(tmp_path_factory):
     return path
 
 
-def command(run_dir, data, **changes):
+def arguments(run_dir, data, **changes):
     flags = {**TINY, "run_dir": run_dir, "data_path": data, **changes}
-    return [sys.executable, str(TRAIN), *(f"--{key}={value}" for key, value in flags.items())]
+    return [f"--{key}={value}" for key, value in flags.items()]
 
 
 def train(run_dir, data, **changes):
-    done = subprocess.run(command(run_dir, data, **changes), capture_output=True, text=True)
-    return Result(done.returncode, done.stdout, done.stderr)
+    return one("train.py", arguments(run_dir, data, **changes), run_dir.parent)
 
 
 def tensors(run_dir, step):
@@ -63,7 +60,7 @@ def tensors(run_dir, step):
     }
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
@@ -102,42 +99,42 @@ def test_nothing_but_how_the_array_is_read_and_progress_is_printed(unbroken, dat
 
 def test_the_runs_flagfile_is_the_same_experiment_again(unbroken, tmp_path):
     run_dir, _ = unbroken
-    arguments = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={tmp_path}/again"]
-    result = subprocess.run(
-        [sys.executable, str(TRAIN), *arguments], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
+    flags = [f"--flagfile={run_dir}/flags.cfg", f"--run_dir={tmp_path}/again"]
+    result = one("train.py", flags, tmp_path)
+    assert result.code == 0, result.stderr
     again, first = tensors(tmp_path / "again", 12), tensors(run_dir, 12)
     for name, value in first.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
 def test_a_killed_run_goes_on_to_all_that_an_unbroken_one_has_written(tmp_path):
-    unbroken = kill_trainings.start(tmp_path / "unbroken")
-    kill_trainings.finish(unbroken)
     process = kill_trainings.start(tmp_path / "killed")
     wait_for(lambda: 8 in checkpoints.steps(tmp_path / "killed/checkpoints"), process)
     assert kill_trainings.kill(process, 0)
-    (kept, *_) = kill_trainings.finish(kill_trainings.start(tmp_path / "killed")).splitlines()
-    assert "going on at step " in kept
+    commands = {name: kill_trainings.arguments(tmp_path / name) for name in ("killed", "unbroken")}
+    results = run_all("train.py", commands, tmp_path)
+    assert {result.code for result in results.values()} == {0}, results
+    assert "going on at step " in results["killed"].stdout.splitlines()[0]
     kill_trainings.assert_same(tmp_path / "killed", kill_trainings.written(tmp_path / "unbroken"))
 
 
 def test_one_run_has_one_writer_which_sigterm_saves_and_the_same_command_goes_on(data, tmp_path):
-    arguments = {"train_steps": 100_000, "checkpoint_interval": 50_000}
+    long = {"train_steps": 100_000, "checkpoint_interval": 50_000}
     process = subprocess.Popen(
-        command(tmp_path / "run", data, **arguments), stdout=subprocess.PIPE, text=True
+        [sys.executable, EXPERIMENTS / "train.py", *arguments(tmp_path / "run", data, **long)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for _ in ("how the array is read", "that it begins", "progress"):
         process.stdout.readline()
-    refused = train(tmp_path / "run", data, **arguments, seed=1)
+    refused = train(tmp_path / "run", data, **long, seed=1)
     assert_refused(refused, "is being trained by train.py", f"process {process.pid} of")
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     (step,) = checkpoints.steps(tmp_path / "run/checkpoints")
     assert process.returncode == 128 + signal.SIGTERM
     assert f"SIGTERM at step {step}, saved" in output
-    result = train(tmp_path / "run", data, **{**arguments, "train_steps": step + 2})
+    result = train(tmp_path / "run", data, **{**long, "train_steps": step + 2})
     assert f"going on at step {step}" in result.stdout
     assert checkpoints.steps(tmp_path / "run/checkpoints") == [step, step + 2]
 
@@ -210,7 +207,7 @@ def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_pa
     results = []
     for text in ('{"cluster": {"worker": ["a:1", "b:1"]}}', "worker"):
         monkeypatch.setenv("TF_CONFIG", text)
-        results.append(run_all("train.py", {"": ["--run_dir=run"]}, tmp_path)[""])
+        results.append(one("train.py", ["--run_dir=run"], tmp_path))
     assert_refused(results[0], "TF_CONFIG", "2 tasks")
     assert_refused(results[1], "TF_CONFIG=worker")
     assert not list(tmp_path.iterdir())
@@ -292,7 +289,7 @@ def mistaken(data, tmp_path_factory):
     """What became of the commands with mistakes, and where they ran."""
     directory = tmp_path_factory.mktemp("mistaken")
     commands = {
-        name: command(**{"run_dir": "run", "data": data, **changes})[2:]
+        name: arguments(**{"run_dir": "run", "data": data, **changes})
         for name, (changes, _) in MISTAKES.items()
     }
     return run_all("train.py", commands, directory), directory
@@ -307,12 +304,12 @@ def test_a_users_mistake_is_one_clear_line(mistaken, name):
 
 def test_every_configuration_is_one_of_train(tmp_path):
     # A seed that no run has is refused when all else has been read.
-    configs = sorted((TRAIN.parent / "configs").glob("*.cfg"))
+    configs = sorted((EXPERIMENTS / "configs").glob("*.cfg"))
     commands = {
-        path.name: [f"--flagfile={path.relative_to(TRAIN.parents[1])}", "--train_steps=0"]
+        path.name: [f"--flagfile={path.relative_to(EXPERIMENTS.parent)}", "--train_steps=0"]
         for path in configs
     }
-    results = run_all("train.py", commands, TRAIN.parents[1])
+    results = run_all("train.py", commands, EXPERIMENTS.parent)
     assert len(results) > 20
     for name, result in results.items():
         assert result.code == 1 and "--train_steps=0" in result.stderr, (name, result.stderr)
@@ -323,11 +320,9 @@ def test_averages_decays_and_classes_are_trained_with_and_kept(tmp_path):
     flags.update(ema_momentum=0.5, learning_rate_decay_steps=6, train_steps=6, optimizer="adam")
     flags.update(learning_rate=1e-4, critic_learning_rate=2e-4, adam_beta_1=0.0, adam_beta_2=0.99)
     flags.update(critic_normalization="none")
-    arguments = [f"--{key}={value}" for key, value in flags.items()]
-    result = subprocess.run(
-        [sys.executable, str(TRAIN), *arguments, "--conditional"], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
+    command = [*(f"--{key}={value}" for key, value in flags.items()), "--conditional"]
+    result = one("train.py", command, tmp_path)
+    assert result.code == 0, result.stderr
     kept = runs.read(tmp_path / "run").configuration
     assert (kept.num_classes, kept.critic["normalization"]) == (10, "none")
     rates = {"generator_optimizer": 1e-4, "critic_optimizer": 2e-4}
@@ -385,8 +380,7 @@ def test_what_a_kill_after_the_last_checkpoint_left_out_is_made_up(evaluated, tm
     (run_dir / "evaluation/metrics.png").unlink()
     samples.unlink()
     shutil.copytree(run_dir / "checkpoints/step-4", run_dir / "checkpoints/step-1")
-    command = {"": [f"--flagfile={run_dir}/flags.cfg"]}
-    result = run_all("train.py", command, tmp_path)[""]
+    result = one("train.py", [f"--flagfile={run_dir}/flags.cfg"], tmp_path)
     assert result.code == 0 and "all 12 steps are made" in result.stdout, result.stderr
     again = metrics.read_text().splitlines()
     assert len(again) == 6
