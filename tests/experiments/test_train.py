@@ -231,7 +231,7 @@ def test_a_directory_of_other_files_is_no_run_directory(data, tmp_path):
         for file in files:
             (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / file).write_text("mine")
-    commands = {name: command(name, data, size=16)[2:] for name in DIRECTORIES}
+    commands = {name: arguments(name, data, size=16) for name in DIRECTORIES}
     for name, result in run_all("train.py", commands, tmp_path).items():
         assert_refused(result, DIRECTORIES[name][1])
 
