@@ -1,9 +1,7 @@
 """Video files, decoded with PyAV: from the first frame to the last, or a window of frames.
 
-Frames come upright (phones write videos on their side, with a note which side is up) and in their
-proportions on a screen (pixels of films for television are not square), as RGB, and resized by one
-FFmpeg filter graph a file. A file is used whole or not at all: one that is damaged or ends before
-its time raises `UnreadableRecording`.
+`tgan_tf.data.video_filters` says how the frames come. A file is used whole or not at all: one that
+is damaged or ends before its time raises `UnreadableRecording`.
 """
 
 from __future__ import annotations
@@ -15,13 +13,14 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
 
 from tgan_tf.data import storage
 from tgan_tf.data.recordings import Recipe, UnreadableRecording
+from tgan_tf.data.video_filters import ShownFrame, converted
 from tgan_tf.errors import reason
 from tgan_tf.extras import extra
 
@@ -30,21 +29,11 @@ with contextlib.suppress(ImportError):
     import av
 
 
-# Colours are averaged over the same area as brightness: by default swscale takes every second one.
-_CHROMA = "full_chroma_int+full_chroma_inp"
-
 # An encoder needs a few bytes to say that nothing changed; some decoders then show no frame.
 _SMALLEST_PACKET = 16
 
 # A pixel is never that many times as wide as it is high, or as high as it is wide: damage.
 _LONGEST_PIXEL = 8
-
-
-class _Shown(NamedTuple):
-    """A frame, and how many times as wide as they are high a screen shows its pixels."""
-
-    frame: av.VideoFrame
-    aspect: Fraction
 
 
 def read(path: str, recipe: Recipe, frame_rate: float | None) -> tuple[float, Iterator[np.ndarray]]:
@@ -153,7 +142,7 @@ def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray
     keyframe = index.keyframes[place - 1] if place else 0
     # From the beginning, too, where the file does not go on after the keyframe as it should.
     for start in dict.fromkeys((keyframe, 0)):
-        frames = _converted(_chosen(path, index, start, wanted), recipe, None)
+        frames = converted(_chosen(path, index, start, wanted), recipe, None)
         try:
             clip = list(itertools.islice(frames, len(wanted)))
         except UnreadableRecording:
@@ -173,7 +162,7 @@ def _whole(
 ) -> Iterator[np.ndarray]:
     with container:
         frames = _in_time(_decoded(container, stream), container.format.name == "avi")
-        yield from _converted(frames, recipe, frame_rate)
+        yield from converted(frames, recipe, frame_rate)
 
 
 def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
@@ -274,7 +263,9 @@ def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
     return frames
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[_Shown]:
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[ShownFrame]:
     """The frames of the video, in the order they are shown."""
     number = 0
     codec = stream.codec_context
@@ -290,11 +281,11 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> 
         for frame in frames:
             aspect = of_container or aspects.pop(frame.pts, codec.sample_aspect_ratio)
             _check_pixels(aspect)
-            yield _Shown(frame, aspect or Fraction(1))
+            yield ShownFrame(frame, aspect or Fraction(1))
             number += 1
 
 
-def _in_time(frames: Iterable[_Shown], is_avi: bool) -> Iterator[_Shown]:
+def _in_time(frames: Iterable[ShownFrame], is_avi: bool) -> Iterator[ShownFrame]:
     """Frames with times from 0 that increase from one to the next; raises if there is none."""
     start = 0
     last: int | None = None
@@ -307,95 +298,12 @@ def _in_time(frames: Iterable[_Shown], is_avi: bool) -> Iterator[_Shown]:
         elif time is None or time <= last:
             time = last + 1
         last, frame.pts = time, time - start
-        yield _Shown(frame, aspect)
+        yield ShownFrame(frame, aspect)
     if last is None:
         raise UnreadableRecording("no frame in it")
 
 
-def _converted(
-    frames: Iterable[_Shown], recipe: Recipe, frame_rate: float | None
-) -> Iterator[np.ndarray]:
-    """Frames as uint8 `recipe.frame_shape`; without a frame rate, one each."""
-    rows, columns, _ = recipe.frame_shape
-    graph: av.filter.Graph | None = None
-    form: tuple[int, int, str, Fraction] | None = None
-
-    def pulled(graph: av.filter.Graph) -> np.ndarray:
-        image = graph.pull().to_ndarray()
-        # Not by a filter, which would round the place to whole samples of colour.
-        top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
-        return image[top : top + rows, left : left + columns]
-
-    def finished(graph: av.filter.Graph) -> Iterator[np.ndarray]:
-        while True:
-            try:
-                yield pulled(graph)
-            except (BlockingIOError, EOFError):
-                return
-
-    for frame, aspect in frames:
-        if graph is None or (frame.width, frame.height, frame.format.name, aspect) != form:
-            if graph is not None:
-                graph.push(None)
-                yield from finished(graph)
-            form = frame.width, frame.height, frame.format.name, aspect
-            graph = _graph(frame, aspect, recipe, frame_rate)
-        graph.push(frame)
-        if frame_rate is None:  # one comes out for each; to find that no other does takes time
-            yield pulled(graph)
-        else:
-            yield from finished(graph)
-    if graph is not None:
-        graph.push(None)
-        yield from finished(graph)
-
-
-def _graph(
-    frame: av.VideoFrame, aspect: Fraction, recipe: Recipe, frame_rate: float | None
-) -> av.filter.Graph:
-    """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
-    graph = av.filter.Graph()
-    height, width = frame.height, frame.width
-    shown_height, shown_width = Fraction(height), width * aspect
-    steps = [
-        graph.add_buffer(width=width, height=height, format=frame.format, time_base=frame.time_base)
-    ]
-    if frame_rate is not None:
-        steps.append(graph.add("fps", f"{frame_rate}"))
-    # The stubs know of no side data but motion vectors.
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is not None:
-        # A pixel's place (x, y, 1) times the matrix is its place on the screen.
-        (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
-        if abs(xx) < abs(xy):
-            # Rows become columns; then, by the bits of dir, left becomes right and top bottom.
-            steps.append(graph.add("transpose", f"dir={(yx < 0) + 2 * (xy < 0)}"))
-            height, width = width, height
-            shown_height, shown_width = shown_width, shown_height
-        else:
-            if xx < 0:
-                steps.append(graph.add("hflip"))
-            if yy < 0:
-                steps.append(graph.add("vflip"))
-    to_height, to_width = recipe.resized(shown_height, shown_width)
-    becomes_smaller = to_height <= height and to_width <= width
-    flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
-    # Threads cost more here than they win: a frame is small, and files are read side by side.
-    steps.append(graph.add("scale", f"{to_width}:{to_height}:flags={flags}:threads=1"))
-    # Scaling into planes takes FFmpeg two thirds of the time; without scaling, its conversion of
-    # yuv420p into planes spoils the last columns of a width that does not divide by 16.
-    form = "rgb24" if (to_height, to_width) == (height, width) else "gbrp"
-    steps += [graph.add("format", form), graph.add("buffersink")]
-    try:
-        graph.link_nodes(*steps).configure()
-    except av.FFmpegError as error:
-        raise UnreadableRecording(
-            f"frames of {width} x {height} cannot become {to_width} x {to_height}"
-        ) from error
-    return graph
-
-
-def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[_Shown]:
+def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[ShownFrame]:
     """Frames of the wanted numbers, decoded from the keyframe `start`; none if one is missing."""
     container, stream = _open(path)
     with container:
@@ -413,5 +321,5 @@ def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[_Sho
                 if number == index.length or frame.pts != index.times[number]:
                     return
             if number in wanted:
-                yield _Shown(frame, aspect)
+                yield ShownFrame(frame, aspect)
             number += 1
