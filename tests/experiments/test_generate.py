@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
-from programs import run_all
+from programs import EXPERIMENTS, run_all
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
 
 from tgan_tf import rendering
@@ -185,6 +188,17 @@ class TestSeed:
         for name in ("clips", "latents"):
             np.testing.assert_array_equal(four[name], more[name][:4])
             assert len(np.unique(more[name].reshape(17, -1), axis=0)) == 17
+
+    def test_makes_the_same_clips_in_a_process_of_its_own(self, run_dir, results, tmp_path):
+        # The other commands are forks of one process: Python's seed of hashes is the same in all.
+        flags = ["--num_videos=17", "--seed=7", "--formats=npz", f"--output_dir={tmp_path / 'out'}"]
+        command = [sys.executable, EXPERIMENTS / "generate.py", f"--run_dir={run_dir}", *flags]
+        again = subprocess.run(command, capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        assert results["17 videos"].code == 0, results["17 videos"].stderr
+        alone, forked = (np.load(d / "clips.npz") for d in (tmp_path / "out", run_dir / "more"))
+        for name in ("clips", "latents"):
+            np.testing.assert_array_equal(alone[name], forked[name])
 
 
 class TestPrinted:
