@@ -1,6 +1,6 @@
 """The program that imports the PyTorch TGAN's weights, run as a user runs it.
 
-What the weights compute is the concern of ../test_reference_weights.py.
+What the weights compute is the concern of ../test_reference_weights_pytorch.py.
 """
 
 from __future__ import annotations

@@ -1,30 +1,24 @@
-"""Imported weights against what the authors' code computes of them (tests/fixtures/README.md)."""
+"""Weights of the Chainer TGAN against what it computes of them (tests/fixtures/README.md)."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import re
-import sys
 import types
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import yaml
 from fixtures import seeded_arrays
+from imported_weights import compute, distance, in_their_layout, read_fixture
 
-from tgan_tf import reference_weights
+from tgan_tf import reference_places, reference_weights
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping
 from tgan_tf.errors import InputError
-from tgan_tf.lipschitz import GradientPenalty
 from tgan_tf.models import Critic, VideoAndFrameCritic, VideoGenerator
 from tgan_tf.tgan import TGAN, rmsprop
 
-FIXTURES = Path(__file__).with_name("fixtures")
 ITERATION = 7
 
 CRITICS = {
@@ -65,26 +59,6 @@ def make_tgan(variant, channels):
     return tgan
 
 
-def read_fixture(name):
-    with np.load(FIXTURES / f"{name}.npz") as npz:
-        return dict(npz)
-
-
-def in_their_layout(place, value_of):
-    """The entries of the variables that an array belongs to, in the array's own order."""
-    numbers = np.arange(1.0, np.prod(place.shape) + 1).reshape(place.shape)
-    entries = np.zeros(numbers.size)
-    for variable, convert in place.parts:
-        signed = np.ravel(convert(numbers))
-        entries[np.abs(signed).astype(int) - 1] = np.sign(signed) * np.ravel(value_of(variable))
-    return entries.reshape(place.shape)
-
-
-def distance(a, b):
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
-
-
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory):
     """Of a variant its fixture, its snapshot, the TGAN that it was loaded into, and the places."""
@@ -109,7 +83,7 @@ def imports(tmp_path_factory):
             path=path,
             tgan=tgan,
             negated=negated,
-            places=reference_weights.chainer_places(tgan, negated),
+            places=reference_places.chainer_places(tgan, negated),
             weights=tgan.get_weights(),
         )
 
@@ -124,25 +98,6 @@ def imported(request, imports):
 @pytest.fixture(scope="module")
 def svc(imports):
     return imports("svc")
-
-
-def compute(imported, mode):
-    """Frame latents, some entries of the videos, and the scores with the sign of theirs."""
-    tgan, training = imported.tgan, mode == "training"
-    z0 = imported.fixture["z0"]
-    computed = {}
-    for name, make in {
-        "frame_latents": lambda: tgan.generator.frame_latents(z0, training),
-        "videos": lambda: seeded_arrays.sample(tgan.generator(z0, training=training).numpy(), 2000),
-        "scores": lambda: (
-            (-1.0 if imported.negated else 1.0)
-            * tgan.critic(seeded_arrays.clips(imported.fixture["clips_shape"]), training=training)
-        ),
-    }.items():
-        tgan.set_weights(imported.weights)
-        computed[name] = np.asarray(make())
-    tgan.set_weights(imported.weights)
-    return computed
 
 
 def test_every_variable_is_given_a_value(imported):
@@ -302,163 +257,3 @@ def test_a_file_that_is_no_npz_is_an_input_error(tmp_path, svc, content, message
         (tmp_path / "s.npz").write_bytes(content)
     with pytest.raises(InputError, match=message):
         reference_weights.load_chainer(tmp_path / "s.npz", svc.tgan)
-
-
-@pytest.fixture(scope="module")
-def pytorch():
-    """The fixture of the PyTorch TGAN, its arrays, a TGAN that they were loaded into, its places.
-
-    PyTorch need not be there: the reading of its file is another test's.
-    """
-    fixture = read_fixture("pytorch")
-    shapes = json.loads(str(fixture["shapes"]))
-    arrays = {key: seeded_arrays.snapshot(own, {}) for key, own in shapes.items()}
-    sizes = yaml.safe_load(str(fixture["config"]))["models"]
-    tgan = make_pytorch_tgan(sizes)
-    places = reference_weights.pytorch_places(tgan)
-    for key in arrays:
-        reference_weights.load(places[key], arrays[key], key)
-    return types.SimpleNamespace(
-        fixture=fixture,
-        arrays=arrays,
-        sizes=sizes,
-        tgan=tgan,
-        negated=False,
-        places=places,
-        weights=tgan.get_weights(),
-    )
-
-
-def make_pytorch_tgan(sizes):
-    generator = VideoGenerator(
-        channels=1,
-        z0_dim=sizes["generator"]["z_slow_dim"],
-        z1_dim=sizes["generator"]["z_fast_dim"],
-        image_filters=sizes["generator"]["conv_ch"],
-        center=True,
-        epsilon=1e-5,
-        latent_distribution="normal",
-    )
-    critic = Critic(
-        channels=1,
-        filters=sizes["discriminator"]["mid_ch"],
-        head="mean",
-        center=True,
-        epsilon=1e-5,
-        slope=0.01,
-    )
-    tgan = TGAN(generator, critic)
-    optimizers = [keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9) for _ in range(2)]
-    tgan.compile(*optimizers, n_critic=5, penalty=GradientPenalty(10.0))
-    return tgan
-
-
-@pytest.mark.parametrize("mode", ["inference", "training"])
-def test_the_pytorch_tgan_s_outputs_are_its_own(pytorch, mode):
-    for name, values in compute(pytorch, mode).items():
-        np.testing.assert_allclose(
-            values, pytorch.fixture[f"{mode}/{name}"], rtol=0, atol=1e-5, err_msg=name
-        )
-
-
-def test_the_pytorch_tgan_s_gradients_are_its_own(pytorch):
-    tgan, fixture = pytorch.tgan, pytorch.fixture
-    with tf.GradientTape() as tape:
-        clips = tgan.generator(fixture["z0"], training=True)
-        score = tf.reduce_mean(tgan.critic(clips, training=True))
-    variables = tgan.trainable_variables
-    gradients = dict(zip((v.ref() for v in variables), tape.gradient(score, variables)))
-    ours, theirs = [], []
-    for key, places in pytorch.places.items():
-        for name, place in places.items():
-            if f"gradients/{key}/{name}" not in fixture:
-                continue
-            if all(variable.ref() in gradients for variable, _ in place.parts):
-                entries = in_their_layout(place, lambda v: gradients[v.ref()].numpy())
-                ours.append(seeded_arrays.sample(entries, 100))
-                theirs.append(fixture[f"gradients/{key}/{name}"])
-    assert len(ours) > 30
-    assert distance(np.concatenate(ours), np.concatenate(theirs)) < 1e-3
-    tgan.set_weights(pytorch.weights)
-
-
-def test_a_checkpoint_without_a_bias_is_an_input_error(pytorch):
-    arrays = dict(pytorch.arrays["gen_state_dict"])
-    del arrays["_vgen.dc3.bias"]
-    with pytest.raises(InputError, match=r"^c.pth: no _vgen.dc3.bias: give"):
-        reference_weights.load(pytorch.places["gen_state_dict"], arrays, "c.pth")
-
-
-def test_reading_a_checkpoint_without_pytorch_says_what_to_install(monkeypatch, pytorch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(
-        InputError, match=r"^c.pth: needs torch, .* pip install 'tgan_tf\[import\]'$"
-    ):
-        reference_weights.load_pytorch("c.pth", pytorch.tgan)
-
-
-@pytest.mark.parametrize("version", ["1.13.1", "2.5.1+cu121"])
-def test_a_pytorch_that_may_run_code_in_a_checkpoint_loads_none(monkeypatch, pytorch, version):
-    loaded = []
-    torch = types.SimpleNamespace(__version__=version, load=lambda *_, **__: loaded.append(1))
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    with pytest.raises(InputError, match=r"^c.pth: PyTorch .* pip install 'torch>=2.6'$"):
-        reference_weights.load_pytorch("c.pth", pytorch.tgan)
-    assert not loaded
-
-
-@pytest.mark.parametrize(
-    "change", [{"epoch": "x"}, {"gen_state_dict": 3}, {"dis_state_dict": {"c0.weight": "x"}}]
-)
-def test_a_checkpoint_of_other_values_is_an_input_error(monkeypatch, pytorch, change):
-    checkpoint = {"epoch": 1, "gen_state_dict": {}, "dis_state_dict": {}, **change}
-    torch = types.SimpleNamespace(__version__="2.6.0", load=lambda *_, **__: checkpoint)
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    with pytest.raises(InputError, match=rf"^c.pth: no checkpoint .*{next(iter(change))}"):
-        reference_weights.load_pytorch("c.pth", pytorch.tgan)
-
-
-needs_pytorch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="PyTorch is not installed"
-)
-
-
-@needs_pytorch
-def test_a_checkpoint_as_their_program_saves_it_is_loaded(tmp_path, pytorch):
-    import torch
-
-    tensors = {
-        key: {name: torch.tensor(array) for name, array in own.items()}
-        for key, own in pytorch.arrays.items()
-    }
-    loss = 2.0 * torch.nn.Parameter(torch.ones(1))
-    others = {"epoch_time": 0.5, "last_generated_videos": torch.zeros(2), "dis_loss": loss}
-    torch.save({"epoch": 12, **others, **tensors}, tmp_path / "checkpoint12.pth")
-    tgan = make_pytorch_tgan(pytorch.sizes)
-    assert reference_weights.load_pytorch(tmp_path / "checkpoint12.pth", tgan) == 13
-    for a, b in zip(tgan.get_weights(), pytorch.weights):
-        np.testing.assert_array_equal(a, b)
-    assert (tgan.step, int(tgan.critic_optimizer.iterations)) == (13, 65)
-
-
-@needs_pytorch
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "no such file"),
-        ("text", r"does not load it with weights_only=True"),
-        ({"epoch": 1, "gen_state_dict": {}}, "it has no dis_state_dict: give"),
-        ({"epoch": Path("x")}, r"does not load it with weights_only=True \(Weights only load fail"),
-    ],
-)
-def test_a_file_that_is_no_such_checkpoint_is_an_input_error(tmp_path, pytorch, content, message):
-    import torch
-
-    path = tmp_path / "c.pth"
-    if isinstance(content, str):
-        path.write_text(content)
-    elif content is not None:
-        torch.save(content, path)
-    with pytest.raises(InputError, match=message) as error:
-        reference_weights.load_pytorch(path, pytorch.tgan)
-    assert len(str(error.value).splitlines()) == 1
