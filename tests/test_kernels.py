@@ -1,4 +1,7 @@
-"""What is clipped of each of Keras's layers, judged by what it makes of unit inputs."""
+"""What is clipped of each of Keras's layers, judged by what it makes of unit inputs.
+
+Long, as it has a case for each layer, and all cases are clipped in one update.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_addons as tfa
+from clipping import exact_projection
 
 from tgan_tf.constraints import SingularValueClipping, follow_optimizer
 from tgan_tf.errors import InputError
@@ -213,11 +217,6 @@ def case_name(case):
 
 
 NAMES = [f"{case_name(case)}-{i}" for i, case in enumerate(CASES)]
-
-
-def exact_projection(matrix):
-    left, values, right = np.linalg.svd(np.asarray(matrix, np.float64), full_matrices=False)
-    return left * np.minimum(values, 1.0) @ right
 
 
 @pytest.fixture(scope="module")

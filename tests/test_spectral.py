@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
+from clipping import exact_projection, largest, matrix_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,12 +47,6 @@ SPECTRA = {
 }
 
 
-def matrix_of(kernel, output_axis=-1):
-    """[everything else, outputs], float64."""
-    kernel = np.moveaxis(np.asarray(kernel, np.float64), output_axis, -1)
-    return kernel.reshape(-1, kernel.shape[-1])
-
-
 def kernel_with(spectrum, shape, output_axis=-1, seed=0):
     """A kernel, float64, with random singular vectors and a given spectrum."""
     random = np.random.default_rng(seed)
@@ -63,19 +58,6 @@ def kernel_with(spectrum, shape, output_axis=-1, seed=0):
     others = [size for axis, size in enumerate(shape) if axis != output_axis % len(shape)]
     matrix = left * np.asarray(spectrum, np.float64) @ right.T
     return np.moveaxis(matrix.reshape(*others, columns), -1, output_axis)
-
-
-def exact_projection(kernel, maximum=1.0, output_axis=-1):
-    """By the full decomposition in float64."""
-    matrix = matrix_of(kernel, output_axis)
-    left, values, right = np.linalg.svd(matrix, full_matrices=False)
-    clipped = left * np.minimum(values, maximum) @ right
-    moved = np.moveaxis(np.asarray(kernel), output_axis, -1)
-    return np.moveaxis(clipped.reshape(moved.shape), -1, output_axis)
-
-
-def largest(kernel, output_axis=-1):
-    return np.linalg.svd(matrix_of(kernel, output_axis), compute_uv=False)[0]
 
 
 def within_seconds(seconds, function, *arguments):
