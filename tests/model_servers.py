@@ -6,6 +6,7 @@ serves a model called "default", prints the addresses of gRPC and of REST, and e
 
 Not by KServe's model server, which has of this protocol :predict alone, without versions, with
 other messages, for one server a process, and which reads the process's flags when it is imported.
+Long, as both protocols serve the same models, with the same faults.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Exported generators, read back by TensorFlow's loaders of both generations."""
+"""Exported generators, read back by TensorFlow's loaders of both generations.
+
+Long, as an export takes seconds and many of the tests read the same one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From recordings to a prepared directory."""
+"""From recordings to a prepared directory.
+
+Long, as what is tested is one function, `prepare`, with the same made-up recordings throughout.
+"""
 
 from __future__ import annotations
 
