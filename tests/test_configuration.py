@@ -20,6 +20,7 @@ UNLIKE_THE_DEFAULTS = {
     "frames": 4,
     "size": 16,
     "channels": 1,
+    "critic_frames": 2,
     "num_classes": 3,
     "generator": {"name": "two_stream", "z0_dim": 7, "filters": 8, "kernel_initializer": "uniform"},
     "critic": {"name": "frames_as_channels", "filters": 2, "slope": 0.1, "noise": 0.2},
@@ -89,6 +90,7 @@ def test_builds_what_the_entries_say():
     assert (tgan.generator.z0_dim, tgan.generator.filters, tgan.generator.num_classes) == (7, 8, 3)
     assert tgan.generator.kernel_initializer.get_config()["maxval"] == 0.01
     assert (tgan.critic.filters, tgan.critic.slope, tgan.critic.noise) == (2, 0.1, 0.2)
+    assert (tgan.generator.frames, tgan.critic.frames) == (4, 2)
     assert tgan.objective is objectives.OBJECTIVES["hinge"]
     assert tgan.penalty.weight == 3.0
     assert (tgan.n_critic, tgan.shuffle_frames, tgan.seed) == (2, 0.5, 9)
@@ -153,6 +155,8 @@ class TestLipschitzMethods:
         ({"lipschitz": {"name": "none"}}, "^objective='wasserstein' with lipschitz='none'.*bound"),
         ({"objective": "nosuch"}, "^objective='nosuch'"),
         ({"generator": {"name": "tgan", "image_initializer": "he"}}, "image_initializer='he': "),
+        ({"critic_frames": 32}, "^critic_frames=32: must be an integer ≤ 16"),
+        ({"critic_frames": 3}, "^critic_frames=3: must be a power of two"),
         ({"critic": {"name": "tgan", "normalization": "group"}}, "^critic.normalization='group': "),
         ({"critic_optimizer": {"name": "adam", "beta_1": 1}}, r"^critic_optimizer.beta_1=1: must"),
         ({"critic_optimizer": {"name": "sgd"}}, "critic_optimizer.name='sgd'"),

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, real_clips, weights
+from tiny_tgan import CLIP_SHAPE, Z0_DIM, configuration, make_tgan, real_clips, weights
 
+from tgan_tf.configuration import build
 from tgan_tf.errors import InputError
 from tgan_tf.lipschitz import GradientPenalty
 from tgan_tf.models import Conv3DGenerator, Critic, VideoGenerator
@@ -84,6 +85,47 @@ def test_one_forward_pass_gives_the_gradients_of_two_tapes(objective):
     for variable, old, gradient in zip(variables, before, of_generator + of_critic):
         change = old - variable.numpy()
         # The difference of two float32 weights rounds as the weights do.
+        np.testing.assert_allclose(
+            change, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()), err_msg=variable.name
+        )
+
+
+def window(values, draw):
+    """Two of four frames, from where the class promises: a function of seed, step and draw."""
+    seed = [0, draw * 2**40]
+    start = int(tf.random.stateless_uniform([], seed, 0, 3, tf.int32, alg="philox"))
+    return values[:, start : start + 2]
+
+
+@pytest.mark.parametrize("name", ["tgan", "conv3d"])
+def test_a_critic_of_fewer_frames_judges_a_window_of_the_clips(name):
+    own = {"tgan": {"z1_dim": 5, "temporal_filters": 8, "image_filters": 8}}
+    generator = {"name": name, "z0_dim": Z0_DIM, **own.get(name, {"filters": 8})}
+    keras.utils.set_random_seed(0)
+    tgan = build(configuration(interval=1000, generator=generator, critic_frames=2))
+    tgan.compile(sgd(), sgd())
+    copies = [type(part).from_config(part.get_config()) for part in (tgan.generator, tgan.critic)]
+    for copy, part in zip(copies, (tgan.generator, tgan.critic)):
+        copy.set_weights(part.get_weights())
+    generator, critic = copies
+    real, z0 = real_clips(5), drawn_latents(tgan, 5)
+    with tf.GradientTape(persistent=True) as tape:
+        if name == "tgan":
+            latents = window(generator.frame_latents(z0, training=True), 6)
+            fake = generator.render(z0, latents, training=True)
+        else:
+            fake = window(generator(z0, training=True), 6)
+        fake_score = tf.reduce_mean(critic(fake, training=True))
+        loss = fake_score - tf.reduce_mean(critic(window(real, 7), training=True))
+        generator_loss = -fake_score
+    expected = tape.gradient(generator_loss, generator.trainable_variables)
+    expected += tape.gradient(loss, critic.trainable_variables)
+    variables = tgan.generator.trainable_variables + tgan.critic.trainable_variables
+    before = [v.numpy() for v in variables]
+    history = train(tgan, real)
+    assert history["critic_loss"][0] == pytest.approx(float(loss), abs=1e-6)
+    for variable, old, gradient in zip(variables, before, expected):
+        change = old - variable.numpy()
         np.testing.assert_allclose(
             change, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()), err_msg=variable.name
         )

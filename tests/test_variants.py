@@ -42,6 +42,7 @@ VARIANTS = {
     "gradient penalty, 3-D generator, no normalization": {
         "lipschitz": {"name": "gradient_penalty"},
         "critic": {"normalization": "none"},
+        "critic_frames": 2,
         "n_critic": 2,
         "generator": {"name": "conv3d"},
     },

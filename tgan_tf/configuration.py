@@ -78,6 +78,8 @@ class Configuration:
         frames: T, of a clip.
         size: rows and columns of a frame.
         channels: of a frame.
+        critic_frames: how many successive frames of a clip the critic sees in an update, as many
+            as a power of two; None for all of them.
         num_classes: that both networks are conditioned on; 0 for none.
         generator: a name in `tgan_tf.models.GENERATORS` and the generator's other arguments;
             initial weights by their names in `INITIALIZERS`.
@@ -104,6 +106,7 @@ class Configuration:
     frames: int = 16
     size: int = 64
     channels: int = 3
+    critic_frames: int | None = None
     num_classes: int = 0
     generator: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "tgan"})
     critic: Mapping[str, Any] = dataclasses.field(default_factory=lambda: {"name": "tgan"})
@@ -131,6 +134,9 @@ class Configuration:
         check(Integer(1), n_critic=self.n_critic)
         check(Number(at_least=0, at_most=1), shuffle_frames=self.shuffle_frames)
         check(OneOf(POLICIES), dtype_policy=self.dtype_policy)
+        if self.critic_frames is not None:
+            check(Integer(2), frames=self.frames)
+            check(Integer(2, self.frames), critic_frames=self.critic_frames)
         if self.learning_rate_decay_steps is not None:
             check(Integer(1), learning_rate_decay_steps=self.learning_rate_decay_steps)
         if not objective.bounded and not build_lipschitz(self).bounds:
@@ -312,7 +318,11 @@ def _network(configuration: Configuration, part: str, more: Mapping[str, Any]) -
         key: INITIALIZERS[value]() if key.endswith("initializer") else value
         for key, value in arguments.items()
     }
-    with renaming(lambda name: name if name in SHARED else f"{part}.{name}"):
+    names = {key: key for key in SHARED}
+    if part == "critic" and configuration.critic_frames is not None:
+        shared["frames"] = configuration.critic_frames
+        names["frames"] = "critic_frames"
+    with renaming(lambda name: names.get(name, f"{part}.{name}")):
         return _found(part, name)(**shared, **own, **more)
 
 

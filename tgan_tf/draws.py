@@ -36,6 +36,10 @@ class Draw(enum.IntEnum):
     """Where between a real and a generated clip the critic's gradient is penalised."""
     LATENTS = 5
     """The latents z0 of the generated clips."""
+    WINDOW_OF_FAKE = 6
+    """Which frames of the generated clips the critic sees."""
+    WINDOW_OF_REAL = 7
+    """Which frames of the real clips the critic sees."""
 
 
 class Pass(enum.IntEnum):

@@ -54,13 +54,15 @@ class TGAN(keras.Model):
 
     Args:
         generator: a `GeneratorNetwork`.
-        critic: a `CriticNetwork` of the same clip shape and classes. A generated clip is given the
-            class of the real one in its place.
+        critic: a `CriticNetwork` of the same frame shape and classes. A generated clip is given the
+            class of the real one in its place. A critic of fewer frames than the generator's sees
+            a window of them, as long as its own clips: in each update another one, the same for
+            all real clips, and another for all generated ones.
         seed: what everything is drawn by, from 0 to 2^63 - 1.
 
     Raises:
-        InputError: generator and critic are of different clip shapes or classes, or the seed is no
-            such integer.
+        InputError: generator and critic are of different frame shapes or classes, the critic takes
+            more frames than the generator makes, or the seed is no such integer.
 
     Example:
         >>> sizes = {"frames": 4, "size": 16, "channels": 1}
@@ -73,10 +75,11 @@ class TGAN(keras.Model):
         self, generator: GeneratorNetwork, critic: CriticNetwork, seed: int = 0, **kwargs: Any
     ):
         check(Integer(0, 2**63 - 1), seed=seed)
-        if generator.clip_shape != critic.clip_shape:
+        if generator.clip_shape[1:] != critic.clip_shape[1:] or generator.frames < critic.frames:
             raise InputError(
                 f"the generator makes clips of {generator.clip_shape}, the critic takes "
-                f"{critic.clip_shape}: give both the same frames, size and channels"
+                f"{critic.clip_shape}: give both the same size and channels, and the critic no "
+                "more frames"
             )
         if generator.num_classes != critic.num_classes:
             raise InputError(
@@ -177,13 +180,13 @@ class TGAN(keras.Model):
 
     def _update_critic(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
         # Outside the tape: nothing of the generator's forward pass is kept or differentiated.
-        fake = self.generator(self._latents(real, labels), training=True)
+        fake = self._fake(self._latents(real, labels))
         self._play(lambda: fake, real, labels, [(self.critic, self.critic_optimizer)])
 
     def _update_both(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
         latents = self._latents(real, labels)
         self._play(
-            lambda: self.generator(latents, training=True),
+            lambda: self._fake(latents),
             real,
             labels,
             [
@@ -200,7 +203,7 @@ class TGAN(keras.Model):
         players: Sequence[Player],
     ) -> None:
         """One forward pass, and an update of each (network, optimizer), the critic first."""
-        real = self._shuffled(real, Draw.ORDER_OF_REAL)
+        real = self._shuffled(self._window(real, Draw.WINDOW_OF_REAL), Draw.ORDER_OF_REAL)
         with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
             # The fake clips go first, as in the reference: the running averages keep the order.
             fake = self._shuffled(make_fake(), Draw.ORDER_OF_FAKE)
@@ -244,6 +247,26 @@ class TGAN(keras.Model):
             noise_seed = [self.seed, self.critic_optimizer.iterations, number_of_pass]
         inputs = clips if labels is None else [clips, labels]
         return self.critic(inputs, training=True, noise_seed=noise_seed)
+
+    def _fake(self, latents: tf.Tensor) -> tf.Tensor:
+        """What the critic sees of the generated clips; no other frames are rendered."""
+        generator = self.generator
+        if self.critic.frames < generator.frames and generator.has_frame_latents:
+            frame_latents = generator.frame_latents(latents, training=True)
+            window = self._window(frame_latents, Draw.WINDOW_OF_FAKE)
+            return generator.render(latents, window, training=True)
+        return self._window(generator(latents, training=True), Draw.WINDOW_OF_FAKE)
+
+    def _window(self, values: tf.Tensor, draw: Draw) -> tf.Tensor:
+        """As many successive frames of [batch, frames, ...] as the critic takes."""
+        frames = self.critic.frames
+        left_out = values.shape[1] - frames
+        if not left_out:
+            return values
+        start = tf.random.stateless_uniform(
+            [], self._seed(draw), 0, left_out + 1, tf.int32, alg=draws.ALGORITHM
+        )
+        return tf.gather(values, start + tf.range(frames), axis=1)
 
     def _shuffled(self, clips: tf.Tensor, order_draw: Draw) -> tf.Tensor:
         """The clips with their frames in a random order, in a part of the steps."""

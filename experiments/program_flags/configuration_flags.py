@@ -73,6 +73,13 @@ checked_flags.integer(
     at_most=65536,
 )
 checked_flags.integer(
+    "critic_frames",
+    None,
+    "Frames of the window of a clip that the critic sees, another one each update; all if not "
+    "given (paper).",
+    at_least=2,
+)
+checked_flags.integer(
     "critic_filters", 64, "Critic's first layer, doubled by each (paper: 64).", 1, 65536
 )
 for network in ("temporal", "image", "critic"):
@@ -209,6 +216,7 @@ ENTRIES = {
     "temporal_offset": ["generator.center"],
     "batch_norm_epsilon": ["generator.epsilon", "critic.epsilon"],
     "critic": ["critic.name"],
+    "critic_frames": ["critic_frames"],
     "critic_filters": ["critic.filters"],
     "critic_initializer": ["critic.kernel_initializer"],
     "critic_offset": ["critic.center"],

@@ -123,12 +123,15 @@ class Evaluation:
         if request.frames > frames:
             raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
         if metric.quantity.num_critics:
-            if critic is not None and critic.num_classes:
+            # `check` has refused to do without a critic.
+            if critic is None:
+                return
+            if critic.num_classes:
                 raise InputError(f"metric {name}: needs a critic that is not conditional")
-            if request.frames != fake.clip_shape[0]:
+            if request.frames != critic.frames:
+                with_frames = f"{metric.name}{request.count}_{critic.frames}f"
                 raise InputError(
-                    f"metric {name}: the critic takes {fake.clip_shape[0]} frames: give these, or "
-                    "none"
+                    f"metric {name}: the critic takes {critic.frames} frames: give {with_frames}"
                 )
             return
         self.extractor.check((request.frames, *self.real.clip_shape[1:]))

@@ -26,10 +26,10 @@ def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> in
 
     Args:
         generator: an unconditional one.
-        critic: of its clips.
+        critic: of its clips, or of fewer frames: then only these are rendered.
         batch_size: real clips in a step, and as many generated ones.
     """
-    by_layer = generator_flops(generator)
+    by_layer = generator_flops(generator, critic.frames)
     by_critic = chain_flops([*critic.convolutions, critic.score], (None, *critic.clip_shape))
     # The first layer of each generator.
     by_z0 = by_layer[0] + by_layer[len(generator.temporal_generator.deconvolutions)]
@@ -37,8 +37,13 @@ def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> in
     return batch_size * a_video
 
 
-def generator_flops(generator: VideoGenerator) -> list[int]:
-    """Operations of the layers that make a video: those of G0, those of G1's z0, of each frame."""
+def generator_flops(generator: VideoGenerator, frames: int | None = None) -> list[int]:
+    """Operations of the layers that make a video: those of G0, those of G1's z0, of each frame.
+
+    Args:
+        generator: an unconditional one.
+        frames: how many are rendered, if not all.
+    """
     temporal_generator, image_generator = generator.temporal_generator, generator.image_generator
     maps = (None, BASE_SIZE, BASE_SIZE, image_generator.filters // 2)
     a_frame = [
@@ -49,7 +54,7 @@ def generator_flops(generator: VideoGenerator) -> list[int]:
         *chain_flops(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim)),
         *chain_flops([image_generator.z0_dense], (None, image_generator.z0_dim)),
         *chain_flops([image_generator.z0_deconvolution], maps),
-        *a_frame * generator.frames,
+        *a_frame * (frames or generator.frames),
     ]
 
 
