@@ -32,7 +32,7 @@ MISTAKES = {
 METADATA = http_json(model_servers.metadata(**model_servers.SIGNATURES))
 VIDEO = http_json({"outputs": [[[[[1], [2]], [[3], [4]]]]]})
 # A client for the version, one to measure: its metadata, its warm-up, its requests.
-SOUND = [[METADATA]] * 2 + [[VIDEO]] * 8
+SOUND = [[METADATA]] * 2 + [[VIDEO]] * 4
 FAILING = {
     "dies": ([*SOUND, []], "see whether TensorFlow Serving runs there and is ready"),
     "rubbish": (

@@ -161,8 +161,8 @@ def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
 
 
 class TestACopiedRun:
-    @staticmethod
     @pytest.fixture(scope="class")
+    @staticmethod
     def copied(unbroken, tmp_path_factory):
         """A copy that was trained on from another directory, and what became of commands."""
         directory = tmp_path_factory.mktemp("copied")
