@@ -103,7 +103,7 @@ def judge_run(run_dir: Path) -> None:
         steps = checkpoints.steps(run_dir / "checkpoints")
     data_flags.take_from_run(run_dir, "real_data")
     output_dir = Path(FLAGS.output_dir or run_dir / "evaluation")
-    requests = evaluation_flags.requests("metrics", generator.frames)
+    requests = evaluation_flags.requests("metrics", generator.frames, critic_frames=critic.frames)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
         corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics

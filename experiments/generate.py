@@ -171,7 +171,7 @@ def video_maker() -> VideoMaker:
     if FLAGS.factor > 1:
         raise InputError(
             f"--factor={FLAGS.factor}: is for --run_dir; an exported model interpolates by its "
-            "signature interpolate, see tgan_tf/serving.py"
+            "signature interpolate, see README.md"
         )
     if FLAGS.saved_model:
         serve, version = export.load_exported(FLAGS.saved_model)

@@ -236,7 +236,9 @@ def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate 
         return None
     return callbacks.Evaluate(
         evaluation_flags.make_evaluation(corpus, run_dir / "evaluation"),
-        evaluation_flags.requests("evaluate_metrics", FLAGS.frames),
+        evaluation_flags.requests(
+            "evaluate_metrics", FLAGS.frames, critic_frames=FLAGS.critic_frames
+        ),
         FLAGS.evaluate_every,
         run_dir,
     )

@@ -144,7 +144,8 @@ def play(directory):
         label = {"label": tf.constant([0, 1], tf.int64)} if generator.num_classes else {}
         served = serve(z0=tf.constant(z0[:, : generator.z0_dim]), **label)["videos"].numpy()
         clips = next(GeneratedClips(generator).batches(2, 0))
-        inputs = [clips, z0[:, generator.z0_dim :]] if critic.num_classes else clips
+        seen = clips[:, : critic.frames]
+        inputs = [seen, z0[:, generator.z0_dim :]] if critic.num_classes else seen
         return {
             "losses": [[whole[key][0], begun_history[key][0]] for key in whole],
             "last losses": [[last[key][0], resumed_last[key][0]] for key in last],

@@ -75,8 +75,8 @@ checked_flags.integer(
 checked_flags.integer(
     "critic_frames",
     None,
-    "Frames of the window of a clip that the critic sees, another one each update; all if not "
-    "given (paper).",
+    "Successive frames of a clip that the critic sees, others in each update: a power of two, at "
+    "most --frames; all if not given (paper).",
     at_least=2,
 )
 checked_flags.integer(

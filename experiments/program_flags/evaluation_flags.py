@@ -63,19 +63,22 @@ def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
     )
 
 
-def requests(flag: str, frames: int, num_clips: int | None = None) -> list[Request]:
+def requests(
+    flag: str, frames: int, num_clips: int | None = None, critic_frames: int | None = None
+) -> list[Request]:
     """What the metrics of a flag ask for.
 
     Args:
         flag: of `define_metrics`.
         frames: of the clips.
         num_clips: how many there are.
+        critic_frames: that the critic sees, if not all.
 
     Raises:
         InputError: as `parse_metrics`.
     """
     try:
-        return parse_metrics(FLAGS[flag].value, frames, num_clips)
+        return parse_metrics(FLAGS[flag].value, frames, num_clips, critic_frames)
     except InputError as error:
         raise InputError(f"--{flag}={','.join(FLAGS[flag].value)}: ", *error.parts) from error
 

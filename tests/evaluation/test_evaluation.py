@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import tensorflow as tf
-from tiny_tgan import make_tgan
+from tiny_tgan import configuration, make_tgan
 
+from tgan_tf.configuration import build
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import GeneratedClips
 from tgan_tf.evaluation.estimate import Estimate
@@ -148,6 +149,18 @@ def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     expected = np.mean(scores[0]) - np.mean(scores[1])
     assert result.estimate.value == pytest.approx(expected, abs=1e-6)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_critic_of_fewer_frames_is_asked_about_the_first_ones(tmp_path):
+    tgan = build(configuration(critic_frames=2))
+    evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
+    requests = parse_metrics(["wasserstein40"], 4, critic_frames=2)
+    (result,) = evaluation(requests, GeneratedClips(tgan.generator), tgan.critic)
+    assert result.name == "wasserstein40_2f"
+    fake = tgan.generator(latents(0, 40, tgan.generator.z0_dim))
+    scores = [tgan.critic(clips[:, :2]) for clips in (Clips(1).of(0)[:40], fake)]
+    expected = np.mean(scores[0]) - np.mean(scores[1])
+    assert result.estimate.value == pytest.approx(expected, abs=1e-6)
 
 
 def test_every_metric_of_clips_gives_a_number(tmp_path):

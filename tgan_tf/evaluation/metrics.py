@@ -63,7 +63,10 @@ class Request(NamedTuple):
 
 
 def parse_metrics(
-    metrics: Sequence[str | Metric], frames: int, num_clips: int | None = None
+    metrics: Sequence[str | Metric],
+    frames: int,
+    num_clips: int | None = None,
+    critic_frames: int | None = None,
 ) -> list[Request]:
     """What metrics' names, or metrics themselves, ask for.
 
@@ -71,6 +74,7 @@ def parse_metrics(
         metrics: such as "fvd", "fvd2048", "fvd_16f" and "fvd2048_16f", or a `Metric`.
         frames: of the clips.
         num_clips: how many there are; a metric without a number judges no more than these.
+        critic_frames: that the critic sees, if not all: a critic's metric is then of these.
 
     Raises:
         InputError: a name is unknown, asks for more frames than there are, or for a number of
@@ -88,7 +92,8 @@ def parse_metrics(
         count = int(count_asked or max(1, count // metric.multiple) * metric.multiple)
         if not 2 <= count <= MOST_CLIPS:
             raise InputError(f"metric {name}: {count} clips: give 2 to {MOST_CLIPS}")
-        request = Request(metric, count, int(frames_asked or frames))
+        usual = (critic_frames if metric.quantity.num_critics else None) or frames
+        request = Request(metric, count, int(frames_asked or usual))
         if not 2 <= request.frames <= frames:
             raise InputError(f"metric {name}: the clips have {frames} frames: give 2 to {frames}")
         if count % metric.multiple:
