@@ -98,9 +98,7 @@ class Critic(CriticNetwork):
         noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
     ) -> tf.Tensor:
         h = self.joined(inputs)
-        for i, (convolution, normalization) in enumerate(
-            zip(self.convolutions, [None, *self.normalizations])
-        ):
+        for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
             h = convolution(h, training=training)
             if normalization is not None:
                 h = normalization(h, training=training)

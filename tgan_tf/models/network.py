@@ -140,7 +140,7 @@ class CriticNetwork(Network):
         bias_constraint: Keras constraint of every bias.
         gamma_constraint: Keras constraint of every batch normalisation's scale.
         normalization: "batch", as in the paper: a batch normalisation after every convolution but
-            the first; or "none", with which the critic learns faster (docs/learning.md).
+            the first; or "none" (docs/learning.md).
         spectral_normalization: whether each kernel is divided by its largest singular value, by
             one power iteration a step (Miyato et al. 2018; TensorFlow Addons).
         center: whether batch normalisations have an offset β. The paper's critic has none.
