@@ -222,6 +222,32 @@ def test_tensorboard_has_generated_and_real_clips_as_animated_gifs(events):
         assert picture.size == (int(width), int(height)) == (34, 34)
 
 
+def test_tensorboard_has_the_signs_of_the_samples_after_the_start(events):
+    # The latents are all the same, and so are their clips.
+    assert scalar(events[0], "signs/diversity") == [(2, 0.0), (4, 0.0)]
+    assert [step for step, _ in scalar(events[0], "signs/motion")] == [2, 4]
+    assert all(0 <= value <= 1 for _, value in scalar(events[0], "signs/critic_auc"))
+
+
+def test_a_collapsing_generator_is_told_of(tmp_path, capsys):
+    latents = np.zeros((2, Z0_DIM), "f")
+    summary = callbacks.TrainingSummary(
+        tmp_path,
+        tmp_path / "samples",
+        real_clips(2),
+        latents,
+        sample_interval=2,
+        train_steps=2,
+        batch_size=2,
+        text="",
+    )
+    fit(untrained_tgan(), [summary], steps=2)
+    told = (
+        "step 2: the generated clips differ 0.00 times as much as real ones: the generator collap"
+    )
+    assert told in capsys.readouterr().out
+
+
 def test_tensorboard_has_the_flags(events):
     text = tf.make_ndarray(events[0].Tensors("flags")[0].tensor_proto)
     assert "--seed=0" in str(text)

@@ -9,11 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm.auto import tqdm
 
 from tgan_tf import rendering
 from tgan_tf.constraints import BatchNormScaleClipping
 from tgan_tf.convolutions import unwrapped
 from tgan_tf.evaluation import spectral_report
+from tgan_tf.evaluation.signs import DOCUMENTATION, signs
 from tgan_tf.spectral import singular_values
 
 
@@ -52,7 +54,7 @@ class TrainingSummary(keras.callbacks.Callback):
         super().__init__()
         self.directory = Path(directory)
         self.samples_directory = Path(samples_directory)
-        self.real_clips = rendering.to_uint8(real_clips)
+        self.real_clips = real_clips
         self.latents = latents
         self.sample_interval = sample_interval
         self.train_steps = train_steps
@@ -112,7 +114,7 @@ class TrainingSummary(keras.callbacks.Callback):
         generator = self.model.averaged_generator()
         clips = rendering.to_uint8(generator(self.latents, training=False).numpy())
         generated = rendering.video_grid(clips, num_classes=generator.num_classes)
-        real = rendering.video_grid(self.real_clips)
+        real = rendering.video_grid(rendering.to_uint8(self.real_clips))
         _write_gif("samples/generated", generated)
         _write_gif("samples/real", real)
         self._writer.flush()
@@ -124,6 +126,19 @@ class TrainingSummary(keras.callbacks.Callback):
         rendering.save_gif(gif, generated)
         png.unlink(missing_ok=True)
         rendering.save_png(png, sheet)
+        # An untrained generator has every bad sign.
+        if step:
+            self._write_signs(step)
+
+    def _write_signs(self, step: int) -> None:
+        # Of the weights that the critic sees, not of their averages.
+        clips = self.model.generator(self.latents, training=False).numpy()
+        found = signs(self.model.critic, clips, self.real_clips)
+        for name, value in found._asdict().items():
+            tf.summary.scalar(f"signs/{name}", value)
+        for warning in found.warnings():
+            # Above the bar, if there is one.
+            tqdm.write(f"step {step}: {warning}: see {DOCUMENTATION}")
 
     def _write_critic(self) -> None:
         critic = self.model.critic

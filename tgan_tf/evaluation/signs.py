@@ -1,0 +1,91 @@
+"""Signs that a training goes wrong, cheap enough to be read while it runs.
+
+Three numbers of a few clips of fixed latents and as many real ones: whether the generated clips
+differ from each other, whether they move, and whether the critic tells them from real ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from tgan_tf.models.network import CriticNetwork
+
+DOCUMENTATION = "docs/learning.md"
+
+
+class Signs(NamedTuple):
+    """What a few clips tell of a training."""
+
+    diversity: float
+    """How much generated clips differ from each other, as a share of how much real ones do; 0: all
+    are the same."""
+    motion: float
+    """How much successive frames differ, as a share of real clips'; 0: all stand still."""
+    critic_auc: float
+    """Share of the pairs of a real and a generated clip in which the critic gives the real one the
+    higher score (area under the ROC curve); 0.5: it cannot tell them apart, 1: it always can."""
+
+    def warnings(self) -> list[str]:
+        """A sentence for each sign that is bad, none for a healthy training."""
+        found = []
+        if self.diversity < 0.5:
+            found.append(
+                f"the generated clips differ {self.diversity:.2f} times as much as real ones: the "
+                "generator collapses"
+            )
+        if self.motion < 0.5:
+            found.append(f"the generated clips move {self.motion:.2f} times as much as real ones")
+        if self.motion > 2:
+            found.append(
+                f"the generated clips change {self.motion:.1f} times as much as real ones from "
+                "frame to frame: they flicker"
+            )
+        if self.critic_auc < 0.6:
+            found.append(
+                "the critic does not tell generated clips from real ones (AUC "
+                f"{self.critic_auc:.2f}): the generator is starved"
+            )
+        return found
+
+
+def signs(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) -> Signs:
+    """The signs of clips.
+
+    Args:
+        critic: an unconditional one sees the first of the clips' frames that it takes; of a
+            conditional one, which needs classes, `critic_auc` is NaN.
+        generated: float32 [n, frames, size, size, channels] in [-1, 1].
+        real: float32 [m, frames, size, size, channels] in [-1, 1].
+    """
+    return Signs(
+        diversity=_share(_diversity(generated), _diversity(real)),
+        motion=_share(_motion(generated), _motion(real)),
+        critic_auc=_critic_auc(critic, generated, real),
+    )
+
+
+def _share(value: float, of: float) -> float:
+    return value / of if of else float("nan")
+
+
+def _diversity(clips: np.ndarray) -> float:
+    # The mean squared distance of two clips is twice the sum of their pixels' variances.
+    return float(np.mean(np.var(clips, axis=0, ddof=1)))
+
+
+def _motion(clips: np.ndarray) -> float:
+    return float(np.mean(np.abs(np.diff(clips, axis=1))))
+
+
+def _critic_auc(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) -> float:
+    if critic.num_classes:
+        return float("nan")
+    of_generated, of_real = (
+        critic(clips[:, : critic.frames], training=False).numpy().sum(axis=1)
+        for clips in (generated, real)
+    )
+    wins = scipy.stats.mannwhitneyu(of_real, of_generated).statistic
+    return float(wins / (len(of_real) * len(of_generated)))
