@@ -97,6 +97,7 @@ def test_all_networks_layers_and_constraints_are_looked_at():
     assert arguments(models.Critic).keys() >= {"slope", "noise", "epsilon", "center", "head"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_wrong_argument_is_refused_by_its_name(name):
     one = CLASSES[name]
@@ -126,6 +127,7 @@ def test_a_nan_in_a_configuration_is_refused():
         models.Critic.from_config(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "value"),
     [

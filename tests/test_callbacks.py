@@ -43,6 +43,7 @@ class At(keras.callbacks.Callback):
             self.action(self.model)
 
 
+@pytest.mark.slow
 def test_training_stops_at_its_step_inside_an_epoch():
     tgan = untrained_tgan()
     fit(tgan, [callbacks.StopAtStep(3)], steps=10, steps_per_epoch=5)
@@ -76,6 +77,7 @@ def fit_aligned(tgan, directory, train_steps, until):
     return reported.reports
 
 
+@pytest.mark.slow
 def test_reports_of_a_resumed_training_are_those_of_an_unbroken_one_to_the_bit(tmp_path):
     unbroken = fit_aligned(untrained_tgan(), tmp_path / "unbroken", 12, 12)
     assert [report[:2] for report in unbroken] == [(0, 5), (1, 10), (2, 12)]
@@ -86,11 +88,13 @@ def test_reports_of_a_resumed_training_are_those_of_an_unbroken_one_to_the_bit(t
     assert first + fit_aligned(resumed, tmp_path / "broken", 12, 12) == unbroken
 
 
+@pytest.mark.slow
 def test_checkpoints_come_at_the_interval_and_at_the_end(tmp_path):
     fit(untrained_tgan(), [callbacks.CheckpointSaver(tmp_path, 2)], steps=5, steps_per_epoch=5)
     assert checkpoints.steps(tmp_path) == [2, 4, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops_and_the_handlers_come_back(tmp_path, number):
     tgan, before = untrained_tgan(), signal.getsignal(number)
@@ -101,6 +105,7 @@ def test_a_signal_saves_and_stops_and_the_handlers_come_back(tmp_path, number):
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 def test_a_weight_that_is_not_finite_stops_training_and_names_step_and_layer(tmp_path):
     tgan = untrained_tgan()
     kernel = tgan.generator.image_generator.to_frame.kernel
@@ -116,6 +121,7 @@ def test_a_weight_that_is_not_finite_stops_training_and_names_step_and_layer(tmp
     assert checkpoints.steps(tmp_path) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_training_by_name():
     with pytest.raises(FloatingPointError, match="step 1: .*critic_loss"):
         fit(
@@ -125,6 +131,7 @@ def test_a_loss_that_is_not_finite_stops_training_by_name():
         )
 
 
+@pytest.mark.slow
 def test_large_finite_weights_do_not_stop_training():
     tgan = untrained_tgan()
     tgan.critic.score.bias.assign([3e38])
@@ -135,6 +142,7 @@ def test_large_finite_weights_do_not_stop_training():
     callback.on_train_batch_end(0, {"critic_loss": 1.0})
 
 
+@pytest.mark.slow
 def test_progress_lines_tell_step_losses_speed_and_time_left(capsys):
     fit(untrained_tgan(), [callbacks.ProgressLines(train_steps=4, batch_size=2)])
     lines = capsys.readouterr().out.splitlines()
@@ -192,11 +200,13 @@ def scalar(events, tag):
     return [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_losses_at_the_epochs_steps(events):
     for name in ("critic_loss", "generator_loss", "wasserstein_estimate", "clips_per_second"):
         assert [step for step, _ in scalar(events[0], f"training/{name}")] == [2, 4]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_each_kernels_singular_values(events):
     accumulator, _, tgan = events
     for name in ("conv0", "conv1", "score"):
@@ -208,12 +218,14 @@ def test_tensorboard_has_each_kernels_singular_values(events):
         assert tf.make_ndarray(last.tensor_proto)[:, 2].sum() == len(values)
 
 
+@pytest.mark.slow
 def test_tensorboard_has_gamma_between_its_bounds_after_clipping(events):
     accumulator, *_ = events
     assert scalar(accumulator, "critic/bn1/gamma_over_upper_bound")[-1][1] <= 1 + 1e-6
     assert scalar(accumulator, "critic/bn1/gamma_over_lower_bound")[-1][1] >= 1 - 1e-6
 
 
+@pytest.mark.slow
 def test_tensorboard_has_generated_and_real_clips_as_animated_gifs(events):
     for tag in ("samples/generated", "samples/real"):
         width, height, data = tf.make_ndarray(events[0].Tensors(tag)[-1].tensor_proto)
@@ -222,6 +234,7 @@ def test_tensorboard_has_generated_and_real_clips_as_animated_gifs(events):
         assert picture.size == (int(width), int(height)) == (34, 34)
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_signs_of_the_samples_after_the_start(events):
     # The latents are all the same, and so are their clips.
     assert scalar(events[0], "signs/diversity") == [(2, 0.0), (4, 0.0)]
@@ -229,6 +242,7 @@ def test_tensorboard_has_the_signs_of_the_samples_after_the_start(events):
     assert all(0 <= value <= 1 for _, value in scalar(events[0], "signs/critic_auc"))
 
 
+@pytest.mark.slow
 def test_a_collapsing_generator_is_told_of(tmp_path, capsys):
     latents = np.zeros((2, Z0_DIM), "f")
     summary = callbacks.TrainingSummary(
@@ -248,11 +262,13 @@ def test_a_collapsing_generator_is_told_of(tmp_path, capsys):
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tensorboard_has_the_flags(events):
     text = tf.make_ndarray(events[0].Tensors("flags")[0].tensor_proto)
     assert "--seed=0" in str(text)
 
 
+@pytest.mark.slow
 def test_samples_are_written_at_the_start_and_at_the_interval(events):
     names = sorted(path.name for path in events[1].iterdir())
     assert names == [f"step-{n}.{kind}" for n in (0, 2, 4) for kind in ("gif", "png")]
@@ -276,6 +292,7 @@ def evaluate(run_dir):
     )
 
 
+@pytest.mark.slow
 def test_evaluates_at_the_interval(tmp_path, capsys):
     tgan = untrained_tgan()
     fit(tgan, [evaluate(tmp_path)], steps=5, steps_per_epoch=5)
@@ -299,6 +316,7 @@ def test_evaluates_at_the_interval(tmp_path, capsys):
     assert [event.step for event in events.Tensors("evaluation/wasserstein20_4f")] == [2, 4]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_kill_left_out_is_made_up_once(tmp_path):
     tgan = untrained_tgan()
     fit(tgan, [], steps=2)
@@ -311,6 +329,7 @@ def test_an_evaluation_that_a_kill_left_out_is_made_up_once(tmp_path):
     assert (tmp_path / "evaluation/metrics.png").exists()
 
 
+@pytest.mark.slow
 def test_evaluating_changes_nothing_of_the_training(tmp_path):
     fit(tgan := untrained_tgan(), [evaluate(tmp_path)])
     evaluated = [variable.numpy() for variable in tgan.variables]

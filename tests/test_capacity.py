@@ -27,6 +27,7 @@ def test_a_disk_is_that_of_the_directory_that_is_to_be_made(tmp_path):
         capacity.check_disk(10**18, tmp_path / "a" / "b", "count=2", "give 1")
 
 
+@pytest.mark.slow
 def test_free_memory_is_what_can_be_taken():
     free = capacity.free_memory()
     taken = np.ones(free // 16, np.uint8)

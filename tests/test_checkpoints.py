@@ -38,6 +38,7 @@ def damage(path, how):
         (path / "means.json").write_bytes(b"\xff{")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_weights_optimisers_and_step(tgan, tmp_path):
     set_weights(tgan, 0.25)
     tgan.critic_optimizer.iterations.assign(7)
@@ -49,12 +50,14 @@ def test_a_checkpoint_brings_back_weights_optimisers_and_step(tgan, tmp_path):
         np.testing.assert_array_equal(value, 0.25)
 
 
+@pytest.mark.slow
 def test_the_last_k_are_kept(tgan, tmp_path):
     for step in (5, 10, 100, 20):
         checkpoints.save(tgan, tmp_path, step, keep=2)
     assert checkpoints.steps(tmp_path) == [20, 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["truncated", "flipped", "no data", "index", "means"])
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tgan, tmp_path, how):
     set_weights(tgan, 0.5)
@@ -67,6 +70,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tgan, tmp_path, how)
         np.testing.assert_array_equal(value, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
 def test_when_all_are_damaged_nothing_is_trained_over_them(tgan, tmp_path):
     damage(checkpoints.save(tgan, tmp_path, 1), "truncated")
@@ -74,10 +78,12 @@ def test_when_all_are_damaged_nothing_is_trained_over_them(tgan, tmp_path):
         checkpoints.restore(tgan, tmp_path)
 
 
+@pytest.mark.slow
 def test_no_checkpoint_is_no_error(tgan, tmp_path):
     assert checkpoints.restore(tgan, tmp_path / "none") is None
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_checkpoints_and_nothing_else(tgan, tmp_path):
     checkpoints.save(tgan, tmp_path, 1)
     before = sorted(tmp_path.rglob("*"))
@@ -91,6 +97,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoints_and_nothing_else(tgan, tmp_p
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_variables_of_networks_and_optimisers_and_no_more(tgan, tmp_path):
     path = checkpoints.save(tgan, tmp_path, 1)
     reader = tf.train.load_checkpoint(str(path / "tgan"))
@@ -106,6 +113,7 @@ def test_a_checkpoint_holds_the_variables_of_networks_and_optimisers_and_no_more
     assert not names
 
 
+@pytest.mark.slow
 def test_the_sums_of_a_report_come_back(tgan, tmp_path):
     tgan.critic_loss.update_state([0.1, 0.3])
     checkpoints.save(tgan, tmp_path, 1)
@@ -117,6 +125,7 @@ def test_the_sums_of_a_report_come_back(tgan, tmp_path):
     tgan.reset_metrics()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lr=[1e-4,2e-4]", "a\\b", "what?*{x}"])
 def test_a_path_with_wildcards_in_it_is_read_as_it_stands(tgan, tmp_path, name):
     directory = tmp_path / name
@@ -130,6 +139,7 @@ def test_a_path_with_wildcards_in_it_is_read_as_it_stands(tgan, tmp_path, name):
         np.testing.assert_array_equal(value, 0.125)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_its_training_deletes_meanwhile_is_no_damaged_one(
     tgan, tmp_path, monkeypatch, recwarn
 ):
@@ -147,6 +157,7 @@ def test_a_checkpoint_that_its_training_deletes_meanwhile_is_no_damaged_one(
     assert not [one for one in recwarn if "damaged" in str(one.message)]
 
 
+@pytest.mark.slow
 def test_other_networks_are_refused_and_none_is_passed_over(tgan, tmp_path, recwarn):
     checkpoints.save(tgan, tmp_path, 1)
     checkpoints.save(tgan, tmp_path, 2)
@@ -157,6 +168,7 @@ def test_other_networks_are_refused_and_none_is_passed_over(tgan, tmp_path, recw
     assert not [one for one in recwarn if "damaged" in str(one.message)]
 
 
+@pytest.mark.slow
 def test_old_ones_are_pruned_but_for_what_was_resumed_from(tgan, tmp_path):
     for step in (1, 2, 3, 4, 5):
         (tmp_path / f"step-{step}").mkdir()
@@ -164,6 +176,7 @@ def test_old_ones_are_pruned_but_for_what_was_resumed_from(tgan, tmp_path):
     assert checkpoints.steps(tmp_path) == [2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_half_written_checkpoint_is_not_seen(tgan, tmp_path):
     checkpoints.save(tgan, tmp_path, 1)
     (tmp_path / ".step-2.unfinished-abcdefgh").mkdir()
@@ -171,6 +184,7 @@ def test_a_half_written_checkpoint_is_not_seen(tgan, tmp_path):
     assert checkpoints.steps(tmp_path) == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["generator"], ["critic"], ["generator", "critic"]])
 def test_some_of_the_networks_are_restored_at_a_step(tgan, tmp_path, names):
     for step, value in ((1, 0.1), (2, 0.2)):
@@ -185,6 +199,7 @@ def test_some_of_the_networks_are_restored_at_a_step(tgan, tmp_path, names):
     assert checkpoints.restore_networks(tmp_path, **networks) == 2
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_there_is_refused_with_those_that_are(tgan, tmp_path):
     with pytest.raises(InputError, match="no checkpoint there"):
         checkpoints.restore_networks(tmp_path, generator=tgan.generator)

@@ -69,6 +69,7 @@ def test_holds_every_argument_at_its_default_too():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "name"),
     [
@@ -84,6 +85,7 @@ def test_every_name_of_the_tables_is_built(part, name):
     assert tgan.generator.clip_shape == tgan.critic.clip_shape == (4, 16, 16, 1)
 
 
+@pytest.mark.slow
 def test_builds_what_the_entries_say():
     tgan = build(Configuration(**UNLIKE_THE_DEFAULTS))
     assert isinstance(tgan.generator, TwoStreamGenerator)
@@ -100,6 +102,7 @@ def test_builds_what_the_entries_say():
     assert not tgan.critic_optimizer.use_ema
 
 
+@pytest.mark.slow
 def test_adam_has_the_betas_of_the_entries():
     of = {"name": "adam", "beta_1": 0.0, "beta_2": 0.99}
     tgan = build(configuration(generator_optimizer=of, critic_optimizer={"name": "adam"}))
@@ -110,6 +113,7 @@ def test_adam_has_the_betas_of_the_entries():
     assert betas == [(0.0, 0.99), (0.5, 0.9)]
 
 
+@pytest.mark.slow
 def test_the_rates_fall_to_zero_over_the_generators_updates():
     tgan = build(Configuration(**UNLIKE_THE_DEFAULTS))
     rates = {}
@@ -140,6 +144,7 @@ class TestLipschitzMethods:
         assert lipschitz.none() == lipschitz.LipschitzMethod({}, None, bounds=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
@@ -181,6 +186,7 @@ class Named(Critic):
     """A critic of one's own."""
 
 
+@pytest.mark.slow
 def test_an_object_may_stand_in_the_place_of_a_name():
     own = objectives.Objective(lambda real, fake: 0.0, lambda fake: 0.0)
     tgan = build(configuration(critic={"name": Named, "filters": 3}, objective=own))
@@ -199,6 +205,7 @@ def test_an_object_without_a_name_is_not_kept(entries, message):
         to_json(configuration(**entries))
 
 
+@pytest.mark.slow
 def test_an_object_of_the_tables_is_kept_by_its_name(monkeypatch):
     monkeypatch.setitem(CRITICS, "mine", Named)
     kept = to_json(configuration(critic={"name": Named, "filters": 3}))
@@ -206,6 +213,7 @@ def test_an_object_of_the_tables_is_kept_by_its_name(monkeypatch):
     assert type(build(from_json(kept)).critic) is Named
 
 
+@pytest.mark.slow
 def test_another_model_may_be_built():
     class Own(TGAN):
         """A model of one's own."""
@@ -213,6 +221,7 @@ def test_another_model_may_be_built():
     assert type(build(configuration(), Own)) is Own
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_initial_weights_that_it_gave_version_1():
     keras.utils.set_random_seed(3)
     generator = VideoGenerator(4, 16, 1, 6, 5, temporal_filters=8, image_filters=8)

@@ -64,6 +64,7 @@ def test_a_constraint_survives_its_configuration(constraint):
         assert restored.get_config() == constraint.get_config()
 
 
+@pytest.mark.slow
 def test_a_model_with_constraints_is_saved_loaded_and_trained_further(tmp_path):
     keras.utils.set_random_seed(0)
     clipping = SingularValueClipping
@@ -127,6 +128,7 @@ def mixed_precision(request):
     keras.mixed_precision.set_global_policy(before)
 
 
+@pytest.mark.slow
 def test_mixed_precision_kernels_are_clipped_to_float32_accuracy(mixed_precision):
     dense = keras.layers.Dense(8, kernel_constraint=SingularValueClipping())
     transposed = keras.layers.Conv2DTranspose(8, 2, kernel_constraint=SingularValueClipping())
@@ -153,6 +155,7 @@ def test_mixed_precision_kernels_are_clipped_to_float32_accuracy(mixed_precision
         np.testing.assert_allclose(layer.kernel.numpy(), kernel, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_mixed_precision_fit_keeps_the_interval(mixed_precision):
     model = dense_model(SingularValueClipping(interval=2))
     model.compile(keras.optimizers.SGD(0.0), loss="mse")
@@ -231,11 +234,13 @@ def two_replicas():
     return json.loads(result.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_batch_norm_scale_is_not_clipped_by_a_running_variance_of_each_replica(two_replicas):
     _, refusal = two_replicas
     assert "2 replicas" in refusal and "synchronized=True" in refusal
 
 
+@pytest.mark.slow
 def test_every_replica_of_a_distributed_model_is_clipped_and_the_same(two_replicas):
     steps, _ = two_replicas
     assert len(steps) == 3

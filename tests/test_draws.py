@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tgan_tf
@@ -51,6 +52,7 @@ def test_a_draw_is_philox_s_of_its_seed_step_and_number():
         np.testing.assert_array_equal(values, first_values((run_seed, step + (draw << 40))))
 
 
+@pytest.mark.slow
 def test_no_two_streams_of_a_step_have_to_do_with_each_other():
     @tf.function
     def first_of_each(step):
@@ -74,6 +76,7 @@ def test_no_two_streams_of_a_step_have_to_do_with_each_other():
         assert len(np.intersect1d(streams[one], streams[other])) <= 1
 
 
+@pytest.mark.slow
 def test_every_draw_of_the_package_names_its_algorithm():
     unnamed = [
         f"{path.name}:{call.lineno}"

@@ -104,6 +104,7 @@ def test_what_is_changed_of_the_documents_is_there():
     assert "localhost:8500" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "block"), code_blocks(), ids=lambda value: value[:20])
 def test_an_example_of_the_documents_runs(place, block, directory, request, monkeypatch):
     monkeypatch.chdir(directory)
@@ -114,6 +115,7 @@ def test_an_example_of_the_documents_runs(place, block, directory, request, monk
     exec(compile(block, place, "exec"), {"__name__": place})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", docstring_examples())
 def test_an_example_of_a_docstring_gives_what_it_says(name, directory, monkeypatch):
     if name in NOT_RUN:
@@ -129,5 +131,6 @@ def test_an_example_of_a_docstring_gives_what_it_says(name, directory, monkeypat
     assert "".join(said) == ""
 
 
+@pytest.mark.slow
 def test_what_is_not_run_has_an_example():
     assert set(NOT_RUN) <= set(docstring_examples())

@@ -78,6 +78,7 @@ def serve(exported):
     return tf.saved_model.load(str(exported)).signatures["serving_default"]
 
 
+@pytest.mark.slow
 class TestSavedModel:
     @pytest.mark.parametrize("count", [1, 2, 9])
     def test_makes_what_the_generator_makes_in_inference(self, generator, serve, count):
@@ -162,6 +163,7 @@ class TestSavedModel:
 
 
 class TestWarmUp:
+    @pytest.mark.slow
     def test_asks_for_each_signature_what_it_answers(self, exported):
         path = exported / "assets.extra" / "tf_serving_warmup_requests"
         records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
@@ -209,6 +211,7 @@ class TestModelCard:
         digest = hashlib.sha256(b"".join(value.astype("<f4").tobytes() for value in values))
         assert card["weights_sha256"] == digest.hexdigest()
 
+    @pytest.mark.slow
     def test_describes_the_run_and_what_was_measured_of_its_step(self, tmp_path):
         save_run(tmp_path / "mine", step=3, flags={"data_path": "films", "seed": 1})
         assert export.describe_run(tmp_path / "mine", 3) == {
@@ -237,6 +240,7 @@ class TestModelCard:
 
 
 class TestLoading:
+    @pytest.mark.slow
     def test_takes_the_highest_version_or_the_one_that_is_named(self, generator, exported):
         z0 = latents(2)
         for path in (exported, exported.parent):
@@ -245,6 +249,7 @@ class TestLoading:
             videos = serve(z0=tf.constant(z0))["videos"]
             np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
 
+    @pytest.mark.slow
     def test_takes_a_path_with_brackets_as_it_stands(self, generator, exported, tmp_path):
         copy = shutil.copytree(exported, tmp_path / "lr=[1e-4,2e-4]")
         serve, _ = export.load_exported(copy)
@@ -268,6 +273,7 @@ class TestLoading:
                 export.load_exported(tmp_path / name)
             assert "\n" not in str(error.value)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("cut", [0, 50, 300])
     @pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])
     def test_refuses_damaged_variables_in_one_line(self, exported, tmp_path, part, cut):
@@ -306,6 +312,7 @@ class TestLoading:
 
 
 class TestKerasFile:
+    @pytest.mark.slow
     def test_is_the_same_generator(self, generator, tmp_path):
         export.save_keras(generator, tmp_path / "generator.keras")
         assert listing(tmp_path) == ["generator.keras"]
@@ -334,6 +341,7 @@ def small_generator():
 
 @pytest.mark.usefixtures("quick_save")
 class TestVersions:
+    @pytest.mark.slow
     def test_begin_with_1_and_count_up(self, small_generator, tmp_path):
         export_dir = tmp_path / "saved_models" / "name"
         for number in (1, 2, 3):
@@ -342,16 +350,19 @@ class TestVersions:
             [*"123", *(f"{number}/saved_model.pb" for number in (1, 2, 3))]
         )
 
+    @pytest.mark.slow
     def test_go_on_above_the_highest_numerically(self, small_generator, tmp_path):
         for name in ("2", "10", "9"):
             (tmp_path / "name" / name).mkdir(parents=True)
         assert export_generator(small_generator, tmp_path / "name").name == "11"
 
+    @pytest.mark.slow
     def test_leave_room_for_hidden_files(self, small_generator, tmp_path):
         (tmp_path / "name").mkdir()
         (tmp_path / "name" / ".gitkeep").write_text("")
         assert export_generator(small_generator, tmp_path / "name").name == "1"
 
+    @pytest.mark.slow
     def test_taken_by_another_export_meanwhile_are_not_overwritten(
         self, small_generator, tmp_path, monkeypatch
     ):
@@ -370,12 +381,14 @@ class TestVersions:
         texts = [path.read_text() for path in sorted(tmp_path.glob("name/*/saved_model.pb"))]
         assert texts == ["other", "other", "model"]
 
+    @pytest.mark.slow
     def test_go_where_a_symbolic_link_leads(self, small_generator, tmp_path):
         (tmp_path / "disk").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "disk" / "name")
         assert export_generator(small_generator, tmp_path / "link") == tmp_path / "link" / "1"
         assert listing(tmp_path / "disk") == ["name", "name/1", "name/1/saved_model.pb"]
 
+    @pytest.mark.slow
     def test_can_be_read_by_a_server_of_another_user(self, small_generator, tmp_path):
         version = export_generator(small_generator, tmp_path / "name")
         mask = os.umask(0)
@@ -383,6 +396,7 @@ class TestVersions:
         for path in (version, version.parent):
             assert path.stat().st_mode & 0o777 == 0o777 & ~mask
 
+    @pytest.mark.slow
     def test_are_nowhere_to_be_seen_until_complete(self, small_generator, tmp_path, monkeypatch):
         save = export._save
         seen = []
@@ -396,6 +410,7 @@ class TestVersions:
         assert seen == []
         assert listing(tmp_path) == ["name", "name/1", "name/1/saved_model.pb"]
 
+    @pytest.mark.slow
     def test_are_not_made_when_interrupted(self, small_generator, tmp_path, monkeypatch):
         def interrupted_save(generator, path, name, training):
             path.mkdir()
@@ -406,6 +421,7 @@ class TestVersions:
             export_generator(small_generator, tmp_path / "name")
         assert listing(tmp_path) == []
 
+    @pytest.mark.slow
     def test_are_not_made_when_killed(self, tmp_path):
         program = """
             import os, signal, sys
@@ -429,6 +445,7 @@ class TestVersions:
 
 
 class TestFullDisk:
+    @pytest.mark.slow
     @pytest.mark.parametrize("size", [0, 4_000, 50_000])
     def test_is_one_line_and_leaves_nothing(self, generator, tmp_path, size):
         (tmp_path / "name" / "1").mkdir(parents=True)

@@ -17,6 +17,8 @@ from tgan_tf import rendering
 from tgan_tf.export import export_generator
 from tgan_tf.latents import latents
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 Z0 = np.random.default_rng(1).uniform(-1, 1, [3, Z0_DIM]).astype(np.float32)
 NAN = np.where(np.arange(Z0_DIM) == 2, np.nan, Z0).astype(np.float32)

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 
 # The core first. What TensorFlow itself brings of the extras' packages is hidden after it.

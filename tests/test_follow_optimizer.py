@@ -31,6 +31,7 @@ def steps_that_clip(model, layer, count, compiled):
     return clipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", (False, True), ids=("eager", "tf.function"))
 def test_an_interval_clips_at_the_multiples_of_the_optimiser_s_step_count(compiled):
     model = dense_model(SingularValueClipping(interval=3))
@@ -39,6 +40,7 @@ def test_an_interval_clips_at_the_multiples_of_the_optimiser_s_step_count(compil
     assert steps_that_clip(model, model.layers[0], 7, compiled) == [3, 6]
 
 
+@pytest.mark.slow
 def test_an_interval_clips_at_the_multiples_of_the_step_count_in_fit():
     class Kernels(keras.callbacks.Callback):
         def __init__(self):
@@ -60,6 +62,7 @@ def test_an_interval_clips_at_the_multiples_of_the_step_count_in_fit():
     np.testing.assert_allclose(kernels.largest, [5, 5, 1, 5, 5, 1, 5], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restored_first", (True, False))
 def test_an_interval_goes_on_from_a_restored_step_count(restored_first):
     model = dense_model(SingularValueClipping(interval=5))
@@ -123,6 +126,7 @@ def cloned(model):
     return recompiled(keras.models.clone_model(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed, expected",
     (
@@ -143,6 +147,7 @@ def test_an_interval_goes_by_the_optimiser_that_trains_now(changed, expected):
     assert norms_after_steps(changed(model)) == expected
 
 
+@pytest.mark.slow
 def test_an_interval_goes_on_in_a_loaded_model(tmp_path):
     model = recompiled(dense_model(SingularValueClipping(interval=2)))
     assert norms_after_steps(model, 3) == [5, 1, 5]
@@ -150,6 +155,7 @@ def test_an_interval_goes_on_in_a_loaded_model(tmp_path):
     assert norms_after_steps(keras.models.load_model(tmp_path / "model.keras")) == [1, 5, 1, 5]
 
 
+@pytest.mark.slow
 def test_a_constraint_that_two_models_share_goes_by_the_optimiser_of_each():
     shared = SingularValueClipping(interval=2)
     first, second = (recompiled(dense_model(shared)) for _ in range(2))
@@ -160,6 +166,7 @@ def test_a_constraint_that_two_models_share_goes_by_the_optimiser_of_each():
     assert norms_after_steps(first, 2) == [1, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", (False, True), ids=("eager", "tf.function"))
 def test_an_interval_needs_nothing_else_in_a_loop_of_one_s_own(compiled):
     model = dense_model(SingularValueClipping(interval=3))

@@ -121,6 +121,7 @@ def test_refuses_what_is_no_object(text):
         keras_config.checked(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -135,6 +136,7 @@ def test_takes_what_a_run_is_made_of(make):
     assert keras_config.checked(text) == json.loads(text)
 
 
+@pytest.mark.slow
 def test_takes_plain_networks_in_both_formats():
     initializer = tf.constant_initializer(0.5)
     inputs = keras.Input((4, 8, 8, 1))

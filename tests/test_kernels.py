@@ -244,6 +244,7 @@ def matrices():
     return dict(zip(NAMES, zip(before, after)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_layer_is_clipped_as_the_matrix_that_it_applies(matrices, name):
     before, after = matrices[name]
@@ -251,6 +252,7 @@ def test_a_layer_is_clipped_as_the_matrix_that_it_applies(matrices, name):
     np.testing.assert_allclose(after, exact_projection(before), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_dense_layer_of_an_attention_is_clipped():
     layer = keras.layers.MultiHeadAttention(
         2, 3, value_dim=4, kernel_constraint=SingularValueClipping()
@@ -270,6 +272,7 @@ def test_each_dense_layer_of_an_attention_is_clipped():
         np.testing.assert_allclose(probe(part), exact_projection(matrix), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
@@ -342,6 +345,7 @@ def documented():
     }
 
 
+@pytest.mark.slow
 def test_the_documentation_has_every_layer_with_a_constraint():
     assert set(documented()) == constraint_arguments()
     clipped = {
@@ -381,6 +385,7 @@ def test_what_is_no_known_kernel_is_refused_when_it_is_followed(make):
         follow_optimizer(make(), keras.optimizers.SGD())
 
 
+@pytest.mark.slow
 def test_what_is_no_known_kernel_is_refused_in_the_first_step():
     model = keras.Sequential(
         [keras.layers.PReLU(alpha_constraint=SingularValueClipping(), name="mine")]
@@ -410,6 +415,7 @@ def clipped_kernel(constraint, shape):
     return before, layer.kernel.numpy()
 
 
+@pytest.mark.slow
 def test_a_matrix_of_a_layer_of_one_s_own_is_clipped():
     before, after = clipped_kernel(SingularValueClipping(), (4, 6))
     np.testing.assert_allclose(after, exact_projection(before), rtol=0, atol=1e-5)
@@ -421,6 +427,7 @@ def test_a_layer_of_one_s_own_with_more_axes_is_clipped_by_the_axis_that_is_give
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_layer_of_one_s_own_with_more_axes_is_refused_without():
     with pytest.raises(InputError, match="OfOnesOwn 'mine'.* not known: give output_axis"):
         clipped_kernel(SingularValueClipping(), (4, 2, 3))

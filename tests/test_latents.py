@@ -91,6 +91,7 @@ def conditional(num_classes):
     return Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, filters=8, num_classes=num_classes)
 
 
+@pytest.mark.slow
 def test_a_conditional_generators_have_the_classes_in_turn():
     z0 = generator_latents(conditional(3), 5, 7)
     np.testing.assert_array_equal(z0[:, :Z0_DIM], latents(5, 7, Z0_DIM))

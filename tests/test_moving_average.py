@@ -26,6 +26,7 @@ def trained():
     return generator, optimizer, history
 
 
+@pytest.mark.slow
 def test_has_the_averages_of_the_weights(trained):
     generator, optimizer, history = trained
     copy = averaged(generator, optimizer)
@@ -36,6 +37,7 @@ def test_has_the_averages_of_the_weights(trained):
         np.testing.assert_allclose(variable.numpy(), average, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_leaves_the_generator_as_it_is(trained):
     generator, optimizer, history = trained
     before = generator.get_weights()
@@ -46,6 +48,7 @@ def test_leaves_the_generator_as_it_is(trained):
         np.testing.assert_array_equal(variable.numpy(), last)
 
 
+@pytest.mark.slow
 def test_has_the_moments_of_its_own_activations(trained):
     generator, optimizer, _ = trained
     copy = averaged(generator, optimizer)
@@ -64,6 +67,7 @@ def test_has_the_moments_of_its_own_activations(trained):
     assert normalization.momentum == 0.9
 
 
+@pytest.mark.slow
 def test_is_the_generator_itself_without_averages(trained):
     generator, _, _ = trained
     assert averaged(generator, keras.optimizers.SGD(1.0)) is generator

@@ -37,6 +37,7 @@ def test_importing_the_package_imports_no_other():
     assert packages_of("import tgan_tf; dir(tgan_tf)") == {"tgan_tf"}
 
 
+@pytest.mark.slow
 def test_the_constraints_import_nothing_but_keras_and_tensorflow():
     assert packages_of("import tgan_tf.constraints", "import keras, tensorflow") == {"tgan_tf"}
 

@@ -17,6 +17,7 @@ def graph_latents(seeds, z0_dim):
     return tf.function(philox.latents_of_seeds)(tf.constant(seeds), z0_dim).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("z0_dim", [1, 4, 6, 100])
 def test_are_numpy_s_to_the_bit(z0_dim):
     expected = []
@@ -28,6 +29,7 @@ def test_are_numpy_s_to_the_bit(z0_dim):
     np.testing.assert_array_equal(latents, np.array(expected))
 
 
+@pytest.mark.slow
 def test_are_the_first_of_a_run_s_latents():
     for seed in (0, 3):
         np.testing.assert_array_equal(
@@ -35,5 +37,6 @@ def test_are_the_first_of_a_run_s_latents():
         )
 
 
+@pytest.mark.slow
 def test_of_no_seeds_are_an_empty_batch():
     assert graph_latents([], 6).shape == (0, 6)

@@ -45,6 +45,7 @@ def test_is_the_very_one_that_a_worker_thread_has_raised():
     assert isinstance(error.value.__cause__, tf.errors.OpError)
 
 
+@pytest.mark.slow
 def test_comes_out_of_fit():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")

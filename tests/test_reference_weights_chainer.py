@@ -100,6 +100,7 @@ def svc(imports):
     return imports("svc")
 
 
+@pytest.mark.slow
 def test_every_variable_is_given_a_value(imported):
     given = [
         variable.name
@@ -111,6 +112,7 @@ def test_every_variable_is_given_a_value(imported):
     assert sorted(given) == sorted(v.name for network in networks for v in network.variables)
 
 
+@pytest.mark.slow
 def test_both_step_counts_are_the_iteration(imported):
     path, tgan, negated = imported.path, imported.tgan, imported.negated
     assert reference_weights.load_chainer(path, tgan, negated) == ITERATION
@@ -118,6 +120,7 @@ def test_both_step_counts_are_the_iteration(imported):
     assert int(imported.tgan.critic_optimizer.iterations) == ITERATION
 
 
+@pytest.mark.slow
 def test_frame_latents_videos_and_scores_are_the_authors_in_inference(imported):
     for name, values in compute(imported, "inference").items():
         np.testing.assert_allclose(
@@ -125,6 +128,7 @@ def test_frame_latents_videos_and_scores_are_the_authors_in_inference(imported):
         )
 
 
+@pytest.mark.slow
 def test_frame_latents_videos_and_scores_are_the_authors_with_batch_statistics(imported):
     for name, values in compute(imported, "training").items():
         np.testing.assert_allclose(
@@ -133,6 +137,7 @@ def test_frame_latents_videos_and_scores_are_the_authors_with_batch_statistics(i
 
 
 # Not of the video and frame critics, which are many times as large.
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["svc", "vanilla"])
 def test_a_training_step_is_the_authors(imports, variant, monkeypatch):
     imported = imports(variant)
@@ -181,6 +186,7 @@ def test_a_training_step_is_the_authors(imports, variant, monkeypatch):
         assert distance(ours, theirs) < 1e-3, network
 
 
+@pytest.mark.slow
 def test_the_files_of_the_networks_are_the_networks_of_the_snapshot(tmp_path, svc):
     for network, name in reference_weights.CHAINER_FILES.items():
         prefix = f"updater/model:{network}/"
@@ -193,6 +199,7 @@ def test_the_files_of_the_networks_are_the_networks_of_the_snapshot(tmp_path, sv
     assert svc.tgan.step == 30
 
 
+@pytest.mark.slow
 def test_a_moving_average_begins_with_the_imported_weights(svc):
     tgan = svc.tgan
     reference_weights.load_chainer(svc.path, tgan)
@@ -202,12 +209,14 @@ def test_a_moving_average_begins_with_the_imported_weights(svc):
         np.testing.assert_array_equal(average.numpy(), variable.numpy())
 
 
+@pytest.mark.slow
 def test_pickled_states_of_chainer_s_trainer_are_not_looked_at(tmp_path, svc):
     log = {"extensions/LogReport/_log": np.array(None, dtype=object)}
     np.savez(tmp_path / "snapshot.npz", **svc.arrays, **log)
     assert reference_weights.load_chainer(tmp_path / "snapshot.npz", svc.tgan) == ITERATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -243,12 +252,14 @@ def test_arrays_of_another_snapshot_are_named(tmp_path, svc, change, message):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_many_missing_arrays_are_counted(tmp_path, svc):
     np.savez(tmp_path / "gen_iter_1.npz", x_train=np.zeros(3))
     with pytest.raises(InputError, match=r"no dc0/W, .* and 16 more; what .* for, x_train: give"):
         reference_weights.load_chainer_networks(tmp_path, 1, svc.tgan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "no such file"), (b"weights", "not readable as an .npz file")]
 )

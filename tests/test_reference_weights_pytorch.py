@@ -72,6 +72,7 @@ def make_pytorch_tgan(sizes):
     return tgan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_the_pytorch_tgan_s_outputs_are_its_own(pytorch, mode):
     for name, values in compute(pytorch, mode).items():
@@ -80,6 +81,7 @@ def test_the_pytorch_tgan_s_outputs_are_its_own(pytorch, mode):
         )
 
 
+@pytest.mark.slow
 def test_the_pytorch_tgan_s_gradients_are_its_own(pytorch):
     tgan, fixture = pytorch.tgan, pytorch.fixture
     with tf.GradientTape() as tape:
@@ -101,6 +103,7 @@ def test_the_pytorch_tgan_s_gradients_are_its_own(pytorch):
     tgan.set_weights(pytorch.weights)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_bias_is_an_input_error(pytorch):
     arrays = dict(pytorch.arrays["gen_state_dict"])
     del arrays["_vgen.dc3.bias"]
@@ -108,6 +111,7 @@ def test_a_checkpoint_without_a_bias_is_an_input_error(pytorch):
         reference_weights.load(pytorch.places["gen_state_dict"], arrays, "c.pth")
 
 
+@pytest.mark.slow
 def test_reading_a_checkpoint_without_pytorch_says_what_to_install(monkeypatch, pytorch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(
@@ -116,6 +120,7 @@ def test_reading_a_checkpoint_without_pytorch_says_what_to_install(monkeypatch, 
         reference_weights.load_pytorch("c.pth", pytorch.tgan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.13.1", "2.5.1+cu121"])
 def test_a_pytorch_that_may_run_code_in_a_checkpoint_loads_none(monkeypatch, pytorch, version):
     loaded = []
@@ -126,6 +131,7 @@ def test_a_pytorch_that_may_run_code_in_a_checkpoint_loads_none(monkeypatch, pyt
     assert not loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"epoch": "x"}, {"gen_state_dict": 3}, {"dis_state_dict": {"c0.weight": "x"}}]
 )
@@ -142,6 +148,7 @@ needs_pytorch = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_pytorch
 def test_a_checkpoint_as_their_program_saves_it_is_loaded(tmp_path, pytorch):
     import torch
@@ -160,6 +167,7 @@ def test_a_checkpoint_as_their_program_saves_it_is_loaded(tmp_path, pytorch):
     assert (tgan.step, int(tgan.critic_optimizer.iterations)) == (13, 65)
 
 
+@pytest.mark.slow
 @needs_pytorch
 @pytest.mark.parametrize(
     ("content", "message"),

@@ -46,6 +46,7 @@ def damaged_run(run, tmp_path):
 
 
 class TestLoadGenerator:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("asked", "step"), [(None, 10), (10, 10), (5, 5)])
     def test_has_the_weights_of_the_checkpoint(self, run, asked, step):
         run_dir, weights = run
@@ -53,11 +54,13 @@ class TestLoadGenerator:
         assert loaded == step
         assert_weights(generator, weights[step][0])
 
+    @pytest.mark.slow
     def test_has_the_configuration_of_the_run(self, run):
         generator, _ = runs.load_generator(run[0])
         assert generator.clip_shape == CLIP_SHAPE
         assert (generator.z0_dim, generator.z1_dim) == (Z0_DIM, 5)
 
+    @pytest.mark.slow
     def test_takes_the_checkpoint_before_a_damaged_one_and_says_so(self, damaged_run):
         data = damaged_run / "checkpoints/step-10/tgan.data-00000-of-00001"
         data.write_bytes(data.read_bytes()[:1000])
@@ -74,6 +77,7 @@ class TestLoadGenerator:
         ):
             self._refused(path, reason, str(path))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "text",
         [
@@ -92,6 +96,7 @@ class TestLoadGenerator:
         (damaged_run / "configuration.json").write_text(text, encoding="latin-1")
         self._refused(damaged_run, "configuration.json: damaged", "flags.cfg")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("before", "after", "name"),
         [
@@ -110,16 +115,19 @@ class TestLoadGenerator:
         path.write_text(text.replace(before, after))
         self._refused(damaged_run, "configuration.json: damaged", name)
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
         path = damaged_run / "configuration.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
         self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
 
+    @pytest.mark.slow
     def test_refuses_a_run_without_checkpoints(self, damaged_run):
         shutil.rmtree(damaged_run / "checkpoints")
         self._refused(damaged_run, "no checkpoint there", "train.py")
 
+    @pytest.mark.slow
     def test_refuses_a_step_without_a_checkpoint(self, run):
         self._refused(run[0], "no checkpoint of step 7", "[5, 10]", step=7)
 
@@ -132,6 +140,7 @@ class TestLoadGenerator:
 
 
 class TestExclusive:
+    @pytest.mark.slow
     def test_sweeps_what_was_left_by_the_killed(self, damaged_run):
         before = sorted(damaged_run.rglob("*"))
         for name in (
@@ -149,6 +158,7 @@ class TestExclusive:
 
 
 class TestLoadNetworks:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("asked", "step"), [(None, 10), (5, 5)])
     def test_have_the_weights_of_the_checkpoint(self, run, asked, step):
         run_dir, weights = run
@@ -157,6 +167,7 @@ class TestLoadNetworks:
         assert_weights(generator, weights[step][0])
         assert_weights(critic, weights[step][1])
 
+    @pytest.mark.slow
     def test_can_be_called_though_the_constraints_have_no_optimizer(self, run):
         generator, critic, _ = runs.load_networks(run[0])
         # Under tf.function, as they are called to evaluate.
@@ -166,6 +177,7 @@ class TestLoadNetworks:
 
 
 class TestLoadTGAN:
+    @pytest.mark.slow
     def test_trains_on_as_the_run_would_have(self, run):
         run_dir, weights = run
         tgan = runs.load_tgan(run_dir)
@@ -176,6 +188,7 @@ class TestLoadTGAN:
         assert np.isfinite(history["critic_loss"]).all()
         assert tgan.step == 1
 
+    @pytest.mark.slow
     def test_refuses_a_run_without_checkpoints(self, damaged_run):
         shutil.rmtree(damaged_run / "checkpoints")
         with pytest.raises(InputError, match="no checkpoint"):
@@ -188,6 +201,7 @@ VERSION_1 = Path(__file__).parent / "fixtures/runs_of_version_1"
 class TestRunsOfVersion1:
     """Runs that the code of before wrote, with the videos that its generate.py made of them."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["paper", "average", "float16"])
     def test_make_the_videos_that_they_made(self, name):
         generator, step = runs.load_generator(VERSION_1 / name)
@@ -199,6 +213,7 @@ class TestRunsOfVersion1:
         difference = rendering.to_uint8(clips).astype(int) - made["clips"]
         assert np.abs(difference).max() <= 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["paper", "average", "float16"])
     def test_have_their_critics(self, name):
         _, critic, _ = runs.load_networks(VERSION_1 / name)
@@ -234,6 +249,7 @@ def generator(run):
 
 
 class TestGenerate:
+    @pytest.mark.slow
     @pytest.mark.parametrize("count", [1, 8, 11, 24])
     def test_makes_the_generator_s_clips_in_order(self, generator, count):
         z0 = latents(0, count, Z0_DIM)
@@ -244,6 +260,7 @@ class TestGenerate:
         assert clips.dtype == np.float32
         np.testing.assert_allclose(clips, generator(z0, training=False), atol=1e-6)
 
+    @pytest.mark.slow
     def test_makes_a_clip_the_same_to_the_bit_however_many_are_made(self, generator):
         z0 = latents(0, 19, Z0_DIM)
         all_clips = np.concatenate(list(runs.generate(generator, z0)))
@@ -251,6 +268,7 @@ class TestGenerate:
             clips = np.concatenate(list(runs.generate(generator, z0[:count])))
             np.testing.assert_array_equal(clips, all_clips[:count])
 
+    @pytest.mark.slow
     def test_makes_many_frames_between_as_all_at_once(self, generator):
         z0 = latents(0, 2, Z0_DIM)
         path = interpolate(generator.frame_latents(z0), np.array([40, 40]))
@@ -259,10 +277,12 @@ class TestGenerate:
         assert clips.shape == (2, 3 * 40 + 1, *CLIP_SHAPE[1:])
         np.testing.assert_allclose(clips, expected, rtol=0, atol=1e-5)
 
+    @pytest.mark.slow
     def test_refuses_a_clip_that_is_larger_than_the_memory(self, generator):
         with pytest.raises(InputError, match=r"factor=1000.*a clip of 3,000,.* would take .* PB"):
             runs.generate(generator, latents(0, 1, Z0_DIM), 10**12)
 
+    @pytest.mark.slow
     def test_leaves_the_running_averages_alone(self, generator):
         before = generator.get_weights()
         list(runs.generate(generator, latents(0, 3, Z0_DIM)))

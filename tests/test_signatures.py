@@ -74,10 +74,12 @@ def latents_of(*values):
     return np.concatenate([latents(seed, 1, Z0_DIM) for seed in values])
 
 
+@pytest.mark.slow
 def test_are_all_there(ask):
     assert set(ask.signatures) == set(EMPTY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EMPTY)
 def test_answer_an_empty_batch_with_an_empty_result(ask, name):
     inputs = {
@@ -90,6 +92,7 @@ def test_answer_an_empty_batch_with_an_empty_result(ask, name):
     assert {key: value.shape for key, value in ask(name, **inputs).items()} == EMPTY[name]
 
 
+@pytest.mark.slow
 def test_serving_default_makes_what_the_generator_makes(ask, generator):
     z0 = latents_of(1, 2, 3)
     outputs = ask("serving_default", z0=z0)
@@ -100,12 +103,14 @@ def test_serving_default_makes_what_the_generator_makes(ask, generator):
     )
 
 
+@pytest.mark.slow
 def test_batches_that_are_made_in_parts_are_the_same_videos(ask, generator):
     z0 = latents(0, 70, Z0_DIM)
     videos = ask("serving_default", z0=z0)["videos"]
     np.testing.assert_allclose(videos, generator(z0), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_generate_makes_the_pixels_of_a_seed_s_latent(ask, generator):
     videos = ask("generate", seed=seeds(3, 5, -1))["videos"]
     assert videos.dtype == np.uint8 and np.std(videos) > 1
@@ -115,6 +120,7 @@ def test_generate_makes_the_pixels_of_a_seed_s_latent(ask, generator):
     assert (videos != expected).mean() < 0.001
 
 
+@pytest.mark.slow
 def test_generate_gives_a_seed_s_video_whatever_else_is_in_the_batch(ask):
     alone = ask("generate", seed=seeds(5))["videos"][0]
     for batch, place in ((seeds(5, 5, 1, 2), 1), (seeds(9, 8, 7, 6, 4, 3, 5), 6)):
@@ -123,6 +129,7 @@ def test_generate_gives_a_seed_s_video_whatever_else_is_in_the_batch(ask):
         assert (alone != beside).mean() < 0.001
 
 
+@pytest.mark.slow
 def test_generate_encoded_gives_the_frames_as_png(ask):
     frames = ask("generate_encoded", seed=seeds(3, 5))["frames_bytes"]
     decoded = [[np.asarray(Image.open(io.BytesIO(png))) for png in video] for video in frames]
@@ -131,6 +138,7 @@ def test_generate_encoded_gives_the_frames_as_png(ask):
     np.testing.assert_array_equal(np.array(decoded)[..., np.newaxis], expected)
 
 
+@pytest.mark.slow
 def test_interpolate_renders_the_points_between_the_frame_latents(ask, generator):
     z0, factor = latents_of(1, 2), np.array([3, 3], np.int64)
     outputs = ask("interpolate", z0=z0, factor=factor)
@@ -142,6 +150,7 @@ def test_interpolate_renders_the_points_between_the_frame_latents(ask, generator
     np.testing.assert_allclose(outputs["videos"][:, ::3], whole, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_interpolate_takes_a_factor_of_its_own_for_each_video(ask):
     z0 = latents_of(1, 2, 3)
     together = ask("interpolate", z0=z0, factor=seeds(1, 4, 2))
@@ -155,6 +164,7 @@ def test_interpolate_takes_a_factor_of_its_own_for_each_video(ask):
         )
 
 
+@pytest.mark.slow
 def test_latent_walk_goes_straight_from_one_seed_s_video_to_the_other_s(ask, generator):
     videos = ask("latent_walk", start_seed=seeds(3, 1), end_seed=seeds(5, 1))["videos"]
     start, end = latents_of(3), latents_of(5)
@@ -165,6 +175,7 @@ def test_latent_walk_goes_straight_from_one_seed_s_video_to_the_other_s(ask, gen
     assert (videos[0, 0] != videos[0, -1]).mean() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["serving_default", "interpolate"])
 def test_a_latent_that_is_not_finite_is_an_error_that_names_it(ask, name, value):
@@ -175,6 +186,7 @@ def test_a_latent_that_is_not_finite_is_an_error_that_names_it(ask, name, value)
         ask(name, z0=z0, **factor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0, -1, 17])
 def test_a_factor_out_of_range_is_an_error_that_names_it(ask, factor):
     with pytest.raises(
@@ -183,6 +195,7 @@ def test_a_factor_out_of_range_is_an_error_that_names_it(ask, factor):
         ask("interpolate", z0=latents_of(1, 2), factor=seeds(1, factor))
 
 
+@pytest.mark.slow
 def test_inputs_of_two_lengths_are_an_error_that_names_them(ask):
     for names, inputs in {
         "z0 and factor": {"name": "interpolate", "z0": latents_of(1, 2), "factor": seeds(2)},
@@ -198,6 +211,7 @@ def test_inputs_of_two_lengths_are_an_error_that_names_them(ask):
             ask(**inputs)
 
 
+@pytest.mark.slow
 def test_more_frames_than_memory_may_hold_are_an_error_that_says_so(ask):
     many = np.zeros([MAX_FRAMES // FRAMES + 1], np.int64)
     with pytest.raises(
@@ -210,11 +224,13 @@ def joined(z0, *labels):
     return np.concatenate([z0, np.eye(3, dtype=np.float32)[list(labels)]], axis=1)
 
 
+@pytest.mark.slow
 def test_a_conditional_generator_s_take_a_label_more(ask, ask_conditional):
     for name, signature in ask.signatures.items():
         assert set(ask_conditional.signatures[name].inputs) == {*signature.inputs, "label"}
 
 
+@pytest.mark.slow
 def test_serving_default_makes_videos_of_their_labels(ask_conditional, conditional):
     z0 = latents_of(1, 2)
     videos = ask_conditional("serving_default", z0=z0, label=seeds(2, 0))["videos"]
@@ -223,6 +239,7 @@ def test_serving_default_makes_videos_of_their_labels(ask_conditional, condition
     assert np.abs(videos - others).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_latent_walk_keeps_its_label(ask_conditional):
     inputs = {"start_seed": seeds(3, 3), "end_seed": seeds(5, 5), "label": seeds(1, 2)}
     videos = ask_conditional("latent_walk", **inputs)["videos"]
@@ -231,12 +248,14 @@ def test_a_latent_walk_keeps_its_label(ask_conditional):
         assert np.abs(videos[:, end].astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [(3,), (-1,), (0, 1)])
 def test_a_label_that_is_no_class_or_of_no_request_is_refused(ask_conditional, labels):
     with pytest.raises(tf.errors.InvalidArgumentError, match="label"):
         ask_conditional("generate", seed=seeds(1), label=seeds(*labels))
 
 
+@pytest.mark.slow
 def test_a_generator_of_normal_latents_without_frame_latents(tmp_path):
     generator = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, 8, latent_distribution="normal")
     for ask in served(generator, tmp_path / "name"):

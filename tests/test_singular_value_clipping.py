@@ -56,6 +56,7 @@ def fitted_layers():
     return layers, before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, name", DEFAULT_NAMED + OWN_NAMED)
 def test_one_fit_step_leaves_a_constrained_layer_no_singular_value_above_1(
     fitted_layers, kind, name
@@ -74,6 +75,7 @@ def test_an_output_axis_that_is_given_is_the_one(output_axis):
     assert 1 - 1e-5 <= largest(clipped, output_axis) <= 1 + 1e-5
 
 
+@pytest.mark.slow
 def test_a_layer_of_a_subclassed_model_is_clipped_whatever_the_model_s_name():
     class TransposeCritic(keras.Model):
         def __init__(self):
@@ -142,6 +144,7 @@ class TestOperatorNorm:
         outputs = layer(units) - layer(np.zeros_like(units))
         return np.reshape(outputs, (len(units), -1))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("make", "shape"),
         [
@@ -166,6 +169,7 @@ class TestOperatorNorm:
         cosine = (after * before).sum() / np.linalg.norm(after) / np.linalg.norm(before)
         assert cosine > 0.99
 
+    @pytest.mark.slow
     def test_leaves_a_kernel_below_the_maximum_as_it_is(self):
         layer = keras.layers.Conv1D(
             2, 4, 2, "same", kernel_constraint=SingularValueClipping(1e3, norm="operator")
@@ -178,6 +182,7 @@ class TestOperatorNorm:
         with pytest.raises(InputError, match="no Keras layer .* give norm='matrix'"):
             SingularValueClipping(norm="operator")(tf.ones([4, 1, 1]))
 
+    @pytest.mark.slow
     def test_that_two_layers_share_goes_by_the_sizes_of_each(self):
         shared = SingularValueClipping(norm="operator")
         layers = [keras.layers.Conv1D(2, 4, 2, "same", kernel_constraint=shared) for _ in "ab"]
@@ -187,6 +192,7 @@ class TestOperatorNorm:
             layer.kernel.assign(shared(layer.kernel))
             assert np.linalg.norm(self.matrix(layer, shape), 2) == pytest.approx(1, abs=0.03)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "layer",
         (

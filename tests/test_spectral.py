@@ -175,6 +175,7 @@ def test_a_float64_kernel_is_clipped_in_float64():
     assert np.abs(clipped - exact_projection(kernel)).max() <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", (tf.float16, tf.bfloat16, tf.float32, tf.float64))
 @pytest.mark.parametrize("compiled", (False, True), ids=("eager", "tf.function"))
 def test_a_kernel_that_is_not_finite_is_returned_as_it_is(dtype, compiled):
@@ -189,6 +190,7 @@ def test_a_kernel_that_is_not_finite_is_returned_as_it_is(dtype, compiled):
         np.testing.assert_array_equal(tf.cast(clipped, tf.float32), tf.cast(kernel, tf.float32))
 
 
+@pytest.mark.slow
 def test_clipping_in_a_compiled_function_is_the_same_projection():
     compiled = tf.function(clip_singular_values)
     for top in (0.5, 1.5, 10.0):
@@ -212,6 +214,7 @@ def clipped_kernels(draw):
 few = settings(deadline=None, max_examples=30, derandomize=True)
 
 
+@pytest.mark.slow
 @few
 @given(clipped_kernels())
 def test_clipping_twice_is_clipping_once(example):
@@ -221,6 +224,7 @@ def test_clipping_twice_is_clipping_once(example):
     np.testing.assert_allclose(twice, once, rtol=0, atol=1e-6 * maximum)
 
 
+@pytest.mark.slow
 @few
 @given(clipped_kernels(), st.floats(0.0, 1.0))
 def test_clipping_never_moves_away_from_a_matrix_inside_the_ball(example, size):
@@ -232,6 +236,7 @@ def test_clipping_never_moves_away_from_a_matrix_inside_the_ball(example, size):
     assert after <= before + 2e-6 * maximum
 
 
+@pytest.mark.slow
 @few
 @given(clipped_kernels(), st.floats(0.0, 10.0))
 def test_clipping_never_moves_two_matrices_apart(example, size):
@@ -243,6 +248,7 @@ def test_clipping_never_moves_two_matrices_apart(example, size):
     assert np.linalg.norm(clipped.astype(np.float64) - other) <= before + 5e-6 * maximum
 
 
+@pytest.mark.slow
 @few
 @given(clipped_kernels())
 def test_clipping_keeps_the_singular_vectors(example):
@@ -313,6 +319,7 @@ def padded_matrix(kernel, sizes, strides, padding):
     return dense_matrix(kernel, sizes, strides, lows, places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 def test_the_operator_norm_is_that_of_the_dense_matrix(kind, padding):
@@ -340,6 +347,7 @@ def test_windows_that_overlap_twice_stretch_root_two_times_the_matrix():
     assert circular_operator_norm(kernel, (8,), (2,)) == pytest.approx(2**0.5)
 
 
+@pytest.mark.slow
 def test_a_kernel_of_zeros_has_the_norm_zero():
     norm, _ = operator_norm(np.zeros((3, 1, 1), np.float32), (5,), (1,))
     assert float(norm) == 0.0

@@ -70,6 +70,7 @@ def two_tape_gradients(tgan, z0, real, objective="wasserstein"):
     return of_generator, of_critic, float(generator_loss), float(critic_loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", LOSSES)
 def test_one_forward_pass_gives_the_gradients_of_two_tapes(objective):
     # An interval that is never met: the weights' changes are the gradients alone.
@@ -97,6 +98,7 @@ def window(values, draw):
     return values[:, start : start + 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tgan", "conv3d"])
 def test_a_critic_of_fewer_frames_judges_a_window_of_the_clips(name):
     own = {"tgan": {"z1_dim": 5, "temporal_filters": 8, "image_filters": 8}}
@@ -131,6 +133,7 @@ def test_a_critic_of_fewer_frames_judges_a_window_of_the_clips(name):
         )
 
 
+@pytest.mark.slow
 def test_reported_losses_are_those_of_the_step():
     real = real_clips(4)
     *_, generator_loss, critic_loss = two_tape_gradients(make_tgan(), drawn_latents(None, 4), real)
@@ -140,6 +143,7 @@ def test_reported_losses_are_those_of_the_step():
     assert history["wasserstein_estimate"][0] == pytest.approx(-critic_loss, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_reported_losses_are_means_over_the_steps():
     tgan, other = make_tgan(), make_tgan()
     single = [train(tgan, real_clips(4))["critic_loss"][0] for _ in range(3)]
@@ -147,6 +151,7 @@ def test_reported_losses_are_means_over_the_steps():
     assert together == pytest.approx(np.mean(single), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_real_and_generated_clips_are_normalised_apart_the_generated_first():
     tgan, real = make_tgan(interval=1000), real_clips(4)
     fake = tgan.generator(drawn_latents(tgan, 4), training=True)
@@ -161,6 +166,7 @@ def test_real_and_generated_clips_are_normalised_apart_the_generated_first():
         np.testing.assert_allclose(ours, expected, rtol=1e-5, err_msg=ours.name)
 
 
+@pytest.mark.slow
 def test_latents_are_uniform_and_new_at_each_step():
     tgan = make_tgan()
     seen = []
@@ -177,6 +183,7 @@ def test_latents_are_uniform_and_new_at_each_step():
     assert z0.var() == pytest.approx(1 / 3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_critic_is_updated_n_critic_times_and_the_generator_once():
     tgan = make_tgan(n_critic=3)
     train(tgan, real_clips(6), steps=2)
@@ -184,6 +191,7 @@ def test_critic_is_updated_n_critic_times_and_the_generator_once():
     assert int(tgan.generator_optimizer.iterations) == tgan.step == 2
 
 
+@pytest.mark.slow
 def test_with_n_critic_the_generator_only_moves_with_the_last_update():
     clips = real_clips(6)
     tgan = make_tgan(interval=1000, n_critic=2, generator_optimizer=sgd(), critic_optimizer=sgd())
@@ -204,6 +212,7 @@ def test_with_n_critic_the_generator_only_moves_with_the_last_update():
         np.testing.assert_allclose(variable, expected, atol=2e-5, err_msg=variable.name)
 
 
+@pytest.mark.slow
 def test_n_critic_wastes_no_backward_pass_of_the_generator():
     def backward_operations(n_critic):
         tgan = make_tgan(n_critic=n_critic)
@@ -222,6 +231,7 @@ def test_n_critic_wastes_no_backward_pass_of_the_generator():
     assert backward_operations(1) == backward_operations(3) == kernels
 
 
+@pytest.mark.slow
 def test_singular_values_are_clipped_at_the_critics_steps():
     tgan = make_tgan(interval=2, critic_optimizer=keras.optimizers.SGD(1e-9))
     kernel = tgan.critic.convolutions[1].kernel
@@ -247,6 +257,7 @@ def test_rmsprop_is_the_references_with_epsilon_outside_the_root():
     np.testing.assert_allclose(variable, expected, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_predict_gives_the_generators_clips_in_inference():
     tgan = make_tgan()
     train(tgan, real_clips(4), steps=2)
@@ -254,6 +265,7 @@ def test_predict_gives_the_generators_clips_in_inference():
     np.testing.assert_allclose(tgan.predict(z0, verbose=0), tgan.generator(z0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_clips(policy, name):
     policy(name)
@@ -272,6 +284,7 @@ def test_mixed_precision_trains_and_clips(policy, name):
     assert tgan.predict(drawn_latents(tgan, 2).numpy(), verbose=0).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_step_whose_float16_gradients_overflow_is_skipped_and_the_scale_halved(policy):
     policy("mixed_float16")
     scaled = keras.mixed_precision.LossScaleOptimizer(rmsprop(), initial_scale=2.0**60)
@@ -284,6 +297,7 @@ def test_a_step_whose_float16_gradients_overflow_is_skipped_and_the_scale_halved
         np.testing.assert_array_equal(variable, old, err_msg=variable.name)
 
 
+@pytest.mark.slow
 def test_keras_file_brings_back_networks_optimisers_and_schedule(tmp_path):
     tgan = make_tgan(n_critic=2)
     train(tgan, real_clips(8), steps=3)
@@ -296,6 +310,7 @@ def test_keras_file_brings_back_networks_optimisers_and_schedule(tmp_path):
     assert int(loaded.critic_optimizer.iterations) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -309,12 +324,14 @@ def test_bad_compile_argument_is_refused(arguments, message):
         make_tgan(**arguments)
 
 
+@pytest.mark.slow
 def test_one_optimiser_for_both_is_refused():
     optimizer = rmsprop()
     with pytest.raises(InputError, match="its own"):
         make_tgan(generator_optimizer=optimizer, critic_optimizer=optimizer)
 
 
+@pytest.mark.slow
 def test_generator_and_critic_of_other_clips_are_refused():
     with pytest.raises(InputError, match=r"\(4, 8, 8, 1\).*\(4, 16, 16, 1\)"):
         TGAN(
@@ -352,6 +369,7 @@ def play(num_classes=0, labels=None, **compile_arguments):
     return tgan, tgan.fit(data, verbose=0).history, real, weight
 
 
+@pytest.mark.slow
 def test_the_penalty_is_of_the_gradients_norm_over_all_pixels():
     _, history, _, weight = play(penalty=GradientPenalty(7.0))
     (loss,), (estimate,) = history["critic_loss"], history["wasserstein_estimate"]
@@ -360,6 +378,7 @@ def test_the_penalty_is_of_the_gradients_norm_over_all_pixels():
     assert loss + estimate == pytest.approx(7.0 * (norm - 1) ** 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_penalty_is_taken_between_a_real_and_a_generated_clip():
     tgan, _, real, _ = play(penalty=GradientPenalty(7.0))
     (fake, _), (seen, _), (between, _) = tgan.critic.seen
@@ -371,6 +390,7 @@ def test_the_penalty_is_taken_between_a_real_and_a_generated_clip():
     np.testing.assert_allclose(between, weights * real + (1 - weights) * fake, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frames_are_shuffled_the_same_in_a_batch_and_otherwise_for_generated_clips():
     _, _, real, _ = play()
     shuffled, *_ = play(shuffle_frames=1.0)
@@ -384,6 +404,7 @@ def test_frames_are_shuffled_the_same_in_a_batch_and_otherwise_for_generated_cli
     assert orders[0] != orders[1]
 
 
+@pytest.mark.slow
 def test_whether_frames_are_shuffled_has_nothing_to_do_with_the_latents():
     tgan, _, real, _ = play(shuffle_frames=0.5)
     tgan.critic.seen.clear()
@@ -396,6 +417,7 @@ def test_whether_frames_are_shuffled_has_nothing_to_do_with_the_latents():
     assert 8 < (shuffled == (first_latents < 0)).sum() < 32
 
 
+@pytest.mark.slow
 def test_a_generated_clip_has_the_class_of_the_real_one_in_its_place():
     labels = np.array([2, 0, 1, 1, 2, 0])
     tgan, _, real, _ = play(num_classes=3, labels=labels)
@@ -410,6 +432,7 @@ def test_a_generated_clip_has_the_class_of_the_real_one_in_its_place():
     np.testing.assert_allclose(fake, untrained(z0, training=True), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_generator_and_critic_of_other_classes_are_refused():
     generator = Conv3DGenerator(*CLIP_SHAPE[:2], 1, Z0_DIM, filters=8, num_classes=3)
     with pytest.raises(InputError, match="num_classes=3, the critic 0"):

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NUM_CLASSES = 3
 CLASSES = {"num_classes": NUM_CLASSES}
 UNCLIPPED = {"lipschitz": {"name": "none"}}

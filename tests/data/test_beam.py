@@ -19,6 +19,7 @@ def write(element: bytes) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_does_the_work_of_each_element_and_shows_it(tmp_path):
     paths, shown = [tmp_path / name for name in "abc"], []
     on_beam(HERE)(write, [os.fsencode(path) for path in paths], lambda: shown.append(True))
@@ -26,6 +27,7 @@ def test_does_the_work_of_each_element_and_shows_it(tmp_path):
     assert shown
 
 
+@pytest.mark.slow
 def test_tells_a_failure_in_a_line_without_beams_own_words(tmp_path, capfd):
     path = tmp_path / "full"
     with pytest.raises(RuntimeError) as error:

@@ -35,6 +35,7 @@ def ucf101(tmp_path_factory):
 
 
 class TestUCF101:
+    @pytest.mark.slow
     def test_is_a_folder_of_videos_named_like_it(self, ucf101):
         corpus = open_corpus(str(ucf101))
         assert corpus.kind == "ucf101"
@@ -42,12 +43,14 @@ class TestUCF101:
         assert corpus.subsets == ("train",)
         assert len(corpus.recordings()) == 6
 
+    @pytest.mark.slow
     def test_has_the_subsets_of_its_split(self, ucf101):
         corpus = open_corpus(str(ucf101), split="1")
         assert corpus.subsets == ("train", "test")
         assert [name.split("_")[-1] for name in corpus.videos("train").names] == ["c01.avi"] * 3
         assert [name.split("_")[-1] for name in corpus.videos("test").names] == ["c02.avi"] * 3
 
+    @pytest.mark.slow
     def test_has_its_classes_in_the_order_of_class_ind(self, ucf101):
         corpus = open_corpus(str(ucf101))
         assert corpus.classes == ("Talking", "Cartoon", "Biking")
@@ -69,6 +72,7 @@ class TestOtherKinds:
         assert (corpus.kind, corpus.classes) == ("video files", ("a", "b"))
         assert corpus.videos("train").frame_shape == (16, 16, 3)
 
+    @pytest.mark.slow
     def test_hdf5(self, tmp_path):
         with h5py.File(tmp_path / "train.h5", "w") as file:
             file["image"] = np.zeros((40, 3, 64, 85), np.uint8)

@@ -61,6 +61,7 @@ def line_of(error) -> str:
 
 
 class TestPaths:
+    @pytest.mark.slow
     def test_are_those_of_the_lines_in_frames_stable_many(self, folder):
         found = golf.paths(folder / "golf.txt")
         assert list(found) == list(LENGTHS)
@@ -73,11 +74,13 @@ class TestPaths:
         (tmp_path / "list.txt").write_text("x.jpg")
         assert golf.paths(tmp_path / "list.txt") == {"x.jpg": str(tmp_path / "x.jpg")}
 
+    @pytest.mark.slow
     def test_pass_over_empty_and_repeated_lines_whatever_ends_them(self, folder, tmp_path):
         text = "\ufeff\r\nb/0001.jpg\r\n\r\na/0001.jpg \nb/0001.jpg\n  \n"
         (folder / "windows.txt").write_bytes(text.encode())
         assert list(golf.paths(folder / "windows.txt")) == ["b/0001.jpg", "a/0001.jpg"]
 
+    @pytest.mark.slow
     def test_of_missing_files_are_counted_in_one_line(self, folder):
         (folder / "more.txt").write_text("a/0001.jpg\nc/1.jpg\nc/2.jpg\n")
         with pytest.raises(InputError) as error:
@@ -134,6 +137,7 @@ class TestGolfScenes:
         assert videos.frame_shape == (64, 85, 3)
         assert read(videos, 2, 0, 2).shape == (2, 64, 85, 3)
 
+    @pytest.mark.slow
     def test_is_read_by_many_threads_alike(self, folder):
         videos = GolfScenes(folder / "golf.txt", HALF)
         expected = [read(videos, 0, first, 16) for first in range(17)]
@@ -208,6 +212,7 @@ class TestBadFiles:
                 GolfScenes(bad_folder / "list.txt", HALF)
         line_of(error)
 
+    @pytest.mark.slow
     def test_cut_off_are_told_in_a_line_as_they_are_read(self, tmp_path):
         _cut_off(tmp_path / "half.jpg")
         (tmp_path / "list.txt").write_text("half.jpg\n")
@@ -246,6 +251,7 @@ class TestRecordings:
         with pytest.raises(InputError, match=r"frame_rate=25: .* no times"):
             golf.recordings(folder / "golf.txt")[0].read(HALF, 25)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", BAD_SHEETS)
     def test_of_bad_files_are_unreadable(self, bad_folder, name):
         recordings = {

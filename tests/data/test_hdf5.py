@@ -95,6 +95,7 @@ def line_of(error) -> str:
 
 
 class TestHDF5File:
+    @pytest.mark.slow
     def test_describes_its_videos(self, written):
         videos = HDF5File(written.path)
         assert videos.path == str(written.path)
@@ -105,11 +106,13 @@ class TestHDF5File:
         assert videos.labels.tolist() == [0, 0, 1, 1]
         assert videos.labels.dtype == np.int32
 
+    @pytest.mark.slow
     def test_numbers_the_classes_that_are_given_in_their_order(self, written):
         videos = HDF5File(written.path, classes=["Talking", "Archery", "Biking"])
         assert videos.classes == ("Talking", "Archery", "Biking")
         assert videos.labels.tolist() == [2, 2, 0, 0]
 
+    @pytest.mark.slow
     def test_reads_every_window_as_h5py_does(self, written):
         videos = HDF5File(written.path)
         with h5py.File(written.path) as file:
@@ -142,6 +145,7 @@ class TestHDF5File:
         )
         assert videos.names == NAMES
 
+    @pytest.mark.slow
     def test_reads_the_reference_s_layout_inside_the_graph(self, written):
         videos = HDF5File(written.path)
         graph = tf.function(lambda video: videos.read(video, tf.constant(0, tf.int64), 2, 1))
@@ -186,6 +190,7 @@ LAYOUTS = {
 
 
 class TestLayouts:
+    @pytest.mark.slow
     @pytest.mark.parametrize("write", LAYOUTS.values(), ids=LAYOUTS)
     def test_are_read_by_many_threads_alike(self, written, tmp_path, write):
         path = write(tmp_path / "ucf101.h5", written.images)
@@ -214,6 +219,7 @@ class TestLayouts:
             read(videos, 0, first, 16)
         assert _resident_bytes() - before < 300e6
 
+    @pytest.mark.slow
     def test_damaged_while_it_is_read_is_told_in_a_line(self, written, tmp_path):
         path = _damaged(tmp_path / "ucf101.h5", written.images)
         videos = HDF5File(path, written.path.with_suffix(".csv"))
@@ -227,6 +233,7 @@ class TestLayouts:
         assert message.startswith(f"{path}: frames 6 to 10 cannot be read (")
         assert message.endswith("get the file anew")
 
+    @pytest.mark.slow
     def test_let_the_process_end_cleanly(self, written):
         program = (
             "import sys, tensorflow as tf; from tgan_tf.data.hdf5 import HDF5File;"
@@ -300,6 +307,7 @@ def write_as(path, images):
 
 
 class TestBadInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("write", "message"), BAD_FILES.values(), ids=BAD_FILES)
     def test_file_is_refused_in_one_line(self, written, tmp_path, capfd, write, message):
         path = tmp_path / "bad.h5"

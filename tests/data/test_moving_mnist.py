@@ -65,14 +65,17 @@ def _corners(clip: np.ndarray, recognise) -> np.ndarray:
 
 
 class TestBounce:
+    @pytest.mark.slow
     def test_turns_round_at_the_upper_wall(self):
         path = bounce(tf.constant([[0.5]]), tf.constant([[0.25]]), frames=6)
         np.testing.assert_array_equal(path[0, :, 0], [0.5, 0.75, 1.0, 0.75, 0.5, 0.25])
 
+    @pytest.mark.slow
     def test_turns_round_at_the_lower_wall_between_two_frames(self):
         path = bounce(tf.constant([[0.125]]), tf.constant([[-0.25]]), frames=4)
         np.testing.assert_array_equal(path[0, :, 0], [0.125, 0.125, 0.375, 0.625])
 
+    @pytest.mark.slow
     @given(
         start=st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2),
         velocity=st.lists(st.floats(-0.5, 0.5, width=32), min_size=2, max_size=2),
@@ -126,6 +129,7 @@ class TestClip:
         assert clip.dtype == tf.uint8
         assert tuple(clip.shape) == source.clip_shape
 
+    @pytest.mark.slow
     def test_is_the_same_for_the_same_seed_and_number(self):
         numbers = tf.data.Dataset.from_tensor_slices(np.array([9, 4], np.int64))
         mapped = list(numbers.map(MovingMNIST(seed=5).clip))
@@ -138,17 +142,20 @@ class TestClip:
     def test_differs_by_seed(self):
         assert np.any(MovingMNIST(seed=0).clip(0) != MovingMNIST(seed=1).clip(0))
 
+    @pytest.mark.slow
     def test_keeps_one_digit_whole_in_every_frame(self, recognise):
         source = MovingMNIST(num_digits=1, frames=30)
         for clip in _clips(source, 10):
             assert len({recognise(frame)[0] for frame in clip}) == 1
 
+    @pytest.mark.slow
     def test_lets_digits_reach_all_four_walls_and_go_no_further(self, recognise):
         source = MovingMNIST(num_digits=1, frames=60)
         corners = np.concatenate([_corners(clip, recognise) for clip in _clips(source, 5)])
         np.testing.assert_array_equal(corners.min(0), [0, 0])
         np.testing.assert_array_equal(corners.max(0), [ROOM, ROOM])
 
+    @pytest.mark.slow
     def test_moves_a_digit_by_a_tenth_of_its_room_a_frame(self, recognise):
         source = MovingMNIST(num_digits=1, frames=5)
         distances = []
@@ -161,6 +168,7 @@ class TestClip:
         # Each of two corners is rounded by up to half a pixel in each of two directions.
         np.testing.assert_allclose(distances, 4 * 0.1 * ROOM, atol=2**0.5)
 
+    @pytest.mark.slow
     def test_starts_anywhere_and_goes_in_any_direction(self, recognise):
         source = MovingMNIST(num_digits=1, frames=2)
         corners = np.stack([_corners(clip, recognise) for clip in _clips(source, 200)])
@@ -187,6 +195,7 @@ class TestDigits:
         assert not train & held_out
         assert train | held_out == set(range(5000))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("split", ["train", "held_out"])
     def test_in_clips_of_one_digit_are_of_the_split(self, split, recognise):
         source = MovingMNIST(num_digits=1, split=split, frames=2)
@@ -195,6 +204,7 @@ class TestDigits:
         assert len(shown) > 40
         assert shown <= allowed
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("split", ["train", "held_out"])
     def test_in_clips_of_two_digits_are_of_the_split(self, split, recognise):
         source = MovingMNIST(split=split)
@@ -247,6 +257,7 @@ class TestBadInput:
             MovingMNIST()
 
 
+@pytest.mark.slow
 def test_one_digit_is_the_class_of_a_clip():
     source = MovingMNIST(frames=2, size=28, digit_size=28, num_digits=1)
     images, labels = (array.numpy() for array in (source.digits, source.labels))

@@ -37,6 +37,7 @@ class TestRead:
         window = MovingMNISTFile(path).read(2, 1, frames=4, stride=6)
         np.testing.assert_array_equal(window[..., 0], np.load(path)[[1, 7, 13, 19], 2])
 
+    @pytest.mark.slow
     def test_reads_the_same_from_many_threads(self, path):
         file, whole = MovingMNISTFile(path), np.load(path)
         numbers = tf.data.Dataset.range(48)
@@ -87,12 +88,14 @@ def sequences():
 
 
 class TestAxesInDoubt:
+    @pytest.mark.slow
     def test_are_frames_first_as_in_the_reference(self, sequences, tmp_path):
         np.save(tmp_path / "a.npy", sequences.transpose(1, 0, 2, 3))
         file = MovingMNISTFile(tmp_path / "a.npy")
         assert file.reading == "24 clips of 20 frames of 64x64, 1 channel"
         np.testing.assert_array_equal(file.read(3, 2, 4, 1)[..., 0], sequences[3, 2:6])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("lengths", [(24, 20), (20, 20), (12, 20)])
     def test_are_refused_where_sequences_come_first(self, sequences, tmp_path, lengths):
         np.save(tmp_path / "a.npy", sequences[: lengths[0], : lengths[1]])

@@ -56,6 +56,7 @@ class TestRead:
         assert file.frame_shape == (8, 10, 1)
         np.testing.assert_array_equal(file.read(3, 2, 4, 1), CLIPS[3, 2:6, ..., :1])
 
+    @pytest.mark.slow
     def test_goes_through_windows(self, tmp_path):
         np.savez(tmp_path / "clips.npz", clips=CLIPS)
         source = Windows(ClipsFile(tmp_path / "clips.npz"), frames=9, size=8)

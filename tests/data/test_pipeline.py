@@ -48,6 +48,7 @@ class TestNormalise:
 
 
 class TestBatches:
+    @pytest.mark.slow
     def test_are_float32_of_a_shape_known_in_advance(self):
         dataset = batches(Numbered(), batch_size=4)
         assert dataset.element_spec == tf.TensorSpec([4, 2, 3, 5, 1], tf.float32)
@@ -75,6 +76,7 @@ class TestBatches:
         unbroken = _numbers(batches(source, batch_size=4), 50)
         assert _numbers(batches(source, batch_size=4, start=start), 12) == unbroken[start:][:12]
 
+    @pytest.mark.slow
     def test_go_on_through_the_same_windows_of_a_file(self, tmp_path):
         frames = np.random.default_rng(0).integers(0, 256, (20, 27, 4, 4), np.uint8)
         np.save(tmp_path / "seq.npy", frames)
@@ -119,6 +121,7 @@ class TestShuffle:
 
 
 class TestDistribution:
+    @pytest.mark.slow
     def test_splits_a_batch_over_the_replicas_in_order(self, processes):
         assert processes["two replicas"] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
 
@@ -136,6 +139,7 @@ class TestBadInput:
 
 
 class TestWorkers:
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers, replicas_each", [(1, 2), (2, 1), (2, 2), (4, 1)])
     def test_share_the_batches_of_one_worker_in_order(self, workers, replicas_each):
         one = np.array(_numbers(batches(Numbered(50), 8, start=16), 80)).reshape(10, 8)
@@ -151,6 +155,7 @@ class TestWorkers:
         with pytest.raises(InputError, match="batch_size=7 does not divide by the 2 replicas"):
             batches(Numbered(), 7, input_context=tf.distribute.InputContext(2, 0, 2))
 
+    @pytest.mark.slow
     def test_of_two_processes_make_each_its_own_half(self, processes):
         seen = [processes[f"worker {number}"] for number in range(2)]
         one = _numbers(batches(Numbered(50), 4), 12)

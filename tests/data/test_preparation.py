@@ -424,6 +424,7 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"apache_beam.*pip install 'tgan_tf\[prepare\]'"):
             prepare(_recordings(4), out, RAW)
 
+    @pytest.mark.slow
     def test_flag_that_beam_does_not_have_is_refused(self):
         with pytest.raises(InputError, match="direct_num_worker is no flag of Apache Beam"):
             on_beam(["--direct_num_worker=2"])
@@ -434,6 +435,7 @@ class TestBadInput:
 
 
 class TestProcesses:
+    @pytest.mark.slow
     def test_share_the_work_quietly_and_are_gone_at_the_end(self, tmp_path, out, capfd):
         write_ucf101(tmp_path / "videos", groups=1, clips=1, in_folders=True)
         (tmp_path / "videos/Talking/noise.avi").write_bytes(bytes(range(256)) * 40)

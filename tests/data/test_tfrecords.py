@@ -207,6 +207,7 @@ class TestVideos:
             decoded = [_pillow(data) for data in _video(video, "jpeg").frames]
             np.testing.assert_array_equal(_read(videos, video, 1, 4), decoded[1:5])
 
+    @pytest.mark.slow
     def test_windows_are_the_same_in_a_dataset_of_several_threads(self, prepared):
         windows = Windows(TFRecordVideos(prepared), frames=4, size=8, crop="random", mirror=True)
         dataset = tf.data.Dataset.range(30).map(windows.clip, num_parallel_calls=4)
@@ -290,6 +291,7 @@ class TestDamagedShard:
         with pytest.raises(InputError, match="train-00000-of-00002.tfrecord: is damaged"):
             TFRecordVideos(prepared, verify=False)
 
+    @pytest.mark.slow
     def test_unverified_fails_where_it_is_read_and_only_there(self, prepared):
         path = prepared / "train-00000-of-00002.tfrecord"
         data = bytearray(path.read_bytes())

@@ -51,6 +51,7 @@ def clips(tmp_path_factory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 class TestRead:
     @pytest.mark.parametrize("name", CLIPS)
     def test_gives_the_frames_of_ffmpeg_resized_by_area(self, clips, name):

@@ -167,6 +167,7 @@ class TestRecordings:
         with pytest.raises(InputError, match="test_share=0.5: .*leave it out"):
             self._recordings(tmp_path, ["train/1.mp4", "test/2.mp4"], test_share=0.5)
 
+    @pytest.mark.slow
     def test_can_be_read_after_pickling(self, clips):
         for recording in pickle.loads(pickle.dumps(recordings(clips))):
             if recording.name == "clip.avi":
@@ -181,6 +182,7 @@ def _videos(directory: Path, names, **arguments) -> VideoFiles:
 
 
 class TestVideoFiles:
+    @pytest.mark.slow
     def test_describes_the_videos(self, clips):
         videos = _videos(clips, CLIPS)
         assert videos.path == str(clips)
@@ -189,6 +191,7 @@ class TestVideoFiles:
         assert videos.frame_shape == (64, 85, 3)
         assert videos.labels is None and videos.classes is None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", CLIPS)
     @pytest.mark.parametrize("stride", [1, 3])
     def test_reads_the_very_frames_of_a_window(self, clips, name, stride):
@@ -198,6 +201,7 @@ class TestVideoFiles:
             clip = videos.read(tf.constant(0, tf.int64), tf.constant(first, tf.int64), 3, stride)
             np.testing.assert_array_equal(clip, whole[first : first + 2 * stride + 1 : stride])
 
+    @pytest.mark.slow
     def test_reads_the_last_frame(self, clips):
         videos = _videos(clips, CLIPS)
         for video, name in enumerate(videos.names):
@@ -205,6 +209,7 @@ class TestVideoFiles:
             clip = videos.read(tf.constant(video, tf.int64), last, 1, 1)
             np.testing.assert_array_equal(clip[0], _frames(clips / name)[-1])
 
+    @pytest.mark.slow
     def test_is_read_by_several_threads(self, clips):
         source = Windows(_videos(clips, ["clip.avi", "small.mp4", "clip.mkv"]))
         numbers = tf.data.Dataset.range(24)
@@ -265,6 +270,7 @@ class TestVideoFiles:
         with pytest.raises(InputError, match=f"{tmp_path}: none of the 1 videos .*1.mp4: .*empty"):
             VideoFiles(tmp_path, recordings(tmp_path), UCF101)
 
+    @pytest.mark.slow
     def test_names_the_file_that_was_damaged_after_it_was_opened(self, clips, tmp_path):
         path = tmp_path / "clip.avi"
         path.write_bytes((clips / "clip.avi").read_bytes())

@@ -52,6 +52,7 @@ def shown_of(source, count=200):
 
 
 class TestWindow:
+    @pytest.mark.slow
     def test_is_successive_frames_from_any_first_one_that_leaves_enough(self):
         source = Windows(Videos([7]), frames=4, size=6)
         assert {tuple(frames) for _, frames, *_ in shown_of(source)} == {
@@ -61,10 +62,12 @@ class TestWindow:
             (3, 4, 5, 6),
         }
 
+    @pytest.mark.slow
     def test_with_a_stride_spans_more_frames_of_the_video(self):
         source = Windows(Videos([8]), frames=3, size=6, stride=3)
         assert {tuple(frames) for _, frames, *_ in shown_of(source)} == {(0, 3, 6), (1, 4, 7)}
 
+    @pytest.mark.slow
     def test_first_frames_are_equally_frequent(self):
         source = Windows(Videos([7]), frames=4, size=6)
         counts = np.bincount([frames[0] for _, frames, *_ in shown_of(source, 400)])
@@ -76,11 +79,13 @@ class TestWindow:
         assert source.num_clips == 3
         assert [video for video, *_ in shown_of(source, 7)] == [0, 1, 2, 0, 1, 2, 0]
 
+    @pytest.mark.slow
     def test_of_a_later_epoch_is_another(self):
         source = Windows(Videos([9, 9]), frames=4, size=6)
         first_frames = {frames[0] for video, frames, *_ in shown_of(source) if video == 1}
         assert first_frames == {0, 1, 2, 3, 4, 5}
 
+    @pytest.mark.slow
     def test_is_the_same_in_a_graph_and_differs_by_seed(self):
         videos = Videos([9, 9])
         one, other = Windows(videos, 4, 6, seed=1), Windows(videos, 4, 6, seed=2)
@@ -103,6 +108,7 @@ class TestFixedWindow:
         source = Windows(Videos([9]), frames=3, size=6, stride=3, window="center")
         assert shown(source.clip(0))[1] == [1, 4, 7]
 
+    @pytest.mark.slow
     def test_is_cropped_at_random_all_the_same(self):
         source = Windows(Videos([9]), frames=2, size=5, crop="random", window="first")
         assert {(top, left) for _, _, top, left, _ in shown_of(source)} == set(
@@ -131,6 +137,7 @@ class TestAllWindows:
         assert [int(source.label(number)) for number in range(6)] == [1, 1, 0, 1, 1, 1]
         assert [video for video, *_ in shown_of(source, 5)] == [0, 0, 2, 3, 3]
 
+    @pytest.mark.slow
     def test_are_each_shown_once_an_epoch(self):
         source = Windows(Videos([9, 4, 8]), frames=4, size=6, window="all")
         (clips,) = batches(source, batch_size=source.num_clips).take(1)
@@ -161,15 +168,18 @@ class TestCrop:
         np.testing.assert_array_equal(clip[0, 0, :, 2], range(10, 74))
         np.testing.assert_array_equal(clip[0, :, 0, 1], range(64))
 
+    @pytest.mark.slow
     def test_random_is_from_anywhere(self):
         source = Windows(Videos([9]), frames=2, size=5, crop="random")
         assert {(top, left) for _, _, top, left, _ in shown_of(source)} == set(
             itertools.product(range(2), range(5))
         )
 
+    @pytest.mark.slow
     def test_keeps_left_and_right_unless_mirrored(self):
         assert not any(mirrored for *_, mirrored in shown_of(Windows(Videos([9]), 2, 6)))
 
+    @pytest.mark.slow
     def test_mirrors_half_of_the_clips_whole(self):
         source = Windows(Videos([9]), frames=2, size=6, mirror=True)
         mirrored = [mirrored for *_, mirrored in shown_of(source, 400)]
@@ -180,6 +190,7 @@ class TestCrop:
 
 
 class TestLabels:
+    @pytest.mark.slow
     def test_come_with_the_clips_of_their_videos(self):
         source = Windows(
             Videos([9, 9, 9], classes=("a", "b", "c"), labels=[2, 0, 1]), frames=2, size=6

@@ -31,6 +31,7 @@ def undistorted(evaluation):
     return distance(evaluation, evaluation.other_real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_the_frechet_distance_grows_with_the_distortion(evaluation, undistorted, name):
     none, *levels = DISTORTIONS[name][1]
@@ -70,6 +71,7 @@ def test_shuffling_a_share_leaves_the_rest_in_place():
     assert ((shuffled != clips).sum(axis=1) <= 4).all()
 
 
+@pytest.mark.slow
 def test_level_0_leaves_clips_as_they_are(evaluation):
     original = np.concatenate(list(evaluation.real.batches(20, 0)))
     for name in DISTORTIONS:

@@ -75,6 +75,7 @@ def value(results, name):
     return found.value
 
 
+@pytest.mark.slow
 def test_judges_by_what_the_extractor_says(evaluation):
     fake = Clips(2, brightness=0.2)
     results = evaluation(parse_metrics(["fvd60"], 4), fake)
@@ -139,6 +140,7 @@ def test_the_inception_score_needs_no_real_clips(evaluation):
     assert result.real_count == 0
 
 
+@pytest.mark.slow
 def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
@@ -151,6 +153,7 @@ def test_the_wasserstein_estimate_is_of_held_out_clips(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_critic_of_fewer_frames_is_asked_about_the_first_ones(tmp_path):
     tgan = build(configuration(critic_frames=2))
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
@@ -163,6 +166,7 @@ def test_a_critic_of_fewer_frames_is_asked_about_the_first_ones(tmp_path):
     assert result.estimate.value == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_every_metric_of_clips_gives_a_number(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
@@ -173,6 +177,7 @@ def test_every_metric_of_clips_gives_a_number(tmp_path):
     assert all(np.isfinite(result.estimate.value) for result in results)
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_critic_comes_last_and_is_of_no_clips(tmp_path):
     critic = make_tgan().critic
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
@@ -204,6 +209,7 @@ def test_judges_by_a_metric_and_a_quantity_from_outside(evaluation):
     assert result.estimate.value == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_another_quantity_measures_real_clips_anew_and_others_use_the_same_file(evaluation):
     for metrics, files in ((["fvd60"], 1), ([BRIGHTER], 2), (["kvd60"], 2), ([BRIGHTER], 2)):
         evaluation(parse_metrics(metrics, 4, 60), Clips(2))

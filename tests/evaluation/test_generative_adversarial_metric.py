@@ -27,6 +27,7 @@ def mean_error(threshold, real, fake):
 
 
 class TestBestThreshold:
+    @pytest.mark.slow
     @given(
         st.lists(st.integers(-6, 6), min_size=1, max_size=12),
         st.lists(st.integers(-6, 6), min_size=1, max_size=12),
@@ -170,6 +171,7 @@ class TestGenerativeAdversarialMetric:
 
 
 class TestCriticScores:
+    @pytest.mark.slow
     def test_are_the_critic_s_in_inference_in_the_order_of_the_clips(self):
         critic, clips = make_tgan().critic, real_clips(7)
         before = critic.get_weights()
@@ -179,6 +181,7 @@ class TestCriticScores:
         for after, weight in zip(critic.get_weights(), before):
             np.testing.assert_array_equal(after, weight)
 
+    @pytest.mark.slow
     def test_of_clips_of_another_shape_are_refused(self):
         with pytest.raises(InputError, match=r"clips of \(4, 16, 16, 3\), the critic takes"):
             critic_scores(make_tgan().critic, [np.zeros((2, 4, 16, 16, 3), np.float32)])

@@ -49,6 +49,7 @@ def test_identical_sets_are_at_no_distance():
     assert kernel_video_distance(features, features).value == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_sets_of_the_same_distribution_are_at_no_distance_on_average():
     estimates = [kernel_video_distance(draws(i, 768), draws(1000 + i, 768)) for i in range(30)]
     values = np.array([estimate.value for estimate in estimates])
@@ -56,6 +57,7 @@ def test_sets_of_the_same_distribution_are_at_no_distance_on_average():
     assert (values < 0).any()
 
 
+@pytest.mark.slow
 def test_the_error_is_as_large_as_the_spread_of_other_draws():
     estimates = [kernel_video_distance(draws(i, 2560, 0.1), draws(99 + i, 2560)) for i in range(30)]
     spread = np.std([estimate.value for estimate in estimates])

@@ -166,6 +166,7 @@ OTHER_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER_FILES)
 def test_refuses_another_file_without_advice_to_delete_it(tmp_path, name):
     path = tmp_path / "mine.npy"

@@ -53,6 +53,7 @@ def test_passes_over_a_damaged_line(tmp_path):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
 
 
+@pytest.mark.slow
 def test_passes_over_a_line_that_lacks_what_its_readers_need(tmp_path):
     sound = entry(1, 1.0)
     wrong = {
@@ -78,6 +79,7 @@ def test_passes_over_a_line_that_lacks_what_its_readers_need(tmp_path):
         records.plot_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_value_that_could_not_be_computed_is_a_gap_in_the_plot(tmp_path):
     kept = [entry(1, 1.0), entry(2, None, error=None), entry(None, None, of="real", error=None)]
     records.append(tmp_path / "metrics.jsonl", kept)
@@ -145,6 +147,7 @@ def test_tensorboard_reads_the_scalars(tmp_path):
     assert found == [(10, 5.0), (20, 2.0)]
 
 
+@pytest.mark.slow
 def test_plots_every_metric_of_a_run(tmp_path):
     records.append(tmp_path / "metrics.jsonl", [entry(10, 5.0), entry(None, 1.0, of="real")])
     one = np.asarray(Image.open(records.plot_run(tmp_path)).convert("RGB")).astype(int)

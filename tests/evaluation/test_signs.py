@@ -65,6 +65,7 @@ def test_critic_auc_is_the_share_of_pairs_that_the_critic_ranks_rightly():
     assert signs(BrightnessCritic(), generated, real).critic_auc == pytest.approx(2.5 / 4)
 
 
+@pytest.mark.slow
 def test_the_critic_of_a_tgan_cannot_tell_clips_from_themselves():
     real = real_clips(4)
     assert signs(untrained_tgan().critic, real, real) == Signs(1, 1, 0.5)

@@ -35,6 +35,7 @@ def matrices(critic):
     }
 
 
+@pytest.mark.slow
 def test_gives_the_largest_singular_value_of_every_kernel_and_the_product(critic):
     report = spectral_report(critic)
     largest = {
@@ -49,6 +50,7 @@ def test_gives_the_largest_singular_value_of_every_kernel_and_the_product(critic
     )
 
 
+@pytest.mark.slow
 def test_tells_the_shape_of_the_matrix_and_how_many_values_are_large(critic):
     kernel = critic.layers[0].kernel
     values = np.array([3.0, 1.6, 0.2])
@@ -61,6 +63,7 @@ def test_tells_the_shape_of_the_matrix_and_how_many_values_are_large(critic):
     assert estimate.details["above_half"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_kernel_that_is_not_finite_is_refused(critic):
     kernel = critic.layers[0].kernel
     kernel.assign(np.full(kernel.shape, np.nan))
@@ -84,6 +87,7 @@ def small():
     return critic
 
 
+@pytest.mark.slow
 def test_a_stage_is_the_convolution_with_its_batch_normalisation(small):
     (first, normalized, _), shape = stages(small), (1, 8, 8, 2)
     layer, normalization = small.convolutions[1], small.normalizations[0]
@@ -96,6 +100,7 @@ def test_a_stage_is_the_convolution_with_its_batch_normalisation(small):
     assert normalized.gamma == pytest.approx((normalization.gamma.numpy() / deviations).max())
 
 
+@pytest.mark.slow
 def test_the_bound_is_the_product_of_the_stages_and_above_every_gradient(small):
     bound = lipschitz_bound(small)
     assert bound == pytest.approx(np.prod([stage.norm for stage in stages(small)]), rel=1e-6)
@@ -104,6 +109,7 @@ def test_the_bound_is_the_product_of_the_stages_and_above_every_gradient(small):
     assert norms.shape == (5,) and 0 < norms.max() <= bound
 
 
+@pytest.mark.slow
 def test_gradient_norms_are_the_slopes_of_the_score(critic):
     clip = real_clips(1)
     norm = gradient_norms(critic, clip)[0]
@@ -118,12 +124,14 @@ def test_gradient_norms_are_the_slopes_of_the_score(critic):
     assert (above - below) / (2 * small_step) == pytest.approx(norm, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_mean_of_features_stretches_by_the_root_of_their_number_less():
     critic = Critic(2, 16, 1, filters=2, head="mean")
     norms = [stage.norm for stage in stages(critic)]
     assert lipschitz_bound(critic) == pytest.approx(np.prod(norms) / np.sqrt(4 * 4 * 4), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_bounds_of_two_critics_are_added():
     critic = VideoAndFrameCritic(2, 8, 1, filters=2)
     names = ["video_critic_conv0", "video_critic_score", "frame_critic_conv0", "frame_critic_score"]

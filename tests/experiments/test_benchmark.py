@@ -14,6 +14,8 @@ from programs import run_all
 from tgan_tf.models import Critic, VideoGenerator
 from tgan_tf.models.flops import generator_flops, step_flops
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 TINY = {

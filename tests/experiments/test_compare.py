@@ -9,6 +9,8 @@ from PIL import Image
 from programs import run_all
 from tiny_tgan import save_run
 
+pytestmark = pytest.mark.slow
+
 DIGITS = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=12\n"
 
 

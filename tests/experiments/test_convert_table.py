@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from programs import run_all
 
+pytestmark = pytest.mark.slow
+
 CSV = "start,end,category,group,scene\n0,18,Biking,1,1\n18,23,Biking,2,1\n23,43,Talking,1,12\n"
 
 

@@ -12,6 +12,8 @@ from tiny_tgan import make_tgan, plant_pickle, save_run
 
 from tgan_tf import checkpoints
 
+pytestmark = pytest.mark.slow
+
 DIGITS = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=12\n--seed=3\n--mirror\n"
 METRICS = "--metrics=is200,is_whole200,fvd200,kvd200,prdc200,motion200,nearest200"
 TWO = ["--size=16", "--frames=4", "--real_data=real.npz"]

@@ -17,6 +17,8 @@ from tiny_tgan import save_run
 
 import tgan_tf.models  # noqa: F401, for the .keras file
 
+pytestmark = pytest.mark.slow
+
 MISTAKES = {
     "no checkpoint": (["--run_dir=untrained"], "untrained/checkpoints: no checkpoint there"),
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from programs import run_all
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 EXPERIMENTS = TESTS.parent / "experiments"
 PROGRAMS = sorted(

@@ -14,6 +14,8 @@ from tiny_tgan import CLIP_SHAPE, Z0_DIM, make_tgan, save_run
 from tgan_tf import rendering
 from tgan_tf.latents import latents
 
+pytestmark = pytest.mark.slow
+
 MISTAKES = {
     "missing run_dir": (["--run_dir=missing"], "missing: no such directory"),
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),

@@ -14,6 +14,8 @@ from tiny_tgan import save_run
 
 from tgan_tf import export
 
+pytestmark = pytest.mark.slow
+
 MISTAKES = {
     "no SavedModel": (["--saved_model=run"], "run: no SavedModel and no version of one"),
     "missing model": (

@@ -16,6 +16,8 @@ from programs import run_all
 
 from tgan_tf import runs
 
+pytestmark = pytest.mark.slow
+
 FIXTURE = Path(__file__).parents[1] / "fixtures/chainer_svc.npz"
 FILES = {"fsgen": "gen_iter_{}.npz", "vgen": "vgen_iter_{}.npz", "vdis": "vdis_iter_{}.npz"}
 

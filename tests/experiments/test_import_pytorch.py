@@ -16,6 +16,8 @@ from programs import run_all
 
 from tgan_tf import runs
 
+pytestmark = pytest.mark.slow
+
 FIXTURE = Path(__file__).parents[1] / "fixtures/pytorch.npz"
 
 # Found before a PyTorch that is installed: the programs run where it lies.

@@ -13,6 +13,8 @@ from tgan_tf.data import batches
 from tgan_tf.data.corpus import open_corpus
 from tgan_tf.data.windows import Windows
 
+pytestmark = pytest.mark.slow
+
 MISTAKES = {
     "no data": (["--data_path=nothing/here"], ["nothing/here: does not exist"]),
     "stride of digits": (["--stride=2"], ["--stride=2 has no use without --data_path"]),

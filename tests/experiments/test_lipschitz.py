@@ -10,6 +10,8 @@ from tiny_tgan import plant_pickle, save_run
 
 from tgan_tf.latents import latents
 
+pytestmark = pytest.mark.slow
+
 DATA = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=8\n"
 
 

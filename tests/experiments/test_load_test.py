@@ -13,6 +13,8 @@ from tiny_tgan import make_tgan
 
 from tgan_tf.export import export_generator
 
+pytestmark = pytest.mark.slow
+
 MISTAKES = {
     "no batch": (["--batch_size=0"], "--batch_size=0: must be an integer ≥ 1"),
     "no time": (["--seconds=nan"], "--seconds=nan: must be a finite number > 0"),

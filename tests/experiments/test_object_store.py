@@ -15,6 +15,8 @@ import pytest
 from films import write_ucf101
 from programs import run_all
 
+pytestmark = pytest.mark.slow
+
 IN_MEMORY = ("--", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 

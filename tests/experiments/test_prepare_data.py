@@ -10,6 +10,8 @@ import tensorflow as tf
 from films import write_ucf101
 from programs import run_all
 
+pytestmark = pytest.mark.slow
+
 # One process: Beam starts no workers.
 IN_MEMORY = ("--", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 

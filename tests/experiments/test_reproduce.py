@@ -16,6 +16,8 @@ from PIL import Image
 from programs import EXPERIMENTS, run_all
 from tiny_tgan import save_run
 
+pytestmark = pytest.mark.slow
+
 # The second training ever is in the middle of its work when the comparison gets a signal.
 TRAIN = """
 import os, pathlib, shutil, signal, sys

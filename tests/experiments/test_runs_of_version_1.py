@@ -14,6 +14,8 @@ from programs import run_all
 from tgan_tf import checkpoints, rendering, runs
 from tgan_tf.latents import latents
 
+pytestmark = pytest.mark.slow
+
 VERSION_1 = Path(__file__).parents[1] / "fixtures/runs_of_version_1"
 
 

@@ -16,6 +16,8 @@ from programs import EXPERIMENTS, one, run_all
 
 from tgan_tf import checkpoints, runs
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "frames": 4,
     "size": 8,

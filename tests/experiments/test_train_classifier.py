@@ -10,6 +10,8 @@ from programs import run_all
 
 from tgan_tf.evaluation.extractors.moving_mnist import DigitClassifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):

@@ -14,6 +14,8 @@ from programs import run_all
 from tgan_tf.data.corpus import open_corpus
 from tgan_tf.data.preparation import Settings, prepare
 
+pytestmark = pytest.mark.slow
+
 TINY = (
     "--frames=4 --size=16 --z0_dim=6 --z1_dim=5 --temporal_filters=8 --image_filters=8 "
     "--critic_filters=2 --batch_size=4 --learning_rate=1e-3 --clipping_interval=2 "

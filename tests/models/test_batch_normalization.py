@@ -50,6 +50,7 @@ def test_gradients_equal_finite_differences(device):
     np.testing.assert_allclose(theoretical[0], numerical[0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_moments_of_many_values_are_exact_to_float32():
     # Two million values, as of the paper's last layer: added up in turn they are 5e-4 off.
     x = np.random.default_rng(0).normal(0.5, 1.0, (64, 32, 32, 32, 2)).astype(np.float32)
@@ -62,6 +63,7 @@ def test_moments_of_many_values_are_exact_to_float32():
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_those_of_its_equation():
     def equation(x, gamma):
         mean, variance = tf.nn.moments(x, [0, 1])

@@ -36,11 +36,13 @@ def generator():
     return VideoGenerator(4, 16, 1, temporal_filters=8, image_filters=16)
 
 
+@pytest.mark.slow
 def test_a_video_has_the_operations_counted_by_hand(generator):
     multiplications = [*TEMPORAL, *IMAGE_ONCE, *4 * IMAGE_EACH_FRAME]
     assert generator_flops(generator) == [2 * count for count in multiplications]
 
 
+@pytest.mark.slow
 def test_a_step_has_the_operations_counted_by_hand(generator):
     forward = sum(TEMPORAL) + sum(IMAGE_ONCE) + 4 * sum(IMAGE_EACH_FRAME) + 2 * sum(CRITIC)
     by_kernels = forward

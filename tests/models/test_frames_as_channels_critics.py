@@ -23,6 +23,7 @@ def assert_scores_equal(scores, expected):
     np.testing.assert_allclose(scores, expected, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("downsampling", ["max_pooling", "stride"])
 @pytest.mark.parametrize("frames, size", [(16, 8), (2, 32)])
 def test_frame_critic_equals_numpy_in_inference_and_training(frames, size, downsampling):
@@ -37,6 +38,7 @@ def test_frame_critic_equals_numpy_in_inference_and_training(frames, size, downs
         assert_scores_equal(network(clips, training=training), expected)
 
 
+@pytest.mark.slow
 def test_a_class_is_channels_after_all_frames_and_once_a_clip():
     network = trained_looking(FramesAsChannelsCritic(4, 8, 2, filters=3, num_classes=3))
     assert network.convolutions[0].kernel.shape == (3, 3, 4 * 2 + 3, 3)
@@ -48,12 +50,14 @@ def test_a_class_is_channels_after_all_frames_and_once_a_clip():
     )
 
 
+@pytest.mark.slow
 def test_stages_of_a_frame_critic_are_its_kernels_in_order():
     network = FramesAsChannelsCritic(2, 16, 1, filters=2)
     names = [(layer.name, bn and bn.name) for layer, bn in network.stages]
     assert names == [("conv0", None), ("conv1", "bn1"), ("score", None)]
 
 
+@pytest.mark.slow
 def test_references_frame_critic_has_the_parameters_counted_by_hand():
     network = FramesAsChannelsCritic(16, 64, 1, downsampling="stride", center=True)
     convolutions = 16 * (16 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 64 + 128 + 256 + 512
@@ -63,6 +67,7 @@ def test_references_frame_critic_has_the_parameters_counted_by_hand():
     assert parameters == convolutions + normalizations + score
 
 
+@pytest.mark.slow
 def test_second_derivatives_reach_every_kernel_as_a_gradient_penalty_needs():
     network = trained_looking(FramesAsChannelsCritic(2, 16, 1, filters=2))
     clips = tf.constant(reference.clips(2, network.clip_shape))
@@ -75,6 +80,7 @@ def test_second_derivatives_reach_every_kernel_as_a_gradient_penalty_needs():
     assert all(np.abs(gradient).max() > 0 for gradient in outer.gradient(penalty, kernels))
 
 
+@pytest.mark.slow
 def test_video_and_frame_critic_gives_a_column_for_each_critic(both):
     network, clips = both
     expected = np.concatenate(
@@ -91,6 +97,7 @@ def test_video_and_frame_critic_gives_a_column_for_each_critic(both):
     assert_scores_equal(scores, expected)
 
 
+@pytest.mark.slow
 def test_the_two_critics_get_all_arguments_and_constraints_of_their_own():
     network = VideoAndFrameCritic(
         2, 8, 1, filters=2, kernel_constraint="max_norm", epsilon=0.1, slope=0.3, num_classes=2
@@ -103,6 +110,7 @@ def test_the_two_critics_get_all_arguments_and_constraints_of_their_own():
     assert len({id(constraint) for constraint in constraints}) == len(constraints) == 4
 
 
+@pytest.mark.slow
 def test_stages_of_both_are_the_video_critics_then_the_frame_critics(both):
     network, _ = both
     layers = [layer for layer, _ in network.stages]

@@ -76,6 +76,7 @@ def test_training_with_noise_and_without_its_seed_is_refused(noisy):
         noisy(reference.clips(1, noisy.clip_shape), training=True)
 
 
+@pytest.mark.slow
 def test_spectral_normalization_brings_every_kernel_to_norm_one():
     tf.random.set_seed(0)
     network = VideoAndFrameCritic(4, 16, 1, filters=3, spectral_normalization=True)
@@ -89,6 +90,7 @@ def test_spectral_normalization_brings_every_kernel_to_norm_one():
     np.testing.assert_allclose(norms, 1.0, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_spectral_normalization_leaves_biases_and_scales_alone():
     network = Critic(2, 16, 1, filters=3, spectral_normalization=True)
     reference.trained_looking(network)

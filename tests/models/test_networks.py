@@ -32,6 +32,7 @@ def count(network):
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
+@pytest.mark.slow
 def test_papers_temporal_generator_has_the_parameters_counted_by_hand():
     convolutions = (
         (100 * 512 + 512)
@@ -43,6 +44,7 @@ def test_papers_temporal_generator_has_the_parameters_counted_by_hand():
     assert count(TemporalGenerator()) == convolutions + (512 + 256 + 128 + 128) == 825_444
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels, expected", [(1, 3_622_113), (3, 3_622_691)])
 def test_papers_image_generator_has_the_parameters_counted_by_hand(channels, expected):
     dense = 2 * 100 * 4096
@@ -53,6 +55,7 @@ def test_papers_image_generator_has_the_parameters_counted_by_hand(channels, exp
     assert count(ImageGenerator(channels=channels)) == by_hand == expected
 
 
+@pytest.mark.slow
 def test_papers_critic_has_the_parameters_counted_by_hand():
     convolutions = (
         (64 * 1 * 64 + 64)
@@ -64,6 +67,7 @@ def test_papers_critic_has_the_parameters_counted_by_hand():
     assert count(Critic(channels=1)) == convolutions + (128 + 256 + 512) == 11_024_193
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("frames", [2, 16])
 def test_temporal_generator_equals_numpy(frames, training):
@@ -73,6 +77,7 @@ def test_temporal_generator_equals_numpy(frames, training):
     np.testing.assert_allclose(network(z0, training=training), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_temporal_generator_with_offsets_and_another_epsilon_equals_numpy():
     network = trained_looking(TemporalGenerator(4, 6, 5, 8, center=True, epsilon=0.1))
     assert all(hasattr(bn, "beta") for bn in network.normalizations)
@@ -80,6 +85,7 @@ def test_temporal_generator_with_offsets_and_another_epsilon_equals_numpy():
     np.testing.assert_allclose(network(latents(4), training=True), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [8, 16])
 def test_image_generator_equals_numpy_that_joins_z0_for_every_frame(size, training):
@@ -139,6 +145,7 @@ def test_conditional_critic_sees_the_label_as_channels_of_every_frame():
     )
 
 
+@pytest.mark.slow
 def test_video_generator_renders_the_frame_latents_it_gives():
     generator = trained_looking(
         VideoGenerator(4, 8, 1, z0_dim=6, z1_dim=5, temporal_filters=8, image_filters=8)
@@ -150,6 +157,7 @@ def test_video_generator_renders_the_frame_latents_it_gives():
     np.testing.assert_allclose(generator(z0), clips, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_conditional_video_generator_joins_the_label_to_z0_and_to_each_z1():
     generator = VideoGenerator(4, 8, 1, 4, 5, temporal_filters=8, image_filters=8, num_classes=2)
     trained_looking(generator)
@@ -161,6 +169,7 @@ def test_conditional_video_generator_joins_the_label_to_z0_and_to_each_z1():
     np.testing.assert_allclose(generator(joined), clips, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [8, 16, 32, 64])
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_every_frame_count_and_size_fits_generator_and_critic(frames, size):
@@ -173,11 +182,13 @@ def test_every_frame_count_and_size_fits_generator_and_critic(frames, size):
         assert critic(clips).shape == (2, 1)
 
 
+@pytest.mark.slow
 def test_image_generator_takes_more_frames_than_the_temporal_generator_makes():
     generator = VideoGenerator(4, 8, 1, 6, 5, temporal_filters=8, image_filters=8)
     assert generator.render(latents(2), tf.zeros([2, 9, 5])).shape == (2, 9, 8, 8, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -235,6 +246,7 @@ CRITIC_ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, arguments",
     [
@@ -296,6 +308,7 @@ def test_constructor_arguments_come_back_in_the_configuration_through_json(kind,
     assert [v.shape for v in copy.variables] == [v.shape for v in network.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make, x",
     [
@@ -310,6 +323,7 @@ def test_a_network_comes_back_from_a_keras_file(make, x, tmp_path):
     np.testing.assert_array_equal(copy(x), network(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*GENERATORS.values(), *CRITICS.values()])
 def test_every_networks_layers_and_variables_have_names_of_their_own(kind):
     network = kind(2, 8, 1)
@@ -318,6 +332,7 @@ def test_every_networks_layers_and_variables_have_names_of_their_own(kind):
     assert len({v.name for v in network.variables}) == len(network.variables)
 
 
+@pytest.mark.slow
 def test_uniform_initialiser_gives_each_layer_its_own_weights():
     init = keras.initializers.RandomUniform(-0.01, 0.01)
     generator = VideoGenerator(4, 16, 1, 6, 5, 8, 8, init, init)
@@ -326,6 +341,7 @@ def test_uniform_initialiser_gives_each_layer_its_own_weights():
     assert len({kernel[:16].tobytes() for kernel in kernels}) == len(kernels)
 
 
+@pytest.mark.slow
 def test_summary_shows_each_layers_output_shape():
     text = io.StringIO()
     with contextlib.redirect_stdout(text):

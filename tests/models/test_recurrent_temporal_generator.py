@@ -9,6 +9,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.models import RecurrentTemporalGenerator, VideoGenerator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames, num_layers", [(4, 1), (8, 2)])
 def test_frame_latents_equal_those_of_numpys_gated_units(frames, num_layers):
     network = trained_looking(RecurrentTemporalGenerator(frames, 6, 5, 7, num_layers))
@@ -17,6 +18,7 @@ def test_frame_latents_equal_those_of_numpys_gated_units(frames, num_layers):
     np.testing.assert_allclose(network(latents(3)), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_papers_sizes_have_the_parameters_counted_by_hand():
     network = RecurrentTemporalGenerator()
     to_state = 100 * 512 + 512
@@ -26,6 +28,7 @@ def test_papers_sizes_have_the_parameters_counted_by_hand():
     assert parameters == to_state + unit + to_frame_latents
 
 
+@pytest.mark.slow
 def test_a_video_generator_uses_it_when_it_is_given_layers_and_joins_labels_to_z0():
     generator = VideoGenerator(4, 8, 1, 4, 5, 7, 4, gru_layers=2, num_classes=2)
     trained_looking(generator)

@@ -13,6 +13,7 @@ from tgan_tf.models import Conv3DGenerator, TwoStreamGenerator
 SIZES = [(2, 8), (16, 8), (4, 16), (8, 16), (2, 32)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames, size", SIZES)
 def test_conv3d_generator_equals_numpy_in_inference_and_training(frames, size):
     network = trained_looking(Conv3DGenerator(frames, size, 3, z0_dim=6, filters=8))
@@ -23,6 +24,7 @@ def test_conv3d_generator_equals_numpy_in_inference_and_training(frames, size):
         np.testing.assert_allclose(network(z0, training=training), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames, size", [SIZES[1], SIZES[-1]])
 def test_two_stream_generator_equals_numpy_in_inference_and_training(frames, size):
     network = trained_looking(TwoStreamGenerator(frames, size, 2, z0_dim=6, filters=8), seed=2)
@@ -33,6 +35,7 @@ def test_two_stream_generator_equals_numpy_in_inference_and_training(frames, siz
         np.testing.assert_allclose(network(z0, training=training), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_where_the_mask_is_shut_a_two_stream_clip_stands_still():
     network = trained_looking(TwoStreamGenerator(4, 8, 1, z0_dim=6, filters=4))
     network.to_mask.bias.assign([-100.0])
@@ -41,6 +44,7 @@ def test_where_the_mask_is_shut_a_two_stream_clip_stands_still():
     assert clips.std() > 0.01
 
 
+@pytest.mark.slow
 def test_papers_conv3d_generator_has_the_parameters_counted_by_hand():
     dense = 100 * 4 * 4 * 512
     convolutions = 64 * (512 * 256 + 256 * 128 + 128 * 64)
@@ -55,6 +59,7 @@ def test_a_clip_of_more_frames_than_doublings_make_has_them_from_its_base():
     assert network(latents(2)).shape == (2, 64, 8, 8, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Conv3DGenerator, TwoStreamGenerator])
 def test_a_conditional_generator_takes_the_label_after_z0(kind):
     conditional = kind(4, 8, 1, z0_dim=4, filters=4, num_classes=2)
@@ -83,6 +88,7 @@ def test_an_argument_that_does_not_fit_is_refused_by_name(kind, arguments, messa
         kind(**arguments)
 
 
+@pytest.mark.slow
 def test_clips_are_float32_under_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

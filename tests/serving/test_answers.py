@@ -183,6 +183,7 @@ def cases(**tables):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "method", "change", "words"),
     [
@@ -311,6 +312,7 @@ class TestMalformedAnswers:
             sizes = [struct.unpack(">II", png[16:24]) for video in result for png in video]
             assert sizes == [(16, 16)] * 8
 
+    @pytest.mark.slow
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data(), method=st.sampled_from(sorted(INPUTS)), of_metadata=st.booleans())
     def test_of_rest_raise_but_an_input_error(self, models, data, method, of_metadata):
@@ -333,6 +335,7 @@ class TestMalformedAnswers:
         contents[not of_metadata] = altered_bytes(data.draw, contents[not of_metadata])
         self.ask("rest", method, *contents)
 
+    @pytest.mark.slow
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data(), method=st.sampled_from(sorted(INPUTS)), of_metadata=st.booleans())
     def test_of_grpc_raise_but_an_input_error(self, models, data, method, of_metadata):

@@ -25,6 +25,7 @@ def of_seeds(generator, *seeds):
     return rendering.to_uint8(generator(z0).numpy())
 
 
+@pytest.mark.slow
 class TestAnswers:
     def test_render_gives_the_videos_and_frame_latents_of_latents(self, client, generators):
         z0 = random_latents(3)
@@ -83,6 +84,7 @@ class TestAnswers:
 
 
 class TestInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("method", "arguments", "message"),
         [
@@ -123,6 +125,7 @@ class TestInput:
             getattr(client, method)(*arguments)
         assert message in one_line(error)
 
+    @pytest.mark.slow
     def test_that_the_server_refuses_is_one_line_of_its_words(self, client, monkeypatch):
         # As a client of another version of the model may send.
         monkeypatch.setattr(Client, "_check_frames", lambda *_: None)
@@ -130,6 +133,7 @@ class TestInput:
             client.interpolate(random_latents(1), 17)
 
 
+@pytest.mark.slow
 class TestLabels:
     def test_are_the_classes_of_the_videos(self, address, conditional):
         z0, labels = random_latents(2), [2, 0]
@@ -149,6 +153,7 @@ class TestLabels:
 
 
 class TestMistakes:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("model", "version", "words"),
         [("other", None, "Latest(other)"), ("tiny", 7, "Specific(tiny, 7)")],
@@ -160,11 +165,13 @@ class TestMistakes:
         assert message.startswith(f"{address}, model {model!r}")
         assert f"Servable not found for request: {words}: give a model" in message
 
+    @pytest.mark.slow
     def test_in_the_signature_are_one_line(self, client):
         with pytest.raises(InputError) as error:
             client.metadata().signature("classify")
         assert "no signature 'classify', it has generate, generate_encoded" in one_line(error)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("scheme", ["", "http://"])
     def test_of_a_server_that_is_down_are_one_line(self, scheme):
         with socket.socket() as unused:
@@ -177,6 +184,7 @@ class TestMistakes:
         assert "onnection refused" in message
         assert message.endswith("see whether TensorFlow Serving runs there and is ready")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("scheme", ["", "http://"])
     def test_of_a_name_that_is_none_are_one_line(self, scheme):
         with Client(f"{scheme}nowhere.invalid:8500") as client, pytest.raises(InputError) as error:
@@ -184,6 +192,7 @@ class TestMistakes:
         assert "nowhere.invalid:8500, model 'default': " in one_line(error)
         assert "TensorFlow Serving runs there" in one_line(error)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "address",
         [
@@ -212,6 +221,7 @@ class TestMistakes:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 class TestFailingServers:
+    @pytest.mark.slow
     def test_that_come_up_are_asked_again(self, models, protocol, generators):
         failing = model_servers.FirstUnavailable(models, 2)
         with server(protocol, failing) as address, Client(address, "tiny") as client:
@@ -221,6 +231,7 @@ class TestFailingServers:
             client.generate([1])
             assert failing.failures == 0
 
+    @pytest.mark.slow
     def test_that_stay_unavailable_are_given_up(self, models, protocol):
         failing = model_servers.FirstUnavailable(models, 100)
         with server(protocol, failing) as address, Client(address, "tiny") as client:
@@ -228,6 +239,7 @@ class TestFailingServers:
                 client.metadata()
         assert failing.failures == 95
 
+    @pytest.mark.slow
     def test_that_stay_unavailable_do_not_outlast_the_deadline(self, models, protocol):
         failing = model_servers.FirstUnavailable(models, 100)
         with server(protocol, failing) as address, Client(address, "tiny", timeout=0.15) as client:
@@ -243,6 +255,7 @@ class TestFailingServers:
             silent.closed.set()
         assert one_line(error).endswith("give a longer timeout or ask for less at once")
 
+    @pytest.mark.slow
     def test_that_are_something_else_are_named(self, protocol):
         with model_servers.rest_server(None, model_servers.HtmlHandler) as address:
             if protocol == "grpc":
@@ -256,12 +269,14 @@ class TestFailingServers:
         assert words[protocol] in one_line(error)
 
 
+@pytest.mark.slow
 def test_no_proxy_is_used_for_this_machine_over_grpc(ours, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with Client(ours["grpc"].replace("127.0.0.1", "localhost"), "tiny") as client:
         client.metadata()
 
 
+@pytest.mark.slow
 def test_a_client_may_be_shared_by_threads(client):
     expected = client.generate([5])
     results = []

@@ -9,7 +9,10 @@ import sys
 import textwrap
 
 import numpy as np
+import pytest
 from tiny_tgan import CLIP_SHAPE
+
+pytestmark = pytest.mark.slow
 
 CLIENT = """
     import importlib.abc, json, sys, time

@@ -128,6 +128,7 @@ def _numpy_resize(image, size):
 
 
 class TestNetwork:
+    @pytest.mark.slow
     def test_equals_its_numpy_implementation(self, extractor):
         clips, arrays = _clips(), _random_weights()
         extracted = extractor(tf.constant(clips))
@@ -142,11 +143,13 @@ class TestNetwork:
         np.testing.assert_allclose(extracted.features[0] / scale, features / scale, 0, 1e-4)
         np.testing.assert_allclose(extracted.probabilities[0], probabilities, 0, 1e-4)
 
+    @pytest.mark.slow
     def test_gives_the_same_within_a_function(self, extractor):
         clips = tf.constant(_clips(channels=1))
         for traced, eager in zip(tf.function(extractor.__call__)(clips), extractor(clips)):
             np.testing.assert_allclose(traced, eager, 1e-4, 1e-5)
 
+    @pytest.mark.slow
     def test_computes_in_float32_whatever_the_policy(self):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
         try:
@@ -155,6 +158,7 @@ class TestNetwork:
             keras.mixed_precision.set_global_policy("float32")
         assert {layer.compute_dtype for layer in layers} == {"float32"}
 
+    @pytest.mark.slow
     def test_states_what_it_gives_and_its_files(self, extractor, folder):
         assert (extractor.num_features, extractor.num_classes) == (4096, 101)
         digest = hashlib.sha256((folder / "weights.npz").read_bytes())
@@ -186,6 +190,7 @@ class TestPrepare:
             1e-4,
         )
 
+    @pytest.mark.slow
     def test_the_middle_of_the_mean_clip_is_taken(self, extractor):
         expected = _random_mean()[:, :, 8:120, 29:141].transpose(1, 2, 3, 0)
         np.testing.assert_array_equal(extractor._mean, expected)
@@ -218,6 +223,7 @@ def _home(path, monkeypatch):
 
 
 class TestUrl:
+    @pytest.mark.slow
     def test_is_downloaded_once(self, folder, tmp_path, monkeypatch):
         _home(tmp_path, monkeypatch)
         handler = functools.partial(_Quiet, directory=str(folder))
@@ -241,14 +247,17 @@ class TestUrl:
 
 
 class TestBadInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize("frames", [1, 15, 17, 32])
     def test_other_numbers_of_frames_are_refused(self, extractor, frames):
         with pytest.raises(InputError, match=f"{frames} frames.*frames=16"):
             extractor.check((frames, 64, 64, 3))
 
+    @pytest.mark.slow
     def test_clips_of_16_frames_pass(self, extractor):
         extractor.check((16, 20, 30, 1))
 
+    @pytest.mark.slow
     def test_all_that_is_missing_and_wrong_is_listed(self, folder, tmp_path):
         arrays = {f"{name}/b": np.zeros(shape[0], np.float32) for name, shape in SHAPES.items()}
         arrays["conv1a/W"] = np.zeros((3, 3, 3, 3, 64), np.float32)

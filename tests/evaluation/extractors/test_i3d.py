@@ -88,6 +88,7 @@ SAVED = {
 
 
 class TestExtractor:
+    @pytest.mark.slow
     @pytest.mark.parametrize("save", SAVED.values(), ids=SAVED)
     def test_gives_the_logits_of_the_saved_model_and_their_softmax(self, save, tmp_path):
         path, clips = save(tmp_path / "model"), _clips()
@@ -101,6 +102,7 @@ class TestExtractor:
         assert (extractor.num_features, extractor.num_classes) == (CLASSES, CLASSES)
         assert extractor.name == "i3d" and extractor.sha256 == sha256_of(path)
 
+    @pytest.mark.slow
     def test_gives_the_same_within_a_function(self, tmp_path):
         extractor, clips = I3D(_save(tmp_path / "model")), tf.constant(_clips(channels=1))
         for traced, eager in zip(tf.function(extractor.__call__)(clips), extractor(clips)):

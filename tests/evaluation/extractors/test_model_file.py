@@ -97,6 +97,7 @@ class TestOutputs:
         assert (extractor.num_features, extractor.num_classes) == (D, D)
         assert extractor.name == str(path)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("saved_model", [False, True])
     def test_other_numbers_are_features(self, tmp_path, saved_model):
         path = tmp_path / "model.keras"
@@ -109,6 +110,7 @@ class TestOutputs:
         assert probabilities is None and extractor.num_classes == 0
         np.testing.assert_allclose(features, _logits(clips), 1e-5, 1e-6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("saved_model", [False, True])
     def test_are_taken_by_their_names(self, tmp_path, saved_model):
         path = tmp_path / "model.keras"
@@ -131,6 +133,7 @@ class TestOutputs:
         np.testing.assert_allclose(features, expected, 1e-5, 1e-6)
         np.testing.assert_allclose(probabilities, _softmax(logits), 1e-5)
 
+    @pytest.mark.slow
     def test_named_features_are_no_probabilities_even_of_sum_1(self, tmp_path):
         path = _save(tmp_path / "model", lambda logits: {"features": tf.nn.softmax(logits)})
         assert ModelFile(path).num_classes == 0
@@ -140,6 +143,7 @@ class TestOutputs:
         extracted = ModelFile(path)(tf.constant(_clips()))
         np.testing.assert_array_equal(extracted.features, extracted.probabilities)
 
+    @pytest.mark.slow
     def test_are_the_same_within_a_function(self, tmp_path):
         extractor, clips = ModelFile(_save(tmp_path / "model")), tf.constant(_clips())
         traced = tf.function(lambda clips: extractor(clips).features)(clips)
@@ -186,6 +190,7 @@ class TestCheck:
             extractor.check((4, 5, 5, 1))
         assert "\n" not in str(error.value)
 
+    @pytest.mark.slow
     def test_of_which_it_makes_other_features_are_refused(self, tmp_path):
         module = tf.Module()
         module.serve = tf.function(
@@ -369,6 +374,7 @@ class TestHostileFiles:
 
 
 class TestBadInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", BAD_MODELS)
     def test_model_is_refused_in_one_line_that_names_it(self, name, tmp_path):
         write, message = BAD_MODELS[name]

@@ -28,6 +28,7 @@ def clips(count, size, digit_size):
     return normalise(made), np.array([source.label(number) for number in numbers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size, digit_size", [(64, 28), (32, 16)])
 def test_knows_digits_it_has_not_seen(extractor, size, digit_size):
     held_out, labels = clips(200, size, digit_size)
@@ -37,6 +38,7 @@ def test_knows_digits_it_has_not_seen(extractor, size, digit_size):
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_colour_clips_count_as_their_grey(extractor):
     grey, _ = clips(2, 32, 16)
     colour = tf.repeat(grey, 3, axis=-1)
@@ -45,6 +47,7 @@ def test_colour_clips_count_as_their_grey(extractor):
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_measures_alike_while_a_generator_trains_in_mixed_precision(extractor):
     held_out, _ = clips(2, 32, 16)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")

@@ -9,6 +9,7 @@ from tgan_tf.errors import InputError
 from tgan_tf.evaluation.extractors import DigitClassifier, moving_mnist, open_extractor
 
 
+@pytest.mark.slow
 def test_the_default_comes_with_the_package():
     assert isinstance(open_extractor("moving_mnist"), DigitClassifier)
 
