@@ -37,6 +37,7 @@ from tgan_tf.errors import Argument, InputError
 from tgan_tf.latents import generator_latents
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 from tgan_tf.tgan import TGAN
+from tgan_tf.warm_start import warm_start
 
 FLAGS = flags.FLAGS
 
@@ -76,6 +77,10 @@ def main(_) -> int:
             print(f"{run_dir}: going on at step {tgan.step}", flush=True)
             checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
         else:
+            if FLAGS.initial_run is not None:
+                with strategy.scope():
+                    step = warm_start(tgan, FLAGS.initial_run)
+                print(f"{run_dir}: takes the weights of {FLAGS.initial_run}, step {step}")
             first = min(FLAGS.summary_interval, FLAGS.train_steps)
             print(f"{run_dir}: begins, its first report comes at step {first}", flush=True)
         runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())

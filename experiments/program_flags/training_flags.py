@@ -28,6 +28,12 @@ flags.adopt_module_key_flags(data_flags)
 
 flags.adopt_module_key_flags(configuration_flags)
 
+checked_flags.text(
+    "initial_run",
+    None,
+    "Directory of another run, whose weights a new run begins with; its critic may see fewer "
+    "frames.",
+)
 checked_flags.integer(
     "batch_size", 32, "Clips in an update, of all replicas together (paper: 32).", 1, 65536
 )

@@ -149,6 +149,24 @@ def test_another_model_in_the_run_directory_is_refused_by_its_flag(unbroken, dat
     assert (run_dir / "flags.cfg").read_text() == before
 
 
+def test_a_run_begins_with_the_weights_of_another_and_goes_on_without_it(unbroken, data, tmp_path):
+    other, run_dir = tmp_path / "other", tmp_path / "run"
+    shutil.copytree(unbroken[0], other)
+    changes = {"initial_run": other, "learning_rate": 1e-6, "checkpoint_interval": 1}
+    begun = train(run_dir, data, train_steps=1, **changes)
+    assert begun.code == 0, begun.stderr
+    assert f"{run_dir}: takes the weights of {other}, step 12" in begun.stdout
+    before, after = tensors(other, 12), tensors(run_dir, 1)
+    kernels = [name for name in before if "kernel/.ATTRIBUTES" in name]
+    assert len(kernels) > 8
+    for name in kernels:
+        # A step of RMSprop is at most ten times the rate; clipping does little to clipped kernels.
+        np.testing.assert_allclose(after[name], before[name], atol=1e-4, err_msg=name)
+    shutil.rmtree(other)
+    went_on = train(run_dir, data, train_steps=2, **changes)
+    assert went_on.code == 0 and "going on at step 1" in went_on.stdout, went_on.stderr
+
+
 def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
     run_dir = shutil.copytree(unbroken[0], tmp_path / "run")
     kept = json.loads((run_dir / "configuration.json").read_text())
@@ -282,6 +300,7 @@ MISTAKES = {
     "average": ({"ema_momentum": 1}, ["--ema_momentum=1"]),
     "decay": ({"learning_rate_decay_steps": 0}, ["--learning_rate_decay_steps=0"]),
     "noise": ({"critic_noise": -0.3}, ["critic_noise=-0.3"]),
+    "no other run": ({"initial_run": "nosuch"}, ["nosuch: no such directory"]),
     "no classes": ({"conditional": True}, ["--conditional", "no classes"]),
 }
 
