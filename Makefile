@@ -1,5 +1,5 @@
 # make videos  makes videos with the trained generator of this repository
-# make demo    trains the small model, shows what it made
+# make demo    trains a model that draws digits, shows what it made
 # make test    runs the tests
 # make help    all targets
 
@@ -9,8 +9,8 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3 python; do \
 BIN := .venv/bin
 # A file is one worker's, for its fixtures; in the order of tests/conftest.py.
 WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
-DEMO := runs/moving_mnist_small
-DEMO_EXPORT := saved_models/moving_mnist_small
+DEMO := runs/moving_mnist_digits
+DEMO_EXPORT := saved_models/moving_mnist_digits
 
 .PHONY: help videos demo test test-fast lint format lock benchmark tensorboard clean
 
@@ -20,9 +20,9 @@ help: ## this list
 videos: .venv/installed ## videos of the trained generator in saved_models/moving_mnist
 	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist --scale=3
 
-demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at most, and exports it
+demo: .venv/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
 	$(BIN)/python experiments/train.py --max_minutes=7 \
-		--flagfile=experiments/configs/moving_mnist_small.cfg
+		--flagfile=experiments/configs/moving_mnist_digits.cfg
 	@test -d $(DEMO)/generated || $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3
 	@test -d $(DEMO_EXPORT) || $(BIN)/python experiments/export.py --run_dir=$(DEMO) \
 		--export_dir=$(DEMO_EXPORT)
@@ -35,7 +35,7 @@ demo: .venv/installed ## trains the small model on Moving MNIST, 7 minutes at mo
 	@echo "What to run next:"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
-	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist.cfg"
+	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_16_frames.cfg"
 
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10

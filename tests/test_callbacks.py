@@ -243,7 +243,7 @@ def test_tensorboard_has_the_signs_of_the_samples_after_the_start(events):
 
 
 @pytest.mark.slow
-def test_a_collapsing_generator_is_told_of(tmp_path, capsys):
+def test_a_generator_collapsed_in_two_samples_in_a_row_is_told_of(tmp_path, capsys):
     latents = np.zeros((2, Z0_DIM), "f")
     summary = callbacks.TrainingSummary(
         tmp_path,
@@ -251,18 +251,15 @@ def test_a_collapsing_generator_is_told_of(tmp_path, capsys):
         real_clips(2),
         latents,
         sample_interval=2,
-        train_steps=2,
+        train_steps=4,
         batch_size=2,
         text="",
     )
-    fit(untrained_tgan(), [summary], steps=2)
-    told = (
-        "step 2: the generated clips differ 0.00 times as much as real ones: the generator collap"
-    )
-    assert told in capsys.readouterr().out
+    fit(untrained_tgan(), [summary], steps=4)
+    told = [line for line in capsys.readouterr().out.splitlines() if "collapses" in line]
+    assert [line.split(":")[0] for line in told] == ["step 4"]
 
 
-@pytest.mark.slow
 def test_tensorboard_has_the_flags(events):
     text = tf.make_ndarray(events[0].Tensors("flags")[0].tensor_proto)
     assert "--seed=0" in str(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import keras
@@ -60,6 +60,7 @@ class TrainingSummary(keras.callbacks.Callback):
         self.train_steps = train_steps
         self.batch_size = batch_size
         self.text = text
+        self._bad_signs: Collection[str] = ()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._writer = tf.summary.create_file_writer(str(self.directory))
@@ -136,9 +137,12 @@ class TrainingSummary(keras.callbacks.Callback):
         found = signs(self.model.critic, clips, self.real_clips)
         for name, value in found._asdict().items():
             tf.summary.scalar(f"signs/{name}", value)
-        for warning in found.warnings():
+        warnings = found.warnings()
+        # A training that begins has bad signs, and noise has some: what stays bad is told.
+        for name in warnings.keys() & set(self._bad_signs):
             # Above the bar, if there is one.
-            tqdm.write(f"step {step}: {warning}: see {DOCUMENTATION}")
+            tqdm.write(f"step {step}: {warnings[name]}: see {DOCUMENTATION}")
+        self._bad_signs = warnings.keys()
 
     def _write_critic(self) -> None:
         critic = self.model.critic

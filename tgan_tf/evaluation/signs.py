@@ -28,23 +28,25 @@ class Signs(NamedTuple):
     """Share of the pairs of a real and a generated clip in which the critic gives the real one the
     higher score (area under the ROC curve); 0.5: it cannot tell them apart, 1: it always can."""
 
-    def warnings(self) -> list[str]:
-        """A sentence for each sign that is bad, none for a healthy training."""
-        found = []
+    def warnings(self) -> dict[str, str]:
+        """A sentence for each sign that is bad, by its name; none for a healthy training."""
+        found = {}
         if self.diversity < 0.5:
-            found.append(
+            found["diversity"] = (
                 f"the generated clips differ {self.diversity:.2f} times as much as real ones: the "
                 "generator collapses"
             )
         if self.motion < 0.5:
-            found.append(f"the generated clips move {self.motion:.2f} times as much as real ones")
+            found["motion"] = (
+                f"the generated clips move {self.motion:.2f} times as much as real ones"
+            )
         if self.motion > 2:
-            found.append(
+            found["motion"] = (
                 f"the generated clips change {self.motion:.1f} times as much as real ones from "
                 "frame to frame: they flicker"
             )
         if self.critic_auc < 0.6:
-            found.append(
+            found["critic_auc"] = (
                 "the critic does not tell generated clips from real ones (AUC "
                 f"{self.critic_auc:.2f}): the generator is starved"
             )
