@@ -356,3 +356,9 @@ def test_summary_shows_each_layers_output_shape():
         assert shape in text.getvalue()
     assert "multiple" not in text.getvalue()
     assert "11024193" in text.getvalue().replace(",", "")
+
+
+def test_a_critic_refuses_clips_of_other_frames_than_its_own():
+    critic = Critic(frames=4, size=8, channels=1, filters=2)
+    with pytest.raises(InputError, match="clips of 8 frames: the critic takes 4: give it a window"):
+        critic(tf.zeros([2, 8, 8, 8, 1]))

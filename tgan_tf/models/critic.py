@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
+from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
@@ -43,7 +44,7 @@ class Critic(CriticNetwork):
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
-        InputError: an argument is out of range.
+        InputError: an argument is out of range; the critic is called on clips of other frames.
 
     Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out;
     with `num_classes` a list of that and float32 [batch, num_classes] in.
@@ -97,6 +98,13 @@ class Critic(CriticNetwork):
         training: bool = False,
         noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None = None,
     ) -> tf.Tensor:
+        clips = tf.convert_to_tensor(inputs[0] if self.num_classes else inputs)
+        if clips.shape[1] != self.frames:
+            # The convolutions would take them, and give a clip several scores.
+            raise InputError(
+                f"clips of {clips.shape[1]} frames: the critic takes {self.frames}: give it a "
+                "window of as many"
+            )
         h = self.joined(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
             h = convolution(h, training=training)
