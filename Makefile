@@ -40,7 +40,7 @@ demo: .venv/installed ## trains on Moving MNIST, 7 minutes at most, and exports 
 test: .venv/installed-test .venv/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10
 
-test-fast: .venv/installed-test ## runs the quick tests, about two thirds of them
+test-fast: .venv/installed-test ## runs the quick tests, about half of them
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 lint: .venv/installed-test ## checks format, style and types

@@ -80,7 +80,8 @@ def main(_) -> int:
             if FLAGS.initial_run is not None:
                 with strategy.scope():
                     step = warm_start(tgan, FLAGS.initial_run)
-                print(f"{run_dir}: takes the weights of {FLAGS.initial_run}, step {step}")
+                taken = f"takes the weights of {FLAGS.initial_run}, step {step}"
+                print(f"{run_dir}: {taken}", flush=True)
             first = min(FLAGS.summary_interval, FLAGS.train_steps)
             print(f"{run_dir}: begins, its first report comes at step {first}", flush=True)
         runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())

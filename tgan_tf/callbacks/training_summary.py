@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -15,7 +15,7 @@ from tgan_tf import rendering
 from tgan_tf.constraints import BatchNormScaleClipping
 from tgan_tf.convolutions import unwrapped
 from tgan_tf.evaluation import spectral_report
-from tgan_tf.evaluation.signs import DOCUMENTATION, signs
+from tgan_tf.evaluation.signs import signs
 from tgan_tf.spectral import singular_values
 
 
@@ -60,7 +60,7 @@ class TrainingSummary(keras.callbacks.Callback):
         self.train_steps = train_steps
         self.batch_size = batch_size
         self.text = text
-        self._bad_signs: Collection[str] = ()
+        self._bad_signs: set[str] = set()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._writer = tf.summary.create_file_writer(str(self.directory))
@@ -139,10 +139,11 @@ class TrainingSummary(keras.callbacks.Callback):
             tf.summary.scalar(f"signs/{name}", value)
         warnings = found.warnings()
         # A training that begins has bad signs, and noise has some: what stays bad is told.
-        for name in warnings.keys() & set(self._bad_signs):
-            # Above the bar, if there is one.
-            tqdm.write(f"step {step}: {warnings[name]}: see {DOCUMENTATION}")
-        self._bad_signs = warnings.keys()
+        for name, warning in warnings.items():
+            if name in self._bad_signs:
+                # Above the bar, if there is one.
+                tqdm.write(f"step {step}: {warning}: see docs/learning.md")
+        self._bad_signs = set(warnings)
 
     def _write_critic(self) -> None:
         critic = self.model.critic
