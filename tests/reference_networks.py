@@ -7,14 +7,15 @@ from itertools import product
 
 import numpy as np
 
+from tgan_tf import stack
+
 
 def trained_looking(network, seed=0):
     """Gives every weight a value, so that no bias is zero and no scale one."""
     rng = np.random.default_rng(seed)
     for variable in network.variables:
-        low, high = (
-            (0.5, 1.5) if "gamma" in variable.name or "variance" in variable.name else (-0.3, 0.3)
-        )
+        name = stack.variable_path(variable).split("/")[-1]
+        low, high = (0.5, 1.5) if name in ("gamma", "moving_variance") else (-0.3, 0.3)
         variable.assign(rng.uniform(low, high, variable.shape))
     return network
 
@@ -67,7 +68,7 @@ class Weights:
 
     def __init__(self, network):
         self._weights = {
-            "/".join(v.name.split(":")[0].split("/")[-2:]): v.numpy().astype(np.float64)
+            "/".join(stack.variable_path(v).split("/")[-2:]): v.numpy().astype(np.float64)
             for v in network.variables
         }
         self._epsilon = network.epsilon

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_tgan import Z0_DIM, make_tgan, real_clips, untrained_tgan
 
-from tgan_tf import callbacks, checkpoints
+from tgan_tf import callbacks, checkpoints, stack
 from tgan_tf.data import MovingMNIST
 from tgan_tf.evaluation import extractors, records
 from tgan_tf.evaluation.clip_sets import SourceClips
@@ -210,7 +210,9 @@ def test_tensorboard_has_losses_at_the_epochs_steps(events):
 def test_tensorboard_has_each_kernels_singular_values(events):
     accumulator, _, tgan = events
     for name in ("conv0", "conv1", "score"):
-        kernel = next(v for v in tgan.critic.variables if f"{name}/kernel" in v.name).numpy()
+        kernel = next(
+            v for v in tgan.critic.variables if f"{name}/kernel" in stack.variable_path(v)
+        ).numpy()
         values = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)
         step, top = scalar(accumulator, f"critic/{name}/largest_singular_value")[-1]
         assert step == 4 and top == pytest.approx(values[0], rel=1e-5)

@@ -22,6 +22,8 @@ def compare():
     import tensorflow as tf
     from tiny_tgan import make_tgan, real_clips
 
+    from tgan_tf import stack
+
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
@@ -77,15 +79,15 @@ def compare():
         run(strategy, 1, interval=1000, optimizers=optimizers) for strategy in (one, two)
     )
     report["gradients"] = {
-        a.name: difference(b.numpy() - old, a.numpy() - old)
+        stack.variable_path(a): difference(b.numpy() - old, a.numpy() - old)
         for a, b, old in zip(first.variables, second.variables, start)
         if a.trainable
     }
     report["losses"] = max(difference(np.array(other[k]), np.array(history[k])) for k in history)
     report["moments"] = {
-        a.name: difference(b.numpy(), a.numpy())
+        stack.variable_path(a): difference(b.numpy(), a.numpy())
         for a, b in zip(first.variables, second.variables)
-        if "moving" in a.name
+        if "moving" in stack.variable_path(a)
     }
 
     (first, _, history), (second, _, other) = (run(s, STEPS, n_critic=2) for s in (one, two))
@@ -93,7 +95,7 @@ def compare():
         difference(np.array(other[k]), np.array(history[k])) for k in history
     )
     report["weights"] = {
-        a.name: difference(b.numpy(), a.numpy())
+        stack.variable_path(a): difference(b.numpy(), a.numpy())
         for a, b in zip(
             first.generator.variables + first.critic.variables,
             second.generator.variables + second.critic.variables,
@@ -102,9 +104,12 @@ def compare():
     report["replicas"] = []
     report["top"] = []
     for variable in second.critic.trainable_variables:
-        values = [value.numpy() for value in two.experimental_local_results(variable)]
+        values = [
+            value.numpy()
+            for value in two.experimental_local_results(stack.tensorflow_variable(variable))
+        ]
         report["replicas"].append(len(values))
-        if "kernel" in variable.name:
+        if "kernel" in stack.variable_path(variable):
             for value in values:
                 matrix = value.reshape(-1, value.shape[-1])
                 report["top"].append(float(np.linalg.svd(matrix, compute_uv=False)[0]))
@@ -126,10 +131,10 @@ def before_normalization(name):
 
     Such a bias does a random walk on rounding noise, and changes nothing the network computes.
     """
-    network, layer, variable = name.split("/")
+    *_, network, layer, variable = name.split("/")
     layers = {"temporal_generator": ("0", "1"), "critic": ("1",)}
     numbers = layers.get(network.rstrip("_0123456789"), ())
-    return layer[-1] in numbers and variable in ("bias:0", "moving_mean:0")
+    return layer[-1] in numbers and variable in ("bias", "moving_mean")
 
 
 def test_gradients_are_the_same(report):

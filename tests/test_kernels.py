@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_addons as tfa
 from clipping import exact_projection
 
+from tgan_tf import stack
 from tgan_tf.constraints import SingularValueClipping, follow_optimizer
 from tgan_tf.errors import InputError
 
@@ -151,8 +151,10 @@ CASES = [
         (2, 2, 4),
         beside("depthwise_kernel", TAP[2], whole((2, 2, 4))),
     ),
-    (keras.layers.LocallyConnected1D(4, 3, strides=3), "kernel", (6, 2), whole((6, 2))),
-    (keras.layers.LocallyConnected2D(4, 2, strides=2), "kernel", (4, 4, 2), whole((4, 4, 2))),
+    *(
+        (layer(4, 3 - axes, strides=3 - axes), "kernel", shape, whole(shape))
+        for axes, (layer, shape) in enumerate(zip(stack.LOCALLY_CONNECTED, ((6, 2), (4, 4, 2))))
+    ),
     *(
         case
         for recurrent, cell, number in (
@@ -259,7 +261,9 @@ def test_each_dense_layer_of_an_attention_is_clipped():
     )
     x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
     layer(x, x)
-    parts = [part for part in layer.submodules if isinstance(part, keras.layers.EinsumDense)]
+    parts = [
+        part for part in stack.held_layers(layer) if isinstance(part, keras.layers.EinsumDense)
+    ]
     assert len(parts) == 4
     for part in parts:
         part.kernel.assign(np.random.default_rng(1).normal(size=part.kernel.shape))
@@ -281,7 +285,7 @@ def test_each_dense_layer_of_an_attention_is_clipped():
             (4, 5),
         ),
         (
-            lambda clip: tfa.layers.SpectralNormalization(
+            lambda clip: stack.spectral_normalization(
                 keras.layers.Dense(3, kernel_constraint=clip)
             ),
             (5,),
@@ -299,7 +303,7 @@ def test_a_layer_in_a_wrapper_is_clipped_as_without(make, shape):
     inputs = keras.Input(shape)
     model = keras.Model(inputs, make(SingularValueClipping())(inputs))
     kernels = [
-        v for v in model.trainable_variables if "kernel" in v.name and "recurrent" not in v.name
+        v for v in model.trainable_variables if stack.variable_path(v).split("/")[-1] == "kernel"
     ]
     before = [10.0 * kernel.numpy() for kernel in kernels]
     for kernel, value in zip(kernels, before):
@@ -371,8 +375,11 @@ ARGUMENTS |= {"SeparableConv1D": (4, 3), "SeparableConv2D": (4, 3)}
             if how == "refused"
         ),
         lambda: keras.layers.Dense(3, name="mine", bias_constraint=SingularValueClipping()),
-        lambda: keras.layers.LocallyConnected1D(
-            3, 2, name="mine", implementation=2, kernel_constraint=SingularValueClipping()
+        *(
+            lambda layer=layer: layer(
+                3, 2, name="mine", implementation=2, kernel_constraint=SingularValueClipping()
+            )
+            for layer in stack.LOCALLY_CONNECTED
         ),
         # The sum over an axis that the kernel has not stretches more than the kernel does.
         lambda: keras.layers.EinsumDense(
@@ -401,7 +408,9 @@ class OfOnesOwn(keras.layers.Layer):
 
     def __init__(self, shape, constraint):
         super().__init__(name="mine")
-        self.kernel = self.add_weight("kernel", shape, initializer="ones", constraint=constraint)
+        self.kernel = self.add_weight(
+            name="kernel", shape=shape, initializer="ones", constraint=constraint
+        )
 
     def call(self, x):
         return tf.tensordot(x, self.kernel, [[1], [len(self.kernel.shape) - 1]])

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, configuration, make_tgan, real_clips, weights
 
+from tgan_tf import stack
 from tgan_tf.configuration import build
 from tgan_tf.errors import InputError
 from tgan_tf.lipschitz import GradientPenalty
@@ -87,7 +88,10 @@ def test_one_forward_pass_gives_the_gradients_of_two_tapes(objective):
         change = old - variable.numpy()
         # The difference of two float32 weights rounds as the weights do.
         np.testing.assert_allclose(
-            change, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()), err_msg=variable.name
+            change,
+            gradient,
+            atol=1e-6 * max(1.0, np.abs(gradient).max()),
+            err_msg=stack.variable_path(variable),
         )
 
 
@@ -129,7 +133,10 @@ def test_a_critic_of_fewer_frames_judges_a_window_of_the_clips(name):
     for variable, old, gradient in zip(variables, before, expected):
         change = old - variable.numpy()
         np.testing.assert_allclose(
-            change, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()), err_msg=variable.name
+            change,
+            gradient,
+            atol=1e-6 * max(1.0, np.abs(gradient).max()),
+            err_msg=stack.variable_path(variable),
         )
 
 
@@ -209,7 +216,9 @@ def test_with_n_critic_the_generator_only_moves_with_the_last_update():
     train(tgan, clips)
     ours = tgan.generator.trainable_variables + tgan.critic.trainable_variables
     for variable, expected in zip(ours, variables):
-        np.testing.assert_allclose(variable, expected, atol=2e-5, err_msg=variable.name)
+        np.testing.assert_allclose(
+            variable, expected, atol=2e-5, err_msg=stack.variable_path(variable)
+        )
 
 
 @pytest.mark.slow
@@ -224,7 +233,7 @@ def test_n_critic_wastes_no_backward_pass_of_the_generator():
 
     # The kernels of the 2-D and 1-D transposed convolutions of the generator.
     kernels = sum(
-        "deconv" in v.name or "to_frame" in v.name
+        "deconv" in stack.variable_path(v) or "to_frame" in stack.variable_path(v)
         for v in make_tgan().generator.trainable_variables
         if "kernel" in v.name
     )
@@ -294,7 +303,7 @@ def test_a_step_whose_float16_gradients_overflow_is_skipped_and_the_scale_halved
     train(tgan, real_clips(4))
     assert float(scaled.loss_scale) == 2.0**59
     for variable, old in zip(variables, before):
-        np.testing.assert_array_equal(variable, old, err_msg=variable.name)
+        np.testing.assert_array_equal(variable, old, err_msg=stack.variable_path(variable))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from tgan_tf import checkpoints, runs
+from tgan_tf import checkpoints, runs, stack
 from tgan_tf.configuration import Configuration, build
 from tgan_tf.tgan import rmsprop
 
@@ -119,4 +119,4 @@ def real_clips(n, seed=0):
 
 
 def weights(network):
-    return {v.name: v.numpy() for v in network.variables}
+    return {stack.variable_path(v): v.numpy() for v in network.variables}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tgan_tf import file_locks
+from tgan_tf import file_locks, stack
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
 
@@ -129,7 +129,8 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
 
 def _tree(**parts: tf.Module) -> tf.train.Checkpoint:
     """What is in a checkpoint, under the names that it has there."""
-    return tf.train.Checkpoint(tgan=tf.train.Checkpoint(**parts))
+    trees = {name: stack.checkpoint_tree(part) for name, part in parts.items()}
+    return tf.train.Checkpoint(tgan=tf.train.Checkpoint(**trees))
 
 
 def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None = None) -> int:

@@ -23,13 +23,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tgan_tf import convolutions, kernels
+from tgan_tf import convolutions, kernels, stack
 from tgan_tf.arguments import Integer, Number, OneOf, check
 from tgan_tf.errors import InputError
 
 NORMS = ("matrix", "operator")
 _TOLERANCE = 1e-3
-_OPTIMIZERS = (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 
 
 class _AtIntervals(keras.constraints.Constraint):
@@ -51,7 +50,7 @@ class _AtIntervals(keras.constraints.Constraint):
         if self.interval == 1:
             return self.constrain(w)
         optimizer = _calling_optimizer()
-        step = self.step if optimizer is None else optimizer.iterations
+        step = self.step if optimizer is None else optimizer.iterations + stack.UNCOUNTED
         if step is None:
             raise InputError(
                 f"{type(self).__name__}(interval={self.interval}) has no step count: it is not "
@@ -123,7 +122,7 @@ class SingularValueClipping(_AtIntervals):
         self.output_axis = output_axis
         self.norm = norm
         self.layers: list[keras.layers.Layer] = []
-        self._found: dict[Any, tuple[keras.layers.Layer | None, kernels.Matrices]] = {}
+        self._found: dict[int, tuple[tf.Variable, keras.layers.Layer | None, kernels.Matrices]] = {}
 
     def constrain(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
         """The clipped kernel, of the shape and dtype of `w`."""
@@ -143,17 +142,18 @@ class SingularValueClipping(_AtIntervals):
         self, w: tf.Variable | tf.Tensor
     ) -> tuple[keras.layers.Layer | None, kernels.Matrices]:
         """The layer whose kernel a variable is, None if there is none known, and its matrices."""
-        if not isinstance(w, tf.Variable):
+        if not stack.is_variable(w):
             return self._unknown(w, [])
-        if w.ref() not in self._found:
+        if id(w) not in self._found:
             found = kernels.matrices_of_variable(w, self.layers)
             if found is None:
                 living = _living_layers()
                 # To the other constraints too, so that this is done once for a model.
                 _give_layers(living, SingularValueClipping)
                 found = kernels.matrices_of_variable(w, living) or self._unknown(w, living)
-            self._found[w.ref()] = found
-        return self._found[w.ref()]
+            # The variable too, so that no other one can be of its number.
+            self._found[id(w)] = (w, *found)
+        return self._found[id(w)][1:]
 
     def _unknown(
         self, w: tf.Variable | tf.Tensor, layers: list[keras.layers.Layer]
@@ -281,8 +281,7 @@ def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Opti
     Raises:
         InputError: a layer has a `SingularValueClipping` on what is no kernel that it knows.
     """
-    layers: list[keras.layers.Layer] = []
-    _collect_layers(model, layers)
+    layers = stack.held_layers(model)
     for layer in layers:
         for name, attribute in vars(layer).items():
             if isinstance(attribute, SingularValueClipping) and attribute.output_axis is None:
@@ -292,21 +291,6 @@ def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Opti
         for attribute in vars(layer).values():
             if isinstance(attribute, _AtIntervals):
                 attribute.step = optimizer.iterations
-
-
-def _collect_layers(value: object, layers: list[keras.layers.Layer]) -> None:
-    """Adds a layer and all that it holds, in attributes or in containers there, each once."""
-    if isinstance(value, keras.layers.Layer):
-        if not any(value is layer for layer in layers):
-            layers.append(value)
-            for attribute in vars(value).values():
-                _collect_layers(attribute, layers)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _collect_layers(item, layers)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _collect_layers(item, layers)
 
 
 def _give_layers(layers: list[keras.layers.Layer], kinds: type | tuple[type, ...]) -> None:
@@ -336,7 +320,7 @@ def _calling_optimizer() -> keras.optimizers.Optimizer | None:
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
-        if isinstance(caller, _OPTIMIZERS):
+        if isinstance(caller, stack.OPTIMIZERS):
             return caller
         frame = frame.f_back
     return None

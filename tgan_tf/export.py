@@ -28,7 +28,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf import __version__, file_locks, runs
+from tgan_tf import __version__, file_locks, runs, stack
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
@@ -267,7 +267,7 @@ def _save(
     """Writes everything of a version into a directory that is not there yet."""
     # Saved by itself the Keras model would bring the traces of each of its layers with it.
     module = tf.Module()
-    module.weights = generator.weights
+    module.weights = [stack.tensorflow_variable(weight) for weight in generator.weights]
     served = signatures(generator)
     tf.saved_model.save(module, str(path), signatures=served)
     specs = {}

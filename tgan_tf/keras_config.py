@@ -54,12 +54,14 @@ _KNOWN = {
     ),
     "LossScaleOptimizer",
     "LossScaleOptimizerV3",
+    "DTypePolicy",
     "Policy",
 }
 _MODULES = re.compile(
     r"keras|keras\.(layers(\.experimental)?|models|activations|constraints|initializers|regularizers|"
     r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
-    r"keras(\.src)?\.(engine\.(functional|sequential)|mixed_precision\.loss_scale_optimizer)|"
+    r"keras(\.src)?\.((engine|models)\.(functional|sequential)|"
+    r"mixed_precision\.loss_scale_optimizer)|"
     # Where TensorFlow's initialisers of the same names lie, which some of Keras's networks have.
     r"tensorflow\.python\.ops\.init_ops_v2"
 )
@@ -74,7 +76,7 @@ _FUNCTION_OF_TENSORS = re.compile(
     "zeros_like|image[.](resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
 )
 
-_PLAIN = {"__tuple__", "__ellipsis__", "TensorShape"}
+_PLAIN = {"__tuple__", "__ellipsis__", "__keras_tensor__", "TensorShape"}
 _ARRAYS = {"__tensor__", "__numpy__"}
 _NUMBERS = re.compile("bool|bfloat16|u?int(8|16|32|64)|float(16|32|64)")
 

@@ -23,7 +23,7 @@ from typing import Callable, NamedTuple
 import keras
 import tensorflow as tf
 
-from tgan_tf import spectral
+from tgan_tf import spectral, stack
 from tgan_tf.errors import InputError
 
 
@@ -136,8 +136,7 @@ _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
     keras.layers.DepthwiseConv2D: {_DEPTHWISE: _of_channels},
     keras.layers.SeparableConv1D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
     keras.layers.SeparableConv2D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
-    keras.layers.LocallyConnected1D: {_KERNEL: _of_positions},
-    keras.layers.LocallyConnected2D: {_KERNEL: _of_positions},
+    **{layer: {_KERNEL: _of_positions} for layer in stack.LOCALLY_CONNECTED},
     keras.layers.SimpleRNNCell: {_KERNEL: _whole, _RECURRENT: _whole},
     keras.layers.GRUCell: {_KERNEL: _whole, _RECURRENT: _whole},
     keras.layers.LSTMCell: {_KERNEL: _whole, _RECURRENT: _whole},
@@ -231,10 +230,7 @@ def _at(layer: keras.layers.Layer, place: str) -> tf.Variable | None:
 
 def described(variable: tf.Variable | tf.Tensor) -> str:
     """Its name, if it has one, and its shape, for messages."""
-    try:
-        name = variable.name
-    except AttributeError:  # An eager tensor has none.
-        name = "a tensor"
+    name = stack.variable_path(variable) if stack.is_variable(variable) else "a tensor"
     return f"{name} of shape {tuple(variable.shape)}"
 
 

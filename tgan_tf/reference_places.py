@@ -9,7 +9,7 @@ the image generator's dense layers make are [maps, 4, 4] there and [4, 4, maps] 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -95,13 +95,13 @@ def pytorch_places(tgan: TGAN) -> dict[str, dict[str, Place]]:
 
 
 def mean_square_places(
-    places: dict[str, Place], velocities: Mapping[Any, tf.Variable]
+    places: dict[str, Place], velocities: Mapping[int, tf.Variable]
 ) -> dict[str, Place]:
     """Where Chainer's RMSprop's state of a network's arrays belongs; the rest are update counts.
 
     Args:
         places: of the network's arrays by their names.
-        velocities: what our RMSprop keeps of each variable, by the variable's `ref()`.
+        velocities: what our RMSprop keeps of each variable, by the variable's `id`.
     """
     found = {"t": Place((), []), "epoch": Place((), [])}
     for name, (shape, parts) in places.items():
@@ -110,9 +110,9 @@ def mean_square_places(
         found[f"{name}/ms"] = Place(
             shape,
             [
-                (velocities[variable.ref()], _magnitude(convert))
+                (velocities[id(variable)], _magnitude(convert))
                 for variable, convert in parts
-                if variable.ref() in velocities
+                if id(variable) in velocities
             ],
         )
     return found

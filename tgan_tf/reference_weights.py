@@ -21,11 +21,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from tgan_tf import numpy_files
+from tgan_tf import moving_average, numpy_files
 from tgan_tf.errors import InputError
 from tgan_tf.extras import extra
 from tgan_tf.reference_places import (
@@ -75,7 +73,7 @@ def load_chainer(path: str | Path, tgan: TGAN, negated_scores: bool = False) -> 
         prefix = f"updater/optimizer:{name}/"
         optimizer = tgan.critic_optimizer if name == "vdis" else tgan.generator_optimizer
         network = tgan.critic if name == "vdis" else tgan.generator
-        velocities = _slots(optimizer, "velocity", network)
+        velocities = moving_average.kept(network, optimizer, "velocity")
         load(mean_square_places(places, velocities), _under(prefix, arrays), f"{path}, {prefix}")
     return _begin(tgan, int(arrays["updater/iteration"]))
 
@@ -185,19 +183,9 @@ def load(places: dict[str, Place], arrays: Mapping[str, np.ndarray], where: str)
             variable.assign(convert(arrays[name].astype(np.float32)))
 
 
-def _slots(
-    optimizer: keras.optimizers.Optimizer, kind: str, network: keras.Model
-) -> dict[Any, tf.Variable]:
-    """What an optimiser keeps of each variable, such as its "velocity"."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    kept = [variable for variable in optimizer.variables if kind in variable.name]
-    return {v.ref(): slot for v, slot in zip(network.trainable_variables, kept)}
-
-
 def _begin(tgan: TGAN, step: int) -> int:
     """Sets the step counts, and a moving average of the weights to these."""
-    for variable, average in _slots(tgan.generator_optimizer, "average", tgan.generator).items():
-        average.assign(variable.deref())
+    moving_average.begin(tgan.generator, tgan.generator_optimizer)
     tgan.generator_optimizer.iterations.assign(step)
     tgan.critic_optimizer.iterations.assign(step * tgan.n_critic)
     return step

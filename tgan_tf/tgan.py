@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tgan_tf import draws, moving_average, objectives
+from tgan_tf import draws, moving_average, objectives, stack
 from tgan_tf.arguments import Integer, Number, check
 from tgan_tf.constraints import follow_optimizer
 from tgan_tf.draws import Draw, Pass
@@ -142,7 +142,7 @@ class TGAN(keras.Model):
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
             )
-        super().compile(**kwargs)
+        super().compile(**stack.compile_arguments(kwargs))
         self.n_critic = n_critic
         self.penalty = penalty
         self.shuffle_frames = shuffle_frames
@@ -150,7 +150,13 @@ class TGAN(keras.Model):
         self.critic_optimizer = with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
+        moving_average.begin(self.generator, self.generator_optimizer)
         follow_optimizer(self.critic, self.critic_optimizer)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        # Keras 3 would have a `loss` among them, which is nothing here.
+        return [self.critic_loss, self.generator_loss, self.wasserstein_estimate]
 
     @property
     def step(self) -> int:
@@ -348,12 +354,13 @@ def _gradients(
         if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
     ]
     for optimizer in scaled:
-        scale = optimizer.get_scaled_loss(scale)
+        scale = stack.scaled_loss(scale, optimizer)
     variables = [network.trainable_variables for network, _ in players]
     gradients = tape.gradient(loss, variables, output_gradients=scale)
-    for optimizer in scaled:
-        gradients = [optimizer.get_unscaled_gradients(own) for own in gradients]
-    return gradients
+    return [
+        stack.unscaled_gradients(own, optimizer, scaled)
+        for own, (_, optimizer) in zip(gradients, players)
+    ]
 
 
 def with_loss_scale(

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tgan_tf import runs
+from tgan_tf import moving_average, runs, stack
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
 
@@ -37,8 +37,7 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
     generator, critic, step = runs.load_networks(run_dir)
     for name, network in (("generator", generator), ("critic", critic)):
         _copy(network, getattr(tgan, name), name, run_dir)
-    # The averages of an optimiser begin with the weights that it is built with.
-    tgan.compile_from_config(tgan.get_compile_config())
+    moving_average.begin(tgan.generator, tgan.generator_optimizer)
     return step
 
 
@@ -54,9 +53,9 @@ def _copy(source: keras.Model, target: keras.Model, name: str, run_dir: str | Pa
         times = _times_longer(value.shape, shape)
         if not times:
             raise InputError(
-                f"{run_dir}: its {name} has a {weight.name} of {value.shape}, the new one of "
-                f"{shape}: give both the same sizes; only the critic may see more frames than "
-                "before"
+                f"{run_dir}: its {name} has a {stack.variable_path(weight)} of {value.shape}, the "
+                f"new one of {shape}: give both the same sizes; only the critic may see more "
+                "frames than before"
             )
         weight.assign(np.repeat(value, times, axis=0) / times if times > 1 else value)
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tiny_tgan import make_tgan, real_clips
 
+from tgan_tf import stack
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.spectral_report import (
     gradient_norms,
@@ -29,9 +30,11 @@ def critic():
 def matrices(critic):
     """The kernels by layer, flattened to [everything else, outputs]."""
     return {
-        variable.name.split("/")[-2]: variable.numpy().reshape(-1, variable.shape[-1])
+        stack.variable_path(variable).split("/")[-2]: variable.numpy().reshape(
+            -1, variable.shape[-1]
+        )
         for variable in critic.variables
-        if variable.name.endswith("kernel:0")
+        if stack.variable_path(variable).endswith("kernel")
     }
 
 

@@ -11,6 +11,7 @@ import reference_networks as reference
 import tensorflow as tf
 from reference_networks import latents, trained_looking
 
+from tgan_tf import stack
 from tgan_tf.constraints import SingularValueClipping, WeightClipping
 from tgan_tf.errors import InputError
 from tgan_tf.models import (
@@ -329,7 +330,7 @@ def test_every_networks_layers_and_variables_have_names_of_their_own(kind):
     network = kind(2, 8, 1)
     names = [layer.name for layer in network.layers]
     assert len(set(names)) == len(names)
-    assert len({v.name for v in network.variables}) == len(network.variables)
+    assert len({stack.variable_path(v) for v in network.variables}) == len(network.variables)
 
 
 @pytest.mark.slow

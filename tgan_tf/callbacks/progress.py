@@ -9,17 +9,26 @@ from types import ModuleType
 from typing import Any
 
 import keras
+from tqdm import tqdm
 
+from tgan_tf import stack
 from tgan_tf.errors import InputError
+
+_BAR_FORMAT = "{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}"
 
 
 def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callback:
-    """TensorFlow Addons' bar, one for the whole run: steps, time left, losses of the epoch so far.
+    """One bar for the whole run: steps, time left, losses of the epoch so far.
+
+    It is TensorFlow Addons' `TQDMProgressBar`, or where there are no Addons one of tqdm's that
+    shows the same.
 
     Args:
         train_steps: the step at which training ends.
         first_step: the steps made before.
     """
+    if stack.KERAS_3:
+        return _Bar(train_steps, first_step)
     base: Any = _addons().callbacks.TQDMProgressBar
 
     class TQDMProgressBar(base):
@@ -48,15 +57,55 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
             super().on_epoch_end(0, self._last_logs)
 
     return TQDMProgressBar(
-        epoch_bar_format="{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}",
+        epoch_bar_format=_BAR_FORMAT,
         metrics_format="{name} {value:0.4f}",
         show_overall_progress=False,
     )
 
 
 def time_limit(minutes: float) -> keras.callbacks.Callback:
-    """TensorFlow Addons' `TimeStopping`: ends training at the first epoch's end after `minutes`."""
-    return _addons().callbacks.TimeStopping(seconds=round(60 * minutes))
+    """Ends training at the first epoch's end after `minutes`.
+
+    It is TensorFlow Addons' `TimeStopping`, or where there are no Addons one that does the same.
+    """
+    seconds = round(60 * minutes)
+    return _TimeLimit(seconds) if stack.KERAS_3 else _addons().callbacks.TimeStopping(seconds)
+
+
+class _TimeLimit(keras.callbacks.Callback):
+    def __init__(self, seconds: int):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._end = time.monotonic() + self.seconds
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if time.monotonic() >= self._end:
+            self.model.stop_training = True
+
+
+class _Bar(keras.callbacks.Callback):
+    def __init__(self, train_steps: int, first_step: int):
+        super().__init__()
+        self.train_steps = train_steps
+        self.first_step = first_step
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._bar = tqdm(
+            total=self.train_steps,
+            initial=self.first_step,
+            bar_format=_BAR_FORMAT,
+            dynamic_ncols=True,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        shown = (f"{name} {value:0.4f}" for name, value in (logs or {}).items())
+        self._bar.set_description_str(" - ".join(shown), refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._bar.close()
 
 
 def _addons() -> ModuleType:

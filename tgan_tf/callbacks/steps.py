@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf import checkpoints
+from tgan_tf import checkpoints, stack
 
 
 class StopAtStep(keras.callbacks.Callback):
@@ -101,7 +101,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         def not_finite() -> tf.Tensor:
             return tf.stack([tf.logical_not(_all_finite(variable)) for variable in variables])
 
-        self._names = [variable.name for variable in variables]
+        self._names = [stack.variable_path(variable) for variable in variables]
         self._not_finite = not_finite
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:

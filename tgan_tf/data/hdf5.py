@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tgan_tf import stack
 from tgan_tf.data import storage
 from tgan_tf.data.hdf5_table import Table, needed, read_table, table_path
 from tgan_tf.data.kind import Corpus, Kind, files
@@ -96,7 +97,8 @@ class HDF5File:
         self.labels = np.array([numbers[category] for category in rows.category], np.int32)
         self._graph_image = None
         if (
-            not storage.is_remote(self.path)
+            not stack.KERAS_3  # for which there is no tensorflow-io
+            and not storage.is_remote(self.path)
             and list(file) == ["image"]
             and self._image.id.get_offset() is not None  # in one piece
         ):

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tgan_tf import stack
 from tgan_tf.arguments import Boolean, Number, check
 
 
@@ -72,16 +73,8 @@ class BatchNormalization(keras.layers.Layer):
                 name="beta", shape=shape, initializer="zeros", constraint=self.beta_constraint
             )
         # Each replica keeps its own, all the same, so that no step waits for a reduction of them.
-        running = {
-            "shape": shape,
-            "trainable": False,
-            "synchronization": tf.VariableSynchronization.ON_READ,
-            "aggregation": tf.VariableAggregation.MEAN,
-        }
-        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **running)
-        self.moving_variance = self.add_weight(
-            name="moving_variance", initializer="ones", **running
-        )
+        self.moving_mean = stack.replica_weight(self, "moving_mean", shape, "zeros")
+        self.moving_variance = stack.replica_weight(self, "moving_variance", shape, "ones")
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tgan_tf import stack
 from tgan_tf.arguments import Boolean, Integer, Number, OneOf, check
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
@@ -39,7 +40,11 @@ class Network(keras.Model):
 
     def summary(self, **kwargs: Any) -> None:
         """Prints a row a layer with its output shape; arguments as of `keras.Model.summary`."""
-        self.functional().summary(**kwargs)
+        if stack.KERAS_3:
+            # It knows each layer's shapes, and takes no operations of TensorFlow between layers.
+            super().summary(**{"expand_nested": True, **kwargs})
+        else:
+            self.functional().summary(**kwargs)
 
     def _symbolic_inputs(self) -> tf.Tensor | list[tf.Tensor]:
         inputs = [keras.Input(shape) for shape in self._input_shapes]
@@ -142,7 +147,7 @@ class CriticNetwork(Network):
         normalization: "batch", as in the paper: a batch normalisation after every convolution but
             the first; or "none" (docs/learning.md).
         spectral_normalization: whether each kernel is divided by its largest singular value, by
-            one power iteration a step (Miyato et al. 2018; TensorFlow Addons).
+            one power iteration a step (Miyato et al. 2018).
         center: whether batch normalisations have an offset β. The paper's critic has none.
         epsilon: ε of the batch normalisations.
         slope: of the leaky ReLU for negative values. The reference's 0.2.
@@ -241,11 +246,8 @@ class CriticNetwork(Network):
         )
         if not self.spectral_normalization:
             return layer
-        # Imported where it is used: it takes seconds. The wrapper would round the kernel to the
-        # compute dtype of a mixed precision policy.
-        from tensorflow_addons.layers import SpectralNormalization
-
-        return SpectralNormalization(layer, name=f"{layer.name}_normalized", dtype="float32")
+        # The wrapper would round the kernel to the compute dtype of a mixed precision policy.
+        return stack.spectral_normalization(layer, name=f"{layer.name}_normalized", dtype="float32")
 
     def normalization_layer(self, name: str) -> BatchNormalization | None:
         """A batch normalisation with the critic's constraints; None if it has no normalisation."""
