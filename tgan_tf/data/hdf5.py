@@ -198,7 +198,7 @@ def _open(path: str) -> Any:
     h5py = needed("h5py", path)
     try:
         # HDF5 asks for what it needs of a remote file: nothing is loaded as a whole.
-        file = h5py.File(tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else path, "r")
+        file = h5py.File(storage.open_file(path) if storage.is_remote(path) else path, "r")
         image = file.get("image")
         fits = isinstance(image, h5py.Dataset)
         if fits:
