@@ -86,7 +86,12 @@ class ObjectStore:
 
     @_raising_os_errors
     def exists(self, path: str) -> bool:
-        return self._files.exists(path)
+        # Its own `exists` takes a bucket that cannot be asked for one that is not there.
+        try:
+            self._files.info(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     @_raising_os_errors
     def isdir(self, path: str) -> bool:
@@ -104,9 +109,11 @@ class ObjectStore:
     @_raising_os_errors
     def walk(self, path: str, onerror: object = None) -> Iterator[tuple[str, list[str], list[str]]]:
         """All files under a directory as those of one folder: a store lists them in one go."""
-        names = [_below(path, name) for name in self._files.find(path)]
-        if not names:
+        found = self._files.find(path)
+        if not found:
             raise FileNotFoundError(path)
+        # Some stores have marks of directories, as "videos/".
+        names = [_below(path, name) for name in found if not name.endswith("/")]
         return iter([(path, [], names)])
 
     @_raising_os_errors
