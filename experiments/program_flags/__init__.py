@@ -59,7 +59,7 @@ def _filtered_stderr() -> Iterator[None]:
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow as Python does, and filters stderr while it is loaded by whoever it is."""
+    """Finds TensorFlow as Python does; stderr is filtered while anybody loads it."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
