@@ -3,24 +3,26 @@
 # make test    runs the tests
 # make help    all targets
 
-PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null && \
-	echo "$$p" && break; done)
-BIN := .venv/bin
+# TensorFlow 2.15 with Addons and IO first, which Python 3.9 to 3.11 gets, then today's.
+SUITS := -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 14))'
+PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3.13 python3.12 python3 python; do \
+	"$$p" $(SUITS) 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
 # A file is one worker's, for its fixtures; in the order of tests/conftest.py.
 WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
 DEMO := runs/moving_mnist_digits
 DEMO_EXPORT := saved_models/moving_mnist_digits
 
-.PHONY: help videos demo test test-fast lint format lock benchmark tensorboard clean
+.PHONY: help videos demo test test-fast lint format lock benchmark tensorboard clean same-python
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-videos: .venv/installed ## videos of the trained generator in saved_models/moving_mnist
+videos: $(VENV)/installed ## videos of the trained generator in saved_models/moving_mnist
 	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist --scale=3
 
-demo: .venv/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
+demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
 	$(BIN)/python experiments/train.py --max_minutes=7 \
 		--flagfile=experiments/configs/moving_mnist_digits.cfg
 	@test -d $(DEMO)/generated || $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3
@@ -37,28 +39,28 @@ demo: .venv/installed ## trains on Moving MNIST, 7 minutes at most, and exports 
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_16_frames.cfg"
 
-test: .venv/installed-test .venv/openvino/installed ## runs the test suite
+test: $(VENV)/installed-test $(VENV)/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10
 
-test-fast: .venv/installed-test ## runs the quick tests, about half of them
+test-fast: $(VENV)/installed-test ## runs the quick tests, about half of them
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
-lint: .venv/installed-test ## checks format, style and types
+lint: $(VENV)/installed-test ## checks format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/installed-test ## mends format and style
+format: $(VENV)/installed-test ## mends format and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmark: .venv/installed ## measures the paper's network on this machine, about a quarter of an hour
+benchmark: $(VENV)/installed ## measures the paper's network on this machine, about a quarter of an hour
 	$(BIN)/python experiments/benchmark/benchmark.py --output=benchmark-$$(date +%Y%m%d-%H%M%S).json
 
-tensorboard: .venv/installed ## shows all runs on http://localhost:6006
+tensorboard: $(VENV)/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
-lock: .venv/uv ## renews the lock files from setup.py
+lock: $(VENV)/uv ## renews the lock files from setup.py
 	$(BIN)/uv pip compile setup.py --extra data --extra prepare --extra evaluation --extra serving --extra storage --extra test \
 		--universal --python-version 3.9 --upgrade --no-header --quiet --output-file requirements-test.txt
 	$(BIN)/uv pip compile setup.py --extra data --extra serving --universal --python-version 3.9 \
@@ -67,29 +69,36 @@ lock: .venv/uv ## renews the lock files from setup.py
 		--no-annotate --quiet --output-file requirements-openvino.txt
 
 clean: ## removes the environment
-	rm -rf .venv
+	rm -rf $(VENV)
 
-.venv/uv:
-	@test -n "$(PYTHON)" || { echo "tgan_tf needs Python 3.9, 3.10 or 3.11 (TensorFlow Addons ends\
-	there) and none is on the PATH: install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' || { echo \
-	"$(PYTHON) is not Python 3.9, 3.10 or 3.11: name one, make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+# What is there may be of another Python than the one that PYTHON= names, and so of the other stack.
+same-python:
+	@test "$(origin PYTHON)" = file -o ! -e $(BIN)/python || \
+	$(BIN)/python -c 'import sys; sys.exit(sys.argv[1] != str(sys.version_info[:2]))' \
+	"$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" || { \
+	echo "$(VENV) is of $$($(BIN)/python -V): make clean, or VENV=folder for $(PYTHON)"; exit 1; }
+
+$(VENV)/uv: | same-python
+	@test -n "$(PYTHON)" || { echo "tgan_tf needs Python 3.9 to 3.13, and none is on the PATH: \
+	install one, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@$(PYTHON) $(SUITS) || { echo "$(PYTHON): tgan_tf needs Python 3.9 to 3.13: \
+	install one and name it, make PYTHON=/path/to/python3.13"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
 	@touch $@
 
-.venv/installed: .venv/uv requirements.txt setup.py
-	@echo "Installing the locked requirements into .venv, about 2 GB: a minute or more"
+$(VENV)/installed: $(VENV)/uv requirements.txt setup.py
+	@echo "Installing the locked requirements into $(VENV), about 2 GB: a minute or more"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-.venv/installed-test: .venv/installed requirements-test.txt
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt
 	@touch $@
 
 # By itself, since it is to know nothing of TensorFlow: tests/test_export_elsewhere.py.
-.venv/openvino/installed: .venv/uv requirements-openvino.txt
-	$(BIN)/uv venv --quiet --python $(BIN)/python .venv/openvino
-	$(BIN)/uv pip install --quiet --python .venv/openvino/bin/python -r requirements-openvino.txt
+$(VENV)/openvino/installed: $(VENV)/uv requirements-openvino.txt
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)/openvino
+	$(BIN)/uv pip install --quiet --python $(VENV)/openvino/bin/python -r requirements-openvino.txt
 	@touch $@

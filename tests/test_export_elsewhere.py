@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -212,13 +213,12 @@ class TestLoadSavedModel:
 class TestOpenVINO:
     @pytest.fixture
     def python(self):
-        own = HERE.parent / ".venv" / "openvino" / "bin" / "python"
+        own = Path(sys.prefix, "openvino", "bin", "python")  # where make has it
         python = os.environ.get("OPENVINO_PYTHON", str(own))
         if shutil.which(python) is None:
             pytest.skip(
-                f"no OpenVINO at {python}: python3 -m venv .venv/openvino && "
-                ".venv/openvino/bin/pip install -r requirements-openvino.txt, or name a Python "
-                "that has it by OPENVINO_PYTHON"
+                f"no OpenVINO at {python}: make test installs it there; or name a Python that has "
+                "it by OPENVINO_PYTHON"
             )
         return python
 
