@@ -278,7 +278,7 @@ def test_predict_gives_the_generators_clips_in_inference():
 @pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_clips(policy, name):
     policy(name)
-    tgan = make_tgan(interval=1)
+    tgan = make_tgan(interval=1, eager=False)
     before = weights(tgan.generator)
     history = train(tgan, real_clips(4), steps=12)
     assert np.isfinite(history["critic_loss"]).all()
@@ -308,7 +308,7 @@ def test_a_step_whose_float16_gradients_overflow_is_skipped_and_the_scale_halved
 
 @pytest.mark.slow
 def test_keras_file_brings_back_networks_optimisers_and_schedule(tmp_path):
-    tgan = make_tgan(n_critic=2)
+    tgan = make_tgan(n_critic=2, eager=False)
     train(tgan, real_clips(8), steps=3)
     tgan.save(tmp_path / "tgan.keras")
     loaded = keras.saving.load_model(tmp_path / "tgan.keras")
