@@ -11,12 +11,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tgan_tf.errors import InputError
+
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 """Whether it is today's stack, for which there are no TensorFlow Addons and no tensorflow-io."""
 
 UNCOUNTED = 1 if KERAS_3 else 0
 """Updates that an optimiser's `iterations` lacks while it applies constraints: Keras 3 applies them
 before it counts the update that they follow."""
+
+if KERAS_3 and keras.backend.backend() != "tensorflow":
+    # JAX and PyTorch trace or compile the step that a constraint is part of: no operation of
+    # TensorFlow's can be in it.
+    raise InputError(
+        f"KERAS_BACKEND={keras.backend.backend()}: tgan_tf computes with TensorFlow, the clipping "
+        "by tf.linalg.svd too: set KERAS_BACKEND=tensorflow"
+    )
 
 OPTIMIZERS: tuple[type, ...] = (
     (keras.optimizers.Optimizer,)
