@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 from pathlib import Path
@@ -53,7 +53,7 @@ MISTAKES = {
     "--networks=tiny": "--networks=tiny: 'tiny' must be a flagfile, ending in .cfg",
     "--objective=hinge": "--objective has no use here: put it into a flagfile",
     "--layers --size=16": "--size has no use here: put it into a flagfile",
-    "--layers --networks=none.cfg": "none.cfg: no such file",
+    "--layers --networks=none.cfg": "none.cfg: cannot be read (No such file or directory)",
     "--layers --networks=noisy.cfg": (
         "noisy.cfg: --critic_noise=0.3: cannot be measured by layers, only 0.0 can"
     ),
@@ -346,11 +346,12 @@ def test_layers_are_measured_for_each_network_and_pytorch_s_step_where_it_is(fin
     assert result.code == 0, result.stderr
     results = json.loads((directory / "layers.json").read_text())
     assert list(results["networks"]) == ["tiny.cfg", "hinge.cfg"]
-    pytorch = importlib.util.find_spec("torch") is not None
     for path, network in results["networks"].items():
         for convolution in network["convolutions"].values():
             assert all(share > 0 for share in convolution["share_of_peak"].values())
+        pytorch = "pytorch" in network
         assert ("speedup_over_pytorch" in network["measures"]) == pytorch
+        assert ("pytorch_left_out" in network) != pytorch
         assert f"`{path}`, 3 clips a step:" in result.stdout
     measures = results["networks"]["hinge.cfg"]["measures"]
     assert measures["normalization_share"] > 0
