@@ -112,7 +112,7 @@ def measure_layers(
         try:
             theirs.answer()
             results[network]["pytorch"] = theirs.ask("version")
-            workers["pytorch_step"] = theirs
+            workers |= {"pytorch_step": theirs, "pytorch_clipping": theirs}
         except InputError as error:
             results[network]["pytorch_left_out"] = str(error)
         seconds: dict[str, list] = {part: [] for part in workers}
@@ -370,7 +370,12 @@ class PyTorchMeasurements:
         return str(self.torch.__version__)
 
     def pytorch_step(self) -> list[float]:
+        """With the clippings that so many steps have."""
         return [seconds_of(self._step, self.training.steps)]
+
+    def pytorch_clipping(self) -> list[float]:
+        largest = self.training.configuration.lipschitz["max_singular_value"]
+        return [seconds_of(lambda: self.tgan.critic.clip(largest))]
 
     def _step(self) -> None:
         self.tgan.step(self.real, 2 * self.torch.rand(self.training.batch_size, self.z0_dim) - 1)

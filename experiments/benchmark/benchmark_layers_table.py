@@ -25,7 +25,13 @@ ROWS = (
     ("Convolutions, share of the step", "convolution_share", "{:.1%}"),
     ("Batch normalisation, share of the step", "normalization_share", "{:.1%}"),
     ("The same step in PyTorch, seconds", "pytorch_step_seconds", "{:.3f}"),
+    ("Clipping, share of the step in PyTorch", "pytorch_clipping_share", "{:.1%}"),
     ("A step, times as fast as in PyTorch", "speedup_over_pytorch", "{:.3g}"),
+    (
+        "A step, times as fast as in PyTorch without clipping",
+        "speedup_over_unclipped_pytorch",
+        "{:.3g}",
+    ),
 )
 PASSES = ("forward", "by_input", "by_kernel")
 
@@ -63,9 +69,13 @@ def evaluate_layers(results: dict) -> None:
         }
         if "pytorch_step" in seconds:
             theirs = min(seconds["pytorch_step"])
+            interval = network["configuration"]["lipschitz"]["interval"]
+            clipping = min(seconds["pytorch_clipping"]) / interval
             network["measures"] |= {
                 "pytorch_step_seconds": theirs,
+                "pytorch_clipping_share": clipping / theirs,
                 "speedup_over_pytorch": theirs / step,
+                "speedup_over_unclipped_pytorch": (theirs - clipping) / step,
             }
         for measure, (sign, bound) in FLOORS.get(path, {}).items():
             value = network["measures"].get(measure)

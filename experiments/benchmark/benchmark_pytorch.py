@@ -158,8 +158,10 @@ class PyTorchCritic(torch.nn.Module):
         """Clips the kernels' singular values and the scales of batch normalisations."""
         for convolution in [*self.convolutions, self.score]:
             kernel = convolution.kernel
-            u, values, v = torch.linalg.svd(kernel.flatten(1), full_matrices=False)
-            kernel.copy_(((u * values.clamp(max=max_singular_value)) @ v).reshape(kernel.shape))
+            # The tall matrix, of which LAPACK is three times as fast as of the wide one.
+            u, values, v = torch.linalg.svd(kernel.flatten(1).T, full_matrices=False)
+            clipped = (u * values.clamp(max=max_singular_value)) @ v
+            kernel.copy_(clipped.T.reshape(kernel.shape))
         for normalization in self.normalizations:
             deviation = normalization.running_variance.sqrt()
             normalization.gamma.clamp_(0.01 * deviation, deviation)

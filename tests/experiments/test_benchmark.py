@@ -49,6 +49,32 @@ MISTAKES = {
     "--image_filters=10": "--image_filters=10: for size 64 must be a multiple of 16",
     "--output=missing/b.json": "there is no directory missing",
     "--output=there.json": "--output=there.json: exists, give another name",
+    "--networks=tiny.cfg": "--networks=tiny.cfg: give --layers with it",
+    "--networks=tiny": "--networks=tiny: 'tiny' must be a flagfile, ending in .cfg",
+    "--objective=hinge": "--objective has no use here: put it into a flagfile",
+    "--layers --size=16": "--size has no use here: put it into a flagfile",
+    "--layers --networks=none.cfg": "none.cfg: cannot be read (No such file or directory)",
+    "--layers --networks=noisy.cfg": (
+        "noisy.cfg: --critic_noise=0.3: cannot be measured by layers, only 0.0 can"
+    ),
+    "--layers --networks=labelled.cfg": "labelled.cfg: --conditional: networks with classes",
+}
+FLAGFILES = {
+    "tiny": [f"--{key}={value}" for key, value in TINY.items()],
+    "noisy": ["--flagfile=tiny.cfg", "--critic_noise=0.3"],
+    "labelled": ["--flagfile=tiny.cfg", "--conditional"],
+    # As of the demo.
+    "hinge": [
+        "--flagfile=tiny.cfg",
+        "--run_dir=runs/hinge",
+        "--num_digits=1",
+        "--objective=hinge",
+        "--critic_normalization=none",
+        "--critic_frames=2",
+        "--clipping_interval=1",
+        "--optimizer=adam",
+        "--ema_momentum=0.99",
+    ],
 }
 
 
@@ -56,6 +82,8 @@ MISTAKES = {
 def directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("benchmark")
     (directory / "there.json").write_text("earlier")
+    for name, lines in FLAGFILES.items():
+        (directory / f"{name}.cfg").write_text("\n".join(lines))
     return directory
 
 
@@ -65,7 +93,14 @@ def finished(directory):
     flags = {**TINY, **SETTINGS, "output": "tiny.json"}
     commands = {
         "finished": [f"--{key}={value}" for key, value in flags.items()],
-        **{flag: ["--output=b.json", flag] for flag in MISTAKES},
+        "layers": [
+            "--layers",
+            "--networks=tiny.cfg,hinge.cfg",
+            "--product_size=128",
+            "--repeats=2",
+            "--output=layers.json",
+        ],
+        **{flags: ["--output=b.json", *flags.split()] for flags in MISTAKES},
     }
     return run_all("benchmark/benchmark.py", commands, directory)
 
@@ -181,7 +216,10 @@ def test_a_flag_that_cannot_be_used_is_one_line_before_anything_is_measured(
 
 
 def test_an_earlier_result_is_left_as_it_is(finished, directory):
-    assert sorted(os.listdir(directory)) == ["there.json", "tiny.json"]
+    flagfiles = [f"{name}.cfg" for name in FLAGFILES]
+    assert sorted(os.listdir(directory)) == sorted(
+        ["layers.json", "there.json", "tiny.json", *flagfiles]
+    )
     assert (directory / "there.json").read_text() == "earlier"
 
 
@@ -301,3 +339,24 @@ def test_a_processor_without_bfloat16_arithmetic_is_not_held_to_its_speed(judged
     assert last_cells["Training, times as fast as in float32"] == (
         "not judged: the processor has no bfloat16 arithmetic"
     )
+
+
+def test_layers_are_measured_for_each_network_and_pytorch_s_step_where_it_is(finished, directory):
+    result = finished["layers"]
+    assert result.code == 0, result.stderr
+    results = json.loads((directory / "layers.json").read_text())
+    assert list(results["networks"]) == ["tiny.cfg", "hinge.cfg"]
+    for path, network in results["networks"].items():
+        for convolution in network["convolutions"].values():
+            assert all(share > 0 for share in convolution["share_of_peak"].values())
+        pytorch = "pytorch" in network
+        assert ("speedup_over_pytorch" in network["measures"]) == pytorch
+        assert ("pytorch_left_out" in network) != pytorch
+        assert f"`{path}`, 3 clips a step:" in result.stdout
+    measures = results["networks"]["hinge.cfg"]["measures"]
+    assert measures["normalization_share"] > 0
+    assert results["networks"]["hinge.cfg"]["convolutions"]["critic conv0"]["input_shape"] == [
+        *(3, 2, 16, 16, 1)
+    ]
+    line = "which is not installed: pip install 'tgan_tf[import]'"
+    assert result.stdout.count(line) == (0 if pytorch else 2)
