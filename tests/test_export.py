@@ -273,6 +273,13 @@ class TestLoading:
                 export.load_exported(tmp_path / name)
             assert "\n" not in str(error.value)
 
+    def test_refuses_one_of_another_tensorflow_and_names_both(self, tmp_path):
+        (tmp_path / "saved_model.pb").write_text("no protocol buffer")
+        (tmp_path / "model_card.json").write_text('{"versions": {"tensorflow": "9.9.9"}}')
+        message = f"it is of TensorFlow 9.9.9, this one is {tf.__version__}"
+        with pytest.raises(InputError, match=message):
+            export.load_exported(tmp_path)
+
     @pytest.mark.slow
     @pytest.mark.parametrize("cut", [0, 50, 300])
     @pytest.mark.parametrize("part", ["variables.index", "variables.data-00000-of-00001"])

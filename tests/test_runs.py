@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tiny_tgan import CLIP_SHAPE, Z0_DIM, real_clips, save_run
 
-from tgan_tf import checkpoints, rendering, runs
+from tgan_tf import __version__, checkpoints, rendering, runs
 from tgan_tf.errors import InputError
 from tgan_tf.interpolation import interpolate
 from tgan_tf.latents import generator_latents, latents
@@ -87,14 +87,25 @@ class TestLoadGenerator:
             "[]",
             "{}",
             '{"configuration": null}',
-            '{"tgan_tf": "1", "flags": {}, "configuration": {"generator": {"name": "nosuch"}}}',
-            '{"tgan_tf": "1", "flags": {}, "configuration": {"colour": true}}',
-            '{"tgan_tf": "1", "flags": [], "configuration": {}}',
+            '{"tgan_tf": "OURS", "flags": {}, "configuration": {"generator": {"name": "nosuch"}}}',
+            '{"tgan_tf": "OURS", "flags": {}, "configuration": {"colour": true}}',
+            '{"tgan_tf": "OURS", "flags": [], "configuration": {}}',
         ],
     )
     def test_refuses_a_damaged_configuration(self, damaged_run, text):
+        text = text.replace("OURS", __version__)
         (damaged_run / "configuration.json").write_text(text, encoding="latin-1")
         self._refused(damaged_run, "configuration.json: damaged", "flags.cfg")
+
+    def test_refuses_a_configuration_of_another_version_and_names_both(self, damaged_run):
+        (damaged_run / "configuration.json").write_text(
+            '{"tgan_tf": "9.9", "flags": {}, "configuration": {"colour": true}}'
+        )
+        self._refused(
+            damaged_run,
+            f"was written by tgan_tf 9.9, and tgan_tf {__version__} cannot read it",
+            "install tgan_tf 9.9",
+        )
 
     @pytest.mark.slow
     @pytest.mark.parametrize(

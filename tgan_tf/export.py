@@ -190,11 +190,25 @@ def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunct
             "has written"
         ) from error
     except Exception as error:  # Whatever TensorFlow raises for files that make no sense.
+        made_by = _tensorflow_of(version)
+        by_another = (
+            ""
+            if made_by in (None, tf.__version__)
+            else f"; it is of TensorFlow {made_by}, this one is {tf.__version__}"
+        )
         raise InputError(
-            f"{version}: cannot be loaded ({reason(error)}): restore it from a copy, or export the "
-            "run again"
+            f"{version}: cannot be loaded ({reason(error)}{by_another}): restore it from a copy, "
+            "or export the run again"
         ) from error
     return serve, version
+
+
+def _tensorflow_of(version: Path) -> object:
+    """The version of TensorFlow that an exported generator was made by; None if none is told."""
+    try:
+        return json.loads((version / MODEL_CARD).read_text())["versions"]["tensorflow"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def read_latents(version: Path) -> tuple[int, str]:

@@ -135,7 +135,8 @@ def read(run_dir: str | Path) -> Run:
     """What a run directory says of its training.
 
     Raises:
-        InputError: it is no run directory, or its configuration is damaged.
+        InputError: it is no run directory, or its configuration is damaged or of another version
+            that cannot be read.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
@@ -149,19 +150,26 @@ def read(run_dir: str | Path) -> Run:
     of_version_1 = not path.exists()
     if of_version_1:
         path = run_dir / model_json.FILE
+    version = __version__
     try:
         if of_version_1:
             kept = model_json.parse(path.read_text())
             return Run(kept.configuration, None, kept.version, kept.flag_lines)
         entries = json.loads(path.read_text())
-        found = Run(from_json(entries["configuration"]), entries["flags"], entries["tgan_tf"])
+        version = str(entries["tgan_tf"])
+        found = Run(from_json(entries["configuration"]), entries["flags"], version)
         if not isinstance(found.flags, dict):
             raise TypeError(f"flags are a {type(found.flags).__name__}")
         return found
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
     except Exception as error:  # No JSON, or not what was written.
-        raise _damaged(path, error) from error
+        if version == __version__:
+            raise _damaged(path, error) from error
+        raise InputError(
+            f"{path}: was written by tgan_tf {version}, and tgan_tf {__version__} cannot read it "
+            f"({type(error).__name__}: {error}): install tgan_tf {version}"
+        ) from error
 
 
 def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[GeneratorNetwork, int]:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tgan_tf import __version__
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import records
 
@@ -51,6 +52,12 @@ def test_passes_over_a_damaged_line(tmp_path):
     records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
     with pytest.warns(UserWarning, match="line [2-5]: no record"):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
+
+
+def test_passes_over_a_line_of_another_version_and_names_both(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"measure": "fvd", "versions": {"tgan_tf": "9.9"}}\n')
+    with pytest.warns(UserWarning, match=f"tgan_tf 9.9, which tgan_tf {__version__} cannot read"):
+        assert records.read(tmp_path / "m.jsonl") == []
 
 
 @pytest.mark.slow

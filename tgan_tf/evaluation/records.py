@@ -123,10 +123,20 @@ def read(path: Path) -> list[dict[str, Any]]:
         if _is_record(found):
             records.append(found)
         else:
-            warnings.warn(
-                f"{path}, line {number}: no record of this program, passed over", stacklevel=2
+            version = _version(found)
+            what = (
+                "no record of this program"
+                if version in (None, __version__)
+                else f"a record of tgan_tf {version}, which tgan_tf {__version__} cannot read"
             )
+            warnings.warn(f"{path}, line {number}: {what}, passed over", stacklevel=2)
     return records
+
+
+def _version(found: object) -> object:
+    """Of tgan_tf, as a record of whatever form says it."""
+    versions = found.get("versions") if isinstance(found, dict) else None
+    return versions.get("tgan_tf") if isinstance(versions, dict) else None
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
