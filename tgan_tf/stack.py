@@ -6,10 +6,13 @@ Nothing else in the package asks which of the two it runs on, or for a version.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from tgan_tf.errors import InputError
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 """Whether it is today's stack, for which there are no TensorFlow Addons and no tensorflow-io."""
@@ -75,10 +78,23 @@ def spectral_normalization(layer: keras.layers.Layer, **kwargs: Any) -> keras.la
     """A layer whose kernel is divided by its largest singular value (Miyato et al. 2018)."""
     if KERAS_3:
         return keras.layers.SpectralNormalization(layer, **kwargs)
-    # Imported where it is used: it takes seconds.
-    from tensorflow_addons.layers import SpectralNormalization
+    return addons().layers.SpectralNormalization(layer, **kwargs)
 
-    return SpectralNormalization(layer, **kwargs)
+
+def addons() -> ModuleType:
+    """TensorFlow Addons, of the old stack; imported where it is used, since that takes seconds.
+
+    Raises:
+        InputError: there are none.
+    """
+    try:
+        import tensorflow_addons
+    except ImportError as error:
+        raise InputError(
+            f"TensorFlow Addons cannot be imported ({error}): install the locked requirements, on "
+            "Python 3.9 to 3.11"
+        ) from error
+    return tensorflow_addons
 
 
 def compile_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
