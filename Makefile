@@ -61,7 +61,7 @@ tensorboard: $(VENV)/installed ## shows all runs on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
 lock: $(VENV)/uv ## renews the lock files from setup.py
-	$(BIN)/uv pip compile setup.py --extra data --extra prepare --extra evaluation --extra serving --extra test \
+	$(BIN)/uv pip compile setup.py --extra data --extra prepare --extra evaluation --extra serving --extra storage --extra test \
 		--universal --python-version 3.9 --upgrade --no-header --quiet --output-file requirements-test.txt
 	$(BIN)/uv pip compile setup.py --extra data --extra serving --universal --python-version 3.9 \
 		--no-header --quiet --constraint requirements-test.txt --output-file requirements.txt

@@ -41,6 +41,9 @@ EXTRAS = {
     # experiments/reference/import_chainer.py and import_pytorch.py; only the latter needs PyTorch.
     # Before 2.6 a file can run code in spite of weights_only=True (CVE-2025-32434).
     "import": ["pyyaml>=6", "torch>=2.6"],
+    # tgan_tf.data.object_store: s3://, which is tensorflow-io's on the old stack, and the checksums
+    # of records there.
+    "storage": [f"google-crc32c>=1.5; {NEW}", f"s3fs>=2024.10; {NEW}"],
 }
 EXTRAS["i3d"] = EXTRAS["evaluation"]  # its former name
 

@@ -172,7 +172,7 @@ def test_each_extra_that_the_code_names_is_in_setup_and_in_all(setup):
         for name in re.findall(r'^\s*with extra\("(\w+)"', path.read_text(), re.MULTILINE)
     }
     extras = setup["extras_require"]
-    assert named == {"data", "prepare", "evaluation", "serving", "import"}
+    assert named == {"data", "prepare", "evaluation", "serving", "import", "storage"}
     for name in named:
         assert set(extras[name]) <= set(extras["all"])
 

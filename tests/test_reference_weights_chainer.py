@@ -164,7 +164,7 @@ def test_a_training_step_is_the_authors(imports, variant, monkeypatch):
         ]
         for variable, slot in zip(
             network.trainable_variables,
-            [slot for slot in optimizer.variables if slot.name.startswith("velocity")],
+            [slot for slot in optimizer.variables if "velocity" in slot.name],
         )
     }
     changes = {}
@@ -205,7 +205,7 @@ def test_the_files_of_the_networks_are_the_networks_of_the_snapshot(tmp_path, sv
 def test_a_moving_average_begins_with_the_imported_weights(svc):
     tgan = svc.tgan
     reference_weights.load_chainer(svc.path, tgan)
-    averages = [v for v in tgan.generator_optimizer.variables if v.name.startswith("average")]
+    averages = [v for v in tgan.generator_optimizer.variables if "average" in v.name]
     assert len(averages) == len(tgan.generator.trainable_variables)
     for average, variable in zip(averages, tgan.generator.trainable_variables):
         np.testing.assert_array_equal(average.numpy(), variable.numpy())

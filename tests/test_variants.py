@@ -109,7 +109,10 @@ def play(directory):
 
     def make(variant):
         keras.utils.set_random_seed(0)
-        return build(configuration(variant))
+        tgan = build(configuration(variant))
+        # To trace a step takes as long as ten of them.
+        tgan.run_eagerly = True
+        return tgan
 
     def fit(tgan, first, steps):
         rng = np.random.default_rng(0)

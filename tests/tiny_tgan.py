@@ -42,13 +42,18 @@ def configuration(interval=2, num_classes=0, **entries):
     )
 
 
-def make_tgan(seed=0, interval=2, num_classes=0, **compile_arguments):
-    """A TGAN of clips 4x16x16x1, compiled; plain SGD shows the gradients in the weights."""
+def make_tgan(seed=0, interval=2, num_classes=0, eager=True, **compile_arguments):
+    """A TGAN of clips 4x16x16x1, compiled; plain SGD shows the gradients in the weights.
+
+    Its steps run eagerly unless told otherwise: a step takes half a second then, but to trace one
+    takes as long as ten of them.
+    """
     keras.utils.set_random_seed(seed)
     tgan = build(configuration(interval, num_classes, seed=seed))
     if compile_arguments:
         arguments = {"generator_optimizer": rmsprop(1e-3), "critic_optimizer": rmsprop(1e-3)}
         tgan.compile(**{**arguments, **compile_arguments})
+    tgan.run_eagerly = eager
     return tgan
 
 
@@ -65,7 +70,7 @@ def untrained_tgan():
 
 @functools.cache
 def _tgan_and_values():
-    tgan = make_tgan()
+    tgan = make_tgan(eager=False)
     optimizers = (tgan.generator_optimizer, tgan.critic_optimizer)
     variables = [*tgan.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
     return tgan, variables, [variable.numpy() for variable in variables]

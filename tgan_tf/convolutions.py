@@ -67,9 +67,9 @@ def convolution_of(layer: keras.layers.Layer) -> Convolution:
         return Convolution((), (), "VALID")
     # Depthwise, separable and locally connected layers have strides too, and other maps.
     known = (
-        isinstance(layer, _CONVOLUTIONS)
+        isinstance(layer, (*_CONVOLUTIONS, *_TRANSPOSED))
         and set(layer.dilation_rate) == {1}
-        and layer.groups == 1
+        and getattr(layer, "groups", 1) == 1
         and layer.padding in ("same", "valid")
         and layer.data_format == "channels_last"
     )

@@ -76,7 +76,12 @@ _FUNCTION_OF_TENSORS = re.compile(
     "zeros_like|image[.](resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
 )
 
-_PLAIN = {"__tuple__", "__ellipsis__", "__keras_tensor__", "TensorShape"}
+# What those of keras.ops are saved as, by Keras 3. One that takes a function is not among them.
+_OPS_MODULE = re.compile(r"keras(\.src)?\.ops\.(numpy|nn|math|linalg|image)")
+_CORE_OPS_MODULE = re.compile(r"keras(\.src)?\.ops\.core")
+_CORE_OPS = {"Cast", "Slice", "StopGradient", "Unstack"}
+
+_PLAIN = {"__tuple__", "__ellipsis__", "__slice__", "__keras_tensor__", "TensorShape"}
 _ARRAYS = {"__tensor__", "__numpy__"}
 _NUMBERS = re.compile("bool|bfloat16|u?int(8|16|32|64)|float(16|32|64)")
 
@@ -163,6 +168,10 @@ def _check_object(found: dict[str, Any]) -> None:
             and registered_name in (None, name)
         )
         name = f"{name} of {function}"
+    elif module is not None and (
+        _OPS_MODULE.fullmatch(module) or (_CORE_OPS_MODULE.fullmatch(module) and name in _CORE_OPS)
+    ):
+        safe = registered_name in (None, name)
     elif name in _KNOWN:
         # Of a class of one's own of such a name Keras takes the one that is registered.
         safe = (_is_of(_MODULES, module) and registered_name in (None, name)) or (

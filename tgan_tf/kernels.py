@@ -114,6 +114,8 @@ _Rule = Callable[[keras.layers.Layer], Matrices]
 _KERNEL = ("kernel_constraint", "kernel")
 _RECURRENT = ("recurrent_constraint", "recurrent_kernel")
 _DEPTHWISE = ("depthwise_constraint", "depthwise_kernel")
+# Keras 3 calls it so in a layer that has no other.
+_DEPTHWISE_ALONE = ("depthwise_constraint", "kernel")
 _POINTWISE = ("pointwise_constraint", "pointwise_kernel")
 _OF_CELL: dict[tuple[str, str], _Rule] = {
     ("kernel_constraint", "cell.kernel"): _whole,
@@ -132,8 +134,8 @@ _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
     keras.layers.Conv1DTranspose: {_KERNEL: _transposed},
     keras.layers.Conv2DTranspose: {_KERNEL: _transposed},
     keras.layers.Conv3DTranspose: {_KERNEL: _transposed},
-    keras.layers.DepthwiseConv1D: {_DEPTHWISE: _of_channels},
-    keras.layers.DepthwiseConv2D: {_DEPTHWISE: _of_channels},
+    keras.layers.DepthwiseConv1D: {_DEPTHWISE: _of_channels, _DEPTHWISE_ALONE: _of_channels},
+    keras.layers.DepthwiseConv2D: {_DEPTHWISE: _of_channels, _DEPTHWISE_ALONE: _of_channels},
     keras.layers.SeparableConv1D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
     keras.layers.SeparableConv2D: {_DEPTHWISE: _of_channels, _POINTWISE: _whole},
     **{layer: {_KERNEL: _of_positions} for layer in stack.LOCALLY_CONNECTED},

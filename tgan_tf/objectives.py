@@ -112,7 +112,8 @@ def name_of(objective: Objective) -> str:
         InputError: it has none.
     """
     for name, known in OBJECTIVES.items():
-        if known is objective:
+        # Keras 3 keeps a copy of a tuple that is a model's attribute.
+        if known == objective:
             return name
     raise InputError(
         Argument("objective", objective),

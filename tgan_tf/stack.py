@@ -21,6 +21,14 @@ UNCOUNTED = 1 if KERAS_3 else 0
 """Updates that an optimiser's `iterations` lacks while it applies constraints: Keras 3 applies them
 before it counts the update that they follow."""
 
+if KERAS_3 and keras.backend.backend() != "tensorflow":
+    # JAX and PyTorch trace or compile the step that a constraint is part of: no operation of
+    # TensorFlow's can be in it.
+    raise InputError(
+        f"KERAS_BACKEND={keras.backend.backend()}: tgan_tf computes with TensorFlow, the clipping "
+        "by tf.linalg.svd too: set KERAS_BACKEND=tensorflow"
+    )
+
 OPTIMIZERS: tuple[type, ...] = (
     (keras.optimizers.Optimizer,)
     if KERAS_3
@@ -203,7 +211,7 @@ def _node(value: object) -> tf.train.Checkpoint | None:
 def _tree_of_optimizer(optimizer: keras.optimizers.Optimizer) -> tf.train.Checkpoint:
     tree = {}
     if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
-        scale, good_steps = _loss_scale_variables(optimizer)
+        scale, good_steps = loss_scale_variables(optimizer)
         tree["loss_scale"] = tf.train.Checkpoint(current_loss_scale=scale, good_steps=good_steps)
         optimizer = optimizer.inner_optimizer
     variables = [tensorflow_variable(variable) for variable in optimizer.variables]
@@ -223,8 +231,8 @@ def _has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
     return not isinstance(rate, (dict, keras.optimizers.schedules.LearningRateSchedule))
 
 
-def _loss_scale_variables(optimizer: keras.optimizers.Optimizer) -> tuple[tf.Variable, tf.Variable]:
-    """The scale, and how many steps it has held."""
+def loss_scale_variables(optimizer: keras.optimizers.Optimizer) -> tuple[tf.Variable, tf.Variable]:
+    """The scale of a `LossScaleOptimizer`, and how many steps it has held."""
     if KERAS_3:
         return tuple(map(tensorflow_variable, (optimizer.dynamic_scale, optimizer.step_counter)))
     # Its public property is no variable.

@@ -93,7 +93,7 @@ class TGAN(keras.Model):
         self.critic_loss = keras.metrics.Mean(name="critic_loss")
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.wasserstein_estimate = keras.metrics.Mean(name="wasserstein_estimate")
-        self(keras.Input((generator.latent_dim,)))
+        self(tf.zeros([1, generator.latent_dim]))
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.generator(inputs, training=training)

@@ -5,6 +5,11 @@
 prints a Markdown table and keeps every time it was made from in a JSON file. The network is the
 paper's for Moving MNIST unless flags say otherwise; the floors are for that on an idle machine with
 2 cores. `benchmark_workers.py` says how it is measured, `benchmark_table.py` what follows from it.
+
+    python experiments/benchmark/benchmark.py --layers --output=layers.json
+
+measures instead each convolution's passes as shares of the peak, the share of batch normalisation,
+and the same step in PyTorch, of the paper's training and of the demo's, or of any `--networks`.
 """
 
 from __future__ import annotations
@@ -15,32 +20,55 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # of program_flags
 
-from program_flags import checked_flags, command_line
+from program_flags import checked_flags, command_line, configuration_flags, flagfiles
 
 from absl import flags
 
+from benchmark_layers import Training, check_known, measure_layers
+from benchmark_layers_table import DEMO, evaluate_layers, layers_table
+from benchmark_layers_table import PAPER as PAPER_FLAGFILE
 from benchmark_machine import machine
-from benchmark_network import CLIPPING_INTERVAL, FLAGS_OF_ENTRIES, PAPER, configuration
+from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
 from benchmark_table import evaluate, table
 from benchmark_workers import measure
 from tgan_tf import __version__
 from tgan_tf.capacity import check_memory
 from tgan_tf.configuration import build
+from tgan_tf.errors import InputError
 from tgan_tf.models.flops import generator_flops, step_flops
 
 FLAGS = flags.FLAGS
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
+FLAGFILE = ".cfg"
+
+
+def _flagfile(path: str) -> str:
+    if not path.endswith(FLAGFILE):
+        raise ValueError(f"{path!r} must be a flagfile, ending in {FLAGFILE}")
+    return path
+
+
 for size, about in {
     "frames": "Frames of a clip, a power of two (paper: 16).",
     "size": "Rows and columns of a frame (paper: 64).",
-    "temporal_filters": "Temporal generator's widest layer (paper: 512).",
-    "image_filters": "Image generator's widest layer (paper: 512).",
-    "critic_filters": "Critic's first layer, doubled by each (paper: 64).",
     "batch_size": "Clips in a step (paper: 32).",
 }.items():
     checked_flags.integer(size, PAPER[size], about, at_least=1, at_most=65536)
+for size in ("temporal_filters", "image_filters", "critic_filters"):
+    flags.declare_key_flag(size)
+flags.DEFINE_bool(
+    "layers",
+    False,
+    "Measure instead the layers of --networks, and the same step in PyTorch (extra import).",
+)
+checked_flags.items(
+    "networks",
+    [PAPER_FLAGFILE, DEMO],
+    "With --layers: flagfiles of trainings, with commas; of grey clips, whatever their data.",
+    _flagfile,
+)
 checked_flags.names(
     "precisions", list(PRECISIONS), "Keras policies to measure, with commas.", PRECISIONS
 )
@@ -60,6 +88,30 @@ checked_flags.new_file("output", "benchmark.json", "JSON file of the results; mu
 
 def main(_) -> None:
     check_memory(8 * FLAGS.product_size**2, f"--product_size={FLAGS.product_size}", "give less")
+    refuse_useless()
+    results, text = of_layers() if FLAGS.layers else of_training()
+    print(text)
+    command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
+    print(f"{FLAGS.output}: written", file=sys.stderr)
+
+
+def refuse_useless() -> None:
+    """Raises an `InputError` for a flag that is given and would set nothing."""
+    if FLAGS.networks != FLAGS["networks"].default and not FLAGS.layers:
+        raise InputError(f"--networks={','.join(FLAGS.networks)}: give --layers with it")
+    # A training's flags are known here, so that its flagfile can be read.
+    of_training = {flag.name for flag in FLAGS.get_flags_for_module(configuration_flags.__name__)}
+    useless = {*PAPER, "precisions"} if FLAGS.layers else of_training - {*PAPER}
+    for name in sorted(useless | (of_training - {*PAPER})):
+        if FLAGS[name].present:
+            raise InputError(
+                f"--{name} has no use here: put it into a flagfile, and give --layers "
+                "--networks=FLAGFILE"
+            )
+
+
+def of_training() -> tuple[dict, str]:
+    """Speed and memory of training and serving: the results and their table."""
     network = {name: FLAGS[name].value for name in PAPER}
     tgan = build(configuration(network))
     results = {
@@ -80,10 +132,44 @@ def main(_) -> None:
         FLAGS.product_size,
     )
     evaluate(results)
-    print(table(results))
-    command_line.write_new_file("output", json.dumps(results, indent=2) + "\n")
-    print(f"{FLAGS.output}: written", file=sys.stderr)
+    return results, table(results)
+
+
+def of_layers() -> tuple[dict, str]:
+    """The layers of trainings: the results and their tables."""
+    trainings = {path: training(path) for path in FLAGS.networks}
+    results = {
+        "tgan_tf": __version__,
+        "machine": machine(),
+        "product_size": FLAGS.product_size,
+        "networks": measure_layers(trainings, FLAGS.repeats, FLAGS.max_minutes, FLAGS.product_size),
+    }
+    evaluate_layers(results)
+    return results, layers_table(results)
+
+
+def training(path: str) -> Training:
+    """The training of a flagfile.
+
+    Raises:
+        InputError: there is no such file, or its training cannot be measured.
+    """
+    names = [*configuration_flags.ENTRIES, "batch_size", "conditional"]
+    values = flagfiles.values(path, [FLAGS[name] for name in names])
+    if values["conditional"]:
+        raise InputError(
+            f"{path}: --conditional: networks with classes cannot be measured by layers: give "
+            "another flagfile"
+        )
+    try:
+        found = configuration_flags.configuration(given=values)
+        check_known(found)
+        build(found)
+    except InputError as error:
+        error.parts = (f"{path}: ", *error.parts)
+        raise
+    return Training(found, values["batch_size"])
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=FLAGS_OF_ENTRIES)
+    command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)

@@ -18,13 +18,6 @@ PAPER = {
 }
 CLIPPING_INTERVAL = 5
 
-FLAGS_OF_ENTRIES = {
-    "generator.temporal_filters": "temporal_filters",
-    "generator.image_filters": "image_filters",
-    "critic.filters": "critic_filters",
-}
-"""What entries of the configuration are called here, for messages."""
-
 
 def configuration(network: dict[str, int], channels: int = 1) -> Configuration:
     """The paper's training on Moving MNIST with networks of these sizes, by the keys of `PAPER`."""

@@ -76,7 +76,11 @@ def measure(
             "seconds": {},
         }
         workers[precision] = Worker(
-            {**network, "batch_size": batch_size}, precision, steps, product_size
+            Measurements,
+            {**network, "batch_size": batch_size},
+            precision,
+            steps,
+            product_size,
         )
     for worker in workers.values():
         worker.answer()
@@ -102,25 +106,30 @@ def measure(
     return results
 
 
-def timed(worker: Worker, part: str, label: str) -> list[float]:
-    """The seconds of a part, with lines of progress."""
+def timed(worker: Worker, part: str, label: str):
+    """What a part gives, a list of seconds or a mapping to such, with lines of progress."""
     print(f"{label}: {part}", file=sys.stderr, flush=True)
     seconds = worker.ask(part)
-    print(f"    {min(seconds):.4f} s", file=sys.stderr, flush=True)
+    if isinstance(seconds, list):
+        print(f"    {min(seconds):.4f} s", file=sys.stderr, flush=True)
     return seconds
 
 
 class Worker:
-    """A process with `Measurements` of its own, whose arguments these are.
+    """A process with something that measures, such as `Measurements`, of its own.
 
     Its first answer, None, comes when it is ready.
+
+    Args:
+        kind: the class of what measures.
+        *arguments: of its constructor.
     """
 
-    def __init__(self, *arguments):
+    def __init__(self, kind: type, *arguments):
         # Not forked: TensorFlow's threads would be missing, and this process's memory counted.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, *arguments), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, kind, *arguments), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -128,6 +137,11 @@ class Worker:
         """What the method of that name returns; raises as `answer`."""
         self.connection.send(name)
         return self.answer()
+
+    def end(self) -> None:
+        """Ends the process, whose memory others may need."""
+        self.connection.close()
+        self.process.join()
 
     def answer(self):
         """Waits for an answer.
@@ -148,11 +162,11 @@ class Worker:
         return answer
 
 
-def serve(connection, *arguments) -> None:
+def serve(connection, kind: type, *arguments) -> None:
     """What a `Worker`'s process does: measures what it is asked for until nobody asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        measurements = Measurements(*arguments)
+        measurements = kind(*arguments)
         connection.send(None)
         while True:
             connection.send(getattr(measurements, connection.recv())())

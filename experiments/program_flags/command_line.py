@@ -82,7 +82,7 @@ def run(
         app.run(guarded, flags_parser=functools.partial(parse_flags, program))
     except SystemExit as end:
         # Python's own way to end would wait for ever where a clip is being read by Python, and
-        # abort where tensorflow-io has used s3:// (its issue 1912).
+        # abort where tensorflow-io, on the old stack, has used s3:// (its issue 1912).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code or 0)

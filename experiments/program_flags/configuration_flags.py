@@ -7,6 +7,7 @@ command_line.run(main, flags_of_arguments=configuration_flags.FLAGS_OF_ENTRIES)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from program_flags import checked_flags
@@ -252,23 +253,27 @@ FLAGS_OF_ENTRIES = {entry: flag for flag, entries in ENTRIES.items() for entry i
 _OF_OTHER_VARIANTS = {"z1_dim", "temporal_filters", "temporal_initializer", "clipping_interval"}
 
 
-def configuration(channels: int = 1, num_classes: int = 0) -> Configuration:
+def configuration(
+    channels: int = 1, num_classes: int = 0, given: Mapping[str, Any] | None = None
+) -> Configuration:
     """The configuration of the flags.
 
     Args:
         channels: of the clips.
         num_classes: of the clips, if the networks are to be conditioned on them.
+        given: the flags' values, if not those of the command line, such as those of a flagfile.
 
     Raises:
         InputError: flags cannot be, or have no use, together.
     """
-    values = {flag: FLAGS[flag].value for flag in ENTRIES}
+    values = {flag: FLAGS[flag].value if given is None else given[flag] for flag in ENTRIES}
     if values["critic_learning_rate"] is None:
         values["critic_learning_rate"] = values["learning_rate"]
     if values["gradient_penalty"]:
         if values["lipschitz"] != "none":
             raise InputError(
-                f"--gradient_penalty={FLAGS.gradient_penalty} with --lipschitz={FLAGS.lipschitz}: "
+                f"--gradient_penalty={values['gradient_penalty']} with "
+                f"--lipschitz={values['lipschitz']}: "
                 "both keep the critic Lipschitz: give --lipschitz=none with the penalty"
             )
         values["lipschitz"] = "gradient_penalty"
@@ -287,7 +292,7 @@ def configuration(channels: int = 1, num_classes: int = 0) -> Configuration:
                 continue
             set_entries += 1
         if not set_entries and flag not in _OF_OTHER_VARIANTS:
-            _refuse_useless(flag, names)
+            _refuse_useless(flag, value, names)
     return Configuration(channels=channels, num_classes=num_classes, **entries)
 
 
@@ -307,14 +312,14 @@ def flags_of(configuration: Configuration) -> dict[str, Any]:
     return values
 
 
-def _refuse_useless(flag: str, names: dict[str, str]) -> None:
+def _refuse_useless(flag: str, value: Any, names: dict[str, str]) -> None:
     """Raises an `InputError` for a flag that sets nothing, but is not at its default."""
-    if FLAGS[flag].value == FLAGS[flag].default:
+    if value == FLAGS[flag].default:
         return
     section, _, name = ENTRIES[flag][0].rpartition(".")
     choice = FLAGS_OF_ENTRIES[f"{section}.name"]
     users = [other for other in TABLES[section] if name in arguments_of(section, other)]
     raise InputError(
-        f"--{flag}={FLAGS[flag].value} has no use with --{choice}={names[section]}: leave it out, "
+        f"--{flag}={value} has no use with --{choice}={names[section]}: leave it out, "
         f"or give --{choice}={' or '.join(users)}"
     )

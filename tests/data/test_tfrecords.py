@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tgan_tf import pipeline_errors
-from tgan_tf.data import tfrecords
+from tgan_tf import pipeline_errors, stack
+from tgan_tf.data import storage, tfrecords
 from tgan_tf.data.tfrecord_videos import TFRecordVideos
 from tgan_tf.data.tfrecords import EncodedVideo
 from tgan_tf.data.windows import Windows
@@ -369,3 +369,42 @@ class TestBadInput:
         monkeypatch.setitem(sys.modules, "simplejpeg", None)
         with pytest.raises(InputError, match=r"simplejpeg.*pip install 'tgan_tf\[prepare\]'"):
             tfrecords.encoder("jpeg", 95)
+
+
+@pytest.mark.skipif(not stack.KERAS_3, reason="TensorFlow opens the shards there by tensorflow-io")
+class TestVideosInAStoreThatTensorFlowCannotOpen:
+    @pytest.fixture
+    def stored(self, prepared):
+        for path in prepared.iterdir():
+            storage.write(f"memory://store/{path.name}", path.read_bytes())
+        yield "memory://store"
+        storage.remove_tree("memory://store")
+
+    def test_gives_the_windows_of_local_ones(self, prepared, stored):
+        local, remote = TFRecordVideos(prepared), TFRecordVideos(stored)
+        for video, length in enumerate(local.lengths):
+            for first in range(length - 3):
+                np.testing.assert_array_equal(
+                    _read(remote, video, first, 2, stride=3),
+                    _read(local, video, first, 2, stride=3),
+                )
+
+    def test_refuses_a_record_that_is_not_as_it_was_written(self, stored):
+        shard = f"{stored}/train-00001-of-00002.tfrecord"
+        data = bytearray(storage.read(shard))
+        data[len(data) // 2] ^= 1
+        storage.write(shard, bytes(data))
+        dataset = tf.data.Dataset.range(2, 3).map(
+            lambda video: TFRecordVideos(stored, verify=False).read(video, 0, 2, 1)
+        )
+        with pytest.raises(InputError) as error, pipeline_errors.raised():
+            list(dataset)
+        assert f"{shard}: the record at byte 0 is damaged or cannot be read" in str(error.value)
+
+    def test_refuses_a_shard_whose_hash_is_another(self, stored):
+        storage.write(
+            shard := f"{stored}/train-00001-of-00002.tfrecord",
+            storage.read(shard).replace(b"Biking", b"Hiking"),
+        )
+        with pytest.raises(InputError, match=f"{shard}: is damaged, its hash"):
+            TFRecordVideos(stored)

@@ -88,7 +88,8 @@ def test_second_derivatives_are_those_of_its_equation():
     gamma = tf.Variable(layer.gamma.numpy(), dtype=tf.float64)
     expected = penalty(lambda x: equation(x, gamma), tf.float64, gamma)
     for run in (penalty, tf.function(penalty)):
-        actual = run(lambda x: layer(x, training=True), tf.float32, layer.gamma)
+        gamma = stack.tensorflow_variable(layer.gamma)
+        actual = run(lambda x: layer(x, training=True), tf.float32, gamma)
         for ours, theirs in zip(actual, expected):
             np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 

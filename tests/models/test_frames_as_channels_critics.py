@@ -102,8 +102,8 @@ def test_the_two_critics_get_all_arguments_and_constraints_of_their_own():
     network = VideoAndFrameCritic(
         2, 8, 1, filters=2, kernel_constraint="max_norm", epsilon=0.1, slope=0.3, num_classes=2
     )
-    assert [type(critic) for critic in network.critics] == [Critic, FramesAsChannelsCritic]
-    for critic in network.critics:
+    assert [type(critic) for critic in network.critics()] == [Critic, FramesAsChannelsCritic]
+    for critic in network.critics():
         shared = {**network.get_config(), "name": critic.name}
         assert {key: critic.get_config()[key] for key in shared} == shared
     constraints = [layer.kernel_constraint for layer, _ in network.stages]

@@ -11,8 +11,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from tgan_tf.data import (
     golf,
     hdf5,
@@ -66,11 +64,11 @@ def open_corpus(
             this kind does not know; or as the kind's `open` raises it.
     """
     path = storage.register(path).rstrip("/")
-    if not tf.io.gfile.exists(path):
+    if not storage.exists(path):
         raise InputError(f"{path}: does not exist: give a file or a directory of videos")
     options = {name: value for name, value in options.items() if value is not None}
     kinds = (*kinds, *KINDS)
-    is_directory = tf.io.gfile.isdir(path)
+    is_directory = storage.is_directory(path)
     kind = next((kind for kind in kinds if kind.recognises(path, is_directory, options)), None)
     if kind is None:
         known = "; ".join(kind.about for kind in kinds)

@@ -64,7 +64,7 @@ def paths(list_path: str | os.PathLike[str]) -> dict[str, str]:
 
     def find(name: str) -> str | None:
         candidates = (os.path.join(folder, name) for folder in folders)
-        return next(filter(tf.io.gfile.exists, candidates), None)
+        return next(filter(storage.exists, candidates), None)
 
     with ThreadPool(_THREADS) as pool:
         found = dict(zip(names, pool.map(find, names)))
@@ -184,10 +184,8 @@ def _length(path: str) -> int | str:
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[Image.Image]:
     """Opens a JPEG of whole frames; what fails until it is closed is `UnreadableRecording`."""
-    # Locally a plain file is three times faster.
-    opener = tf.io.gfile.GFile if storage.is_remote(path) else open
     try:
-        with opener(path, "rb") as file, Image.open(file, formats=["JPEG"]) as image:
+        with storage.open_file(path) as file, Image.open(file, formats=["JPEG"]) as image:
             if image.width != SIZE or image.height % SIZE:
                 raise UnreadableRecording(
                     f"is {image.width} x {image.height}, not {SIZE} wide and a multiple of "

@@ -4,10 +4,11 @@ The file is what `make_ucf101.py` of pfnet-research/tgan writes and `datasets/uc
 a dataset `image`, uint8 [frames, 3, rows, columns] (64 rows of 85 columns), with the frames of all
 videos one after the other. `tgan_tf.data.hdf5_table` reads the table.
 
-tensorflow-io reads windows of the file inside the graph. It can do so for the layout of
-`make_ucf101.py`, in a local file; h5py, which checks every file first, reads all others, because
-tensorflow-io
+On TensorFlow 2.15 tensorflow-io reads windows of the file inside the graph. It can do so for the
+layout of `make_ucf101.py`, in a local file; h5py, which checks every file first, reads all others,
+and all files on today's stack, because tensorflow-io
 
+- has no release for a later TensorFlow,
 - loads a file from an object store whole into memory, where h5py asks for the parts it needs,
 - ends the process where an entry of the file beside `image` cannot be followed, and refuses a file
   with an entry of a type it does not know,
@@ -198,7 +199,7 @@ def _open(path: str) -> Any:
     h5py = needed("h5py", path)
     try:
         # HDF5 asks for what it needs of a remote file: nothing is loaded as a whole.
-        file = h5py.File(tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else path, "r")
+        file = h5py.File(storage.open_file(path) if storage.is_remote(path) else path, "r")
         image = file.get("image")
         fits = isinstance(image, h5py.Dataset)
         if fits:

@@ -122,7 +122,7 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         needed("pandas", path).DataFrame(table._asdict()).to_pickle(file)
         data = file.getvalue()
     try:
-        if tf.io.gfile.exists(path):
+        if storage.exists(path):
             raise InputError(f"{path}: exists already: give another name")
         storage.write(path, data)
     except (OSError, tf.errors.OpError) as error:
@@ -145,7 +145,7 @@ def table_path(h5_path: str | os.PathLike[str]) -> str:
     stem = os.path.splitext(h5_path)[0]
     endings = (".csv", "_pd.csv", "_conf_pd.csv", "_pd.pkl", "_conf_pd.pkl")
     for ending in endings:
-        if tf.io.gfile.exists(stem + ending):
+        if storage.exists(stem + ending):
             return stem + ending
     name = os.path.basename(stem)
     looked_for = ", ".join(name + ending for ending in endings)
@@ -177,8 +177,7 @@ def _unpickle(
         )
     pandas = needed("pandas", path)
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            frame = pandas.read_pickle(io.BytesIO(file.read()))
+        frame = pandas.read_pickle(io.BytesIO(storage.read(path)))
     except Exception as error:  # a pickle may raise anything
         raise InputError(f"{path}: cannot be unpickled ({reason(error)}): {_REMEDY}") from error
     if not isinstance(frame, pandas.DataFrame):

@@ -130,7 +130,7 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
     progress = os.path.join(output_dir, ".progress")
     plan_file = os.path.join(progress, "plan.json")
     try:
-        if tf.io.gfile.exists(output_dir) and not tf.io.gfile.isdir(output_dir):
+        if storage.exists(output_dir) and not storage.is_directory(output_dir):
             raise InputError(f"{output_dir}: is no directory: give one")
         _sweep(output_dir)
         files = storage.names(output_dir) - {file_locks.LOCK}
@@ -139,25 +139,24 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
             _refuse_another(output_dir, info, plan)
             for shard in info["shards"]:
                 path = os.path.join(output_dir, shard["file"])
-                if shard["file"] not in files or tf.io.gfile.stat(path).length != shard["bytes"]:
+                if shard["file"] not in files or storage.size(path) != shard["bytes"]:
                     raise InputError(
                         f"{path}: is missing or cut short: restore it from a copy, or give "
                         "another ",
                         Argument("output_dir"),
                         " to prepare the videos in",
                     )
-            _remove(progress)
+            storage.remove_tree(progress)
             return info
         if "plan.json" in storage.names(progress):
             # Until a shard is finished the plan may still change.
             if len(storage.names(progress)) > 1:
-                with tf.io.gfile.GFile(plan_file, "rb") as file:
-                    _refuse_another(output_dir, json.loads(file.read()), plan)
+                _refuse_another(output_dir, json.loads(storage.read(plan_file)), plan)
         elif files - {".progress"}:
             raise InputError(
                 f"{output_dir}: holds {min(files)}, and no prepared videos: give an empty directory"
             )
-        tf.io.gfile.makedirs(progress)
+        storage.make_directories(progress)
         storage.write(plan_file, to_json(plan))
     except (
         AttributeError,
@@ -268,7 +267,7 @@ def _end(output_dir: str, plan: dict[str, Any], settings: Settings, shards: list
     skipped = [(name, why) for sidecar in sidecars for name, why in sidecar["skipped"]]
     if not rows:
         first = "; ".join(f"{name}: {why}" for name, why in skipped[:3])
-        _remove(os.path.join(output_dir, ".progress"))
+        storage.remove_tree(os.path.join(output_dir, ".progress"))
         raise InputError(f"none of the {len(skipped)} recordings can be used: {first}")
     videos_csv = tfrecords.table(tfrecords.Row._fields, rows)
     info = {
@@ -293,22 +292,17 @@ def _end(output_dir: str, plan: dict[str, Any], settings: Settings, shards: list
         os.path.join(output_dir, "skipped.csv"), tfrecords.table(("name", "reason"), skipped)
     )
     storage.write(os.path.join(output_dir, "info.json"), to_json(info))
-    _remove(os.path.join(output_dir, ".progress"))
+    storage.remove_tree(os.path.join(output_dir, ".progress"))
     return Summary(False, json.loads(to_json(info)), skipped)
 
 
 def _read_skipped(output_dir: str) -> list[tuple[str, str]]:
-    with tf.io.gfile.GFile(os.path.join(output_dir, "skipped.csv"), "rb") as file:
-        return [(name, why) for name, why in tfrecords.read_table(file.read())]
-
-
-def _remove(directory: str) -> None:
-    if tf.io.gfile.exists(directory):
-        tf.io.gfile.rmtree(directory)
+    data = storage.read(os.path.join(output_dir, "skipped.csv"))
+    return [(name, why) for name, why in tfrecords.read_table(data)]
 
 
 def _sweep(output_dir: str) -> None:
     """Removes what a killed process was writing."""
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
-        if tf.io.gfile.isdir(directory):
+        if storage.is_directory(directory):
             storage.sweep(directory)

@@ -126,14 +126,13 @@ def planned(
 def finished(shard: Shard) -> dict[str, Any] | None:
     """What the sidecar of a shard says, if the shard is finished."""
     try:
-        with tf.io.gfile.GFile(shard.sidecar, "rb") as file:
-            sidecar = json.loads(file.read())
+        sidecar = json.loads(storage.read(shard.sidecar))
         if sidecar["plan"] != shard.plan:
             return None
         if sidecar["shard"] is not None:
-            if tf.io.gfile.stat(shard.path).length != sidecar["shard"]["bytes"]:
+            if storage.size(shard.path) != sidecar["shard"]["bytes"]:
                 return None
-    except tf.errors.NotFoundError:
+    except (FileNotFoundError, tf.errors.NotFoundError):
         return None
     return sidecar
 

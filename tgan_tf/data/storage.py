@@ -1,8 +1,9 @@
-"""Files on disk and in object stores: what `tf.io.gfile` leaves to do.
+"""Files on disk and in object stores: all that the package does with them it does here.
 
 A path is a local one or a URL such as `gs://bucket/data` or `s3://bucket/data`. TensorFlow knows
-`gs://`; the other schemes come with tensorflow-io, and the object store's own environment variables
-(AWS_ACCESS_KEY_ID, AWS_REGION, S3_ENDPOINT, ...) say how it is reached.
+`gs://`. The other schemes come with tensorflow-io on TensorFlow 2.15, and with fsspec on today's.
+The object store's own environment variables (AWS_ACCESS_KEY_ID, AWS_REGION, S3_ENDPOINT, ...) say
+on both how it is reached.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import tensorflow as tf
 
-from tgan_tf import file_locks
+from tgan_tf import file_locks, stack
+from tgan_tf.data.object_store import ObjectStore
 from tgan_tf.errors import InputError, reason
 
 
@@ -27,45 +29,117 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def register(path: str | os.PathLike[str]) -> str:
-    """Makes the file system of a path known to TensorFlow.
+    """Makes the file system of a path known to TensorFlow, where TensorFlow can know it.
 
     Returns:
         The path as a string.
 
     Raises:
-        InputError: nobody knows its scheme, tensorflow-io is not installed, or it is not UTF-8,
-            which TensorFlow and the flags of a run cannot hold.
+        InputError: nobody knows its scheme, the package that does is not installed, or it is not
+            UTF-8, which TensorFlow and the flags of a run cannot hold.
     """
     path = os.fspath(path)
     try:
         path.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{path}: is not UTF-8: rename it, or what it lies in") from error
-    if not is_remote(path):
-        return path
-    try:
-        tf.io.gfile.exists(path)
-    except tf.errors.UnimplementedError:
-        scheme = path.split("://")[0]
-        try:
-            import tensorflow_io  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                f"{path}: {scheme}:// is read by tensorflow-io, which is missing: "
-                "pip install tensorflow-io==0.36.0"
-            ) from error
-        try:
-            tf.io.gfile.exists(path)
-        except tf.errors.UnimplementedError as error:
-            raise InputError(
-                f"{path}: {scheme}:// is no file system of TensorFlow or tensorflow-io: give a "
-                "local path, gs:// or s3://"
-            ) from error
-        except tf.errors.OpError:
-            pass
-    except tf.errors.OpError:
-        pass
+    file_system(path)
     return path
+
+
+def file_system(path: str) -> Any:
+    """What has the functions of `tf.io.gfile` for a path: that module, or an `ObjectStore`.
+
+    Raises:
+        InputError: as `register`.
+    """
+    if not is_remote(path):
+        return tf.io.gfile
+    # A connection is of no use in a fork.
+    key = path.split("://")[0], os.getpid()
+    if key not in _file_systems:
+        _file_systems[key] = _find_file_system(path)
+    return _file_systems[key]
+
+
+_file_systems: dict[tuple[str, int], Any] = {}
+
+
+def _find_file_system(path: str) -> Any:
+    scheme = path.split("://")[0]
+    if scheme in tf.io.gfile.get_registered_schemes():
+        return tf.io.gfile
+    if stack.KERAS_3:
+        return ObjectStore(path)
+    try:
+        import tensorflow_io  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"{path}: {scheme}:// is read by tensorflow-io, which is missing: "
+            "pip install tensorflow-io==0.36.0"
+        ) from error
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        raise InputError(
+            f"{path}: {scheme}:// is no file system of TensorFlow or tensorflow-io: give a "
+            "local path, gs:// or s3://"
+        )
+    return tf.io.gfile
+
+
+def is_in_tensorflow(path: str) -> bool:
+    """Whether TensorFlow's operations can read a path."""
+    return not isinstance(file_system(path), ObjectStore)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or a directory; raises an `InputError` where that cannot be said."""
+    with _listing(path):
+        return file_system(path).exists(path)
+
+
+def is_directory(path: str) -> bool:
+    """Whether there is a directory; raises an `InputError` where that cannot be said."""
+    with _listing(path):
+        return file_system(path).isdir(path)
+
+
+def size(path: str) -> int:
+    """The bytes of a file. Raises, as all below does, OSError or tf.errors.OpError."""
+    if not is_remote(path):
+        return os.path.getsize(path)
+    return file_system(path).stat(path).length
+
+
+def open_file(path: str) -> Any:
+    """Opens a file to be read, as `open(path, "rb")` does."""
+    # A local one by Python: it is three times faster, and its name may be of any bytes.
+    return file_system(path).GFile(path, "rb") if is_remote(path) else open(path, "rb")
+
+
+def read(path: str, start: int | None = None, stop: int | None = None) -> bytes:
+    """The bytes of a file, or those from `start` to before `stop`."""
+    store = file_system(path)
+    if isinstance(store, ObjectStore):
+        return store.read(path, start, stop)
+    with open_file(path) as file:
+        file.seek(start or 0)
+        return file.read() if stop is None else file.read(stop - (start or 0))
+
+
+def remove(path: str) -> None:
+    """Removes a file."""
+    file_system(path).remove(path)
+
+
+def remove_tree(directory: str) -> None:
+    """Removes a directory, if it is there, with all that is in it."""
+    if exists(directory):
+        file_system(directory).rmtree(directory)
+
+
+def make_directories(path: str) -> None:
+    """Makes a directory, and those above it, where they are missing."""
+    file_system(path).makedirs(path)
 
 
 def files(directory: str) -> list[str]:
@@ -80,7 +154,7 @@ def files(directory: str) -> list[str]:
     found = []
     with _listing(directory):
         if is_remote(directory):
-            walk = tf.io.gfile.walk(directory, onerror=_raise)
+            walk = file_system(directory).walk(directory, onerror=_raise)
         else:
             walk = os.walk(directory, onerror=_raise, followlinks=True)
         for folder, _, names in walk:
@@ -100,7 +174,7 @@ def names(directory: str) -> set[str]:
             if not is_remote(directory):
                 return set(os.listdir(directory))
             # Object stores mark directories.
-            return {name.rstrip("/") for name in tf.io.gfile.listdir(directory)}
+            return {name.rstrip("/") for name in file_system(directory).listdir(directory)}
         except (FileNotFoundError, tf.errors.NotFoundError):
             return set()
 
@@ -135,8 +209,7 @@ def read_text(path: str | os.PathLike[str], remedy: str) -> str:
     """
     path = os.fspath(path)
     try:
-        with tf.io.gfile.GFile(path, "rb") if is_remote(path) else open(path, "rb") as file:
-            data = file.read()
+        data = read(path)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}): {remedy}") from error
     try:
@@ -155,6 +228,8 @@ def read_text(path: str | os.PathLike[str], remedy: str) -> str:
 def replacing(path: str) -> Iterator[str]:
     """A name to write a file to, which then becomes `path`: it appears whole or not at all.
 
+    TensorFlow can write to the name: where it has no such file system, that of a local file.
+
     Raises:
         OSError or tf.errors.OpError: it cannot be made or renamed.
     """
@@ -162,14 +237,21 @@ def replacing(path: str) -> Iterator[str]:
         with file_locks.replacing(path) as partial:
             yield str(partial)
         return
+    store = file_system(path)
+    if isinstance(store, ObjectStore):
+        with tempfile.TemporaryDirectory() as directory:
+            local = os.path.join(directory, "file")
+            yield local
+            store.upload(path, local)
+        return
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
     try:
         yield temporary
-        tf.io.gfile.rename(temporary, path, overwrite=True)
+        store.rename(temporary, path, overwrite=True)
     except BaseException:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
+        if store.exists(temporary):
+            store.remove(temporary)
         raise
 
 
@@ -203,7 +285,7 @@ def sweep(directory: str) -> None:
     # Local ones too were of this form once.
     for name in names(directory):
         if re.fullmatch(r"\..+\.[0-9a-f]{32}", name):
-            tf.io.gfile.remove(os.path.join(directory, name))
+            remove(os.path.join(directory, name))
 
 
 def write(path: str, data: bytes) -> None:

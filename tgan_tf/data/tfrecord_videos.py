@@ -22,6 +22,7 @@ from tgan_tf.data.tfrecords import (
     FRAMING,
     PREPARE_AGAIN,
     Row,
+    example_in,
     file_hash,
     read_info,
     read_table,
@@ -134,9 +135,12 @@ class TFRecordVideos:
     def _example(self, video: tf.Tensor) -> tf.Tensor:
         """The example of a record.
 
-        TensorFlow reads it without Python: with `tf.numpy_function` the threads would wait for each
-        other, and a program that ends while one of them reads would wait for ever.
+        Where it can open the shards TensorFlow reads it without Python: with `tf.numpy_function`
+        the threads would wait for each other, and a program that ends while one of them reads would
+        wait for ever.
         """
+        if not storage.is_in_tensorflow(self.path):
+            return read_in_python(self._read_example, [video], (), tf.string)
         path, offset = tf.gather(self._paths, video), tf.gather(self._offsets, video)
         records = tf.data.experimental.from_variant(
             tf.raw_ops.TFRecordDatasetV2(
@@ -153,6 +157,15 @@ class TFRecordVideos:
             lambda: read_in_python(self._refuse, [video], (), tf.string),
         )
 
+    def _read_example(self, video: np.int64) -> bytes:
+        row = self._rows[video]
+        path, stop = os.path.join(self.path, row.shard), row.offset + row.bytes
+        try:
+            example = example_in(storage.read(path, row.offset, stop))
+        except OSError:
+            example = None
+        return self._refuse(video) if example is None else example
+
     def _refuse(self, video: np.int64) -> NoReturn:
         row = self._rows[video]
         raise InputError(
@@ -165,9 +178,8 @@ class TFRecordVideos:
         """The rows of videos.csv."""
         path = os.path.join(self.path, "videos.csv")
         try:
-            with tf.io.gfile.GFile(path, "rb") as file:
-                data = file.read()
-        except tf.errors.OpError as error:
+            data = storage.read(path)
+        except (OSError, tf.errors.OpError) as error:
             raise InputError(
                 f"{path}: cannot be read ({reason(error)}): {PREPARE_AGAIN}"
             ) from error
@@ -189,7 +201,7 @@ class TFRecordVideos:
         def check(name: str) -> str | None:
             path, shard = os.path.join(self.path, name), shards[name]
             try:
-                size = tf.io.gfile.stat(path).length
+                size = storage.size(path)
                 if size != shard["bytes"]:
                     return f"{path}: is damaged, {size} bytes of {shard['bytes']}"
                 if verify and file_hash(path) != shard["sha256"]:
@@ -212,9 +224,7 @@ class TFRecordVideos:
 
 def _holds(path: str, size: int, rows: list[Row]) -> bool:
     """Whether a shard's records are as long as their rows say, and lie within it."""
-    # Locally a plain file is faster.
-    opener = tf.io.gfile.GFile if storage.is_remote(path) else open
-    with opener(path, "rb") as file:
+    with storage.open_file(path) as file:
         for row in rows:
             if not 0 <= row.offset <= row.offset + row.bytes <= size:
                 return False
@@ -249,7 +259,7 @@ def _open_corpus(
 KIND = Kind(
     "tfrecords",
     "a directory of prepared TFRecords",
-    lambda path, is_directory, options: is_directory and tf.io.gfile.exists(f"{path}/info.json"),
+    lambda path, is_directory, options: is_directory and storage.exists(f"{path}/info.json"),
     _open_corpus,
     ("damaged_shards", "verify_shards"),
     to_prepare=False,

@@ -165,11 +165,11 @@ def write_shard(
                 # Not kept in memory while the next is read.
                 del video, example
         # Of the file as it lies there: what did not arrive is found out here.
-        size, sha256 = tf.io.gfile.stat(temporary).length, file_hash(temporary)
+        size, sha256 = storage.size(temporary), file_hash(temporary)
         if size != offset:
             raise OSError(errno.EIO, f"{size} of {offset} bytes were written", path)
     if not rows:
-        tf.io.gfile.remove(path)
+        storage.remove(path)
         return [], None
     return rows, {"file": shard, "bytes": size, "sha256": sha256, "records": len(rows)}
 
@@ -200,10 +200,27 @@ def _example(
 
 def file_hash(path: str) -> str:
     digest = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with storage.open_file(path) as file:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
+
+
+def example_in(record: bytes) -> bytes | None:
+    """The example in a record as it lies in the file; None if its checksum is of another.
+
+    TensorFlow reads and compares records by itself, but only from files that it can open.
+
+    Raises:
+        InputError: the package that computes the checksum is missing.
+    """
+    with extra("storage", "a record of TFRecords"):
+        import google_crc32c
+    example = record[12:-4]
+    checksum = google_crc32c.value(example)
+    # "Masked", as TensorFlow's `tensorflow/core/lib/hash/crc32c.h` has it.
+    masked = ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return example if record[-4:] == masked.to_bytes(4, "little") else None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
@@ -229,9 +246,8 @@ def read_info(path: str) -> dict[str, Any]:
     """
     file = os.path.join(path, "info.json")
     try:
-        with tf.io.gfile.GFile(file, "rb") as opened:
-            data = opened.read()
-    except tf.errors.OpError as error:
+        data = storage.read(file)
+    except (OSError, tf.errors.OpError) as error:
         raise InputError(
             f"{file}: cannot be read ({reason(error)}): give a directory of videos whose "
             "preparation has ended"

@@ -15,8 +15,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tgan_tf.arguments import OneOf, check
 from tgan_tf.data import storage, subsets, video_files
 from tgan_tf.data.kind import Corpus, Kind
@@ -158,7 +156,7 @@ def _find(
     """The first place's file of that name."""
     for place in _places(directory, lists):
         file = os.path.join(storage.register(place), name)
-        if tf.io.gfile.exists(file):
+        if storage.exists(file):
             return file
     return None
 

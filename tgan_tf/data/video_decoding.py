@@ -10,7 +10,6 @@ import bisect
 import contextlib
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple, cast
@@ -173,7 +172,7 @@ def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
     try:
         container = av.open(
-            tf.io.gfile.GFile(path, "rb") if storage.is_remote(path) else f"file:{path}",
+            storage.open_file(path) if storage.is_remote(path) else f"file:{path}",
             metadata_errors="replace",
         )
     except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
@@ -181,10 +180,10 @@ def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     except (FileNotFoundError, PermissionError) as error:
         raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
     except av.FFmpegError as error:
-        remote = storage.is_remote(path)  # else the name may be one that TensorFlow cannot take
-        empty = not (tf.io.gfile.stat(path).length if remote else os.path.getsize(path))
         raise UnreadableRecording(
-            "empty file" if empty else "not a video, or cut short where it says what it holds"
+            "not a video, or cut short where it says what it holds"
+            if storage.size(path)
+            else "empty file"
         ) from error
     stream = cast("av.VideoStream | None", container.streams.best("video"))
     if stream is None:

@@ -55,7 +55,7 @@ def find(directory: str | os.PathLike[str], tell: bool = False) -> list[str]:
         InputError: there is no such directory, or no video file under it.
     """
     directory = storage.register(directory)
-    if not tf.io.gfile.isdir(directory):
+    if not storage.is_directory(directory):
         raise InputError(f"{directory}: there is no such directory: give one of videos")
     found: list[str] = []
     others: collections.Counter[str] = collections.Counter()

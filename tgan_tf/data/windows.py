@@ -74,7 +74,7 @@ class Videos(Protocol):
 
 
 def read_in_python(
-    function: Callable[..., np.ndarray],
+    function: Callable[..., np.ndarray | bytes],
     arguments: Sequence[tf.Tensor],
     shape: Sequence[int | None],
     dtype: tf.DType = tf.uint8,
@@ -90,7 +90,7 @@ def read_in_python(
         dtype: of what it gives.
     """
 
-    def called(*values: np.ndarray) -> np.ndarray:
+    def called(*values: np.ndarray) -> np.ndarray | bytes:
         with pipeline_errors.keeping():
             return function(*values)
 

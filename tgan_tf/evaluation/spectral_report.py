@@ -54,10 +54,10 @@ def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
     Raises:
         InputError: a kernel is not finite.
     """
-    several = len(critic.critics) > 1
+    several = len(critic.critics()) > 1
     return [
         _stage(f"{part.name}_{layer.name}" if several else layer.name, layer, norm, tolerance)
-        for part in critic.critics
+        for part in critic.critics()
         for layer, norm in part.stages
     ]
 
@@ -76,7 +76,7 @@ def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) 
     """
     norms = iter(measured if measured is not None else stages(critic))
     total = 0.0
-    for part in critic.critics:
+    for part in critic.critics():
         product = 1.0
         for _ in part.stages:
             product *= next(norms).norm * max(1.0, part.slope)

@@ -9,6 +9,7 @@ layers, nearly all of it. Products with the zeros of a padding count, as is usua
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import keras
 
@@ -30,7 +31,7 @@ def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> in
         batch_size: real clips in a step, and as many generated ones.
     """
     by_layer = generator_flops(generator, critic.frames)
-    by_critic = chain_flops([*critic.convolutions, critic.score], (None, *critic.clip_shape))
+    by_critic = [layer.flops for layer in critic_layers(critic)]
     # The first layer of each generator.
     by_z0 = by_layer[0] + by_layer[len(generator.temporal_generator.deconvolutions)]
     a_video = 3 * sum(by_layer) - by_z0 + 2 * 3 * sum(by_critic) - by_critic[0]
@@ -44,18 +45,62 @@ def generator_flops(generator: VideoGenerator, frames: int | None = None) -> lis
         generator: an unconditional one.
         frames: how many are rendered, if not all.
     """
+    once, each_frame = generator_layers(generator)
+    return [
+        *(layer.flops for layer in once),
+        *[layer.flops for layer in each_frame] * (frames or generator.frames),
+    ]
+
+
+class PlacedLayer(NamedTuple):
+    """A layer where it is in a network.
+
+    Attributes:
+        layer: a dense layer, a convolution or a transposed convolution.
+        input_shape: of one sample.
+        output_shape: likewise.
+    """
+
+    layer: keras.layers.Layer
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def flops(self) -> int:
+        """Operations of one forward pass for one sample."""
+        transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
+        # The kernel meets each position of the output, or, transposed, of the input.
+        shape = self.input_shape if isinstance(self.layer, transposed) else self.output_shape
+        return 2 * math.prod(shape[:-1]) * math.prod(self.layer.kernel.shape)
+
+
+def generator_layers(generator: VideoGenerator) -> tuple[list[PlacedLayer], list[PlacedLayer]]:
+    """The layers that are run once a video, of G0 and of G1's z0, and those once a frame.
+
+    Args:
+        generator: an unconditional one.
+    """
     temporal_generator, image_generator = generator.temporal_generator, generator.image_generator
     maps = (None, BASE_SIZE, BASE_SIZE, image_generator.filters // 2)
-    a_frame = [
-        *chain_flops([image_generator.z1_dense], (None, image_generator.z1_dim)),
-        *chain_flops([*image_generator.deconvolutions, image_generator.to_frame], maps),
+    once = [
+        *chain_layers(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim)),
+        *chain_layers([image_generator.z0_dense], (None, image_generator.z0_dim)),
+        *chain_layers([image_generator.z0_deconvolution], maps),
     ]
-    return [
-        *chain_flops(temporal_generator.deconvolutions, (None, 1, temporal_generator.z0_dim)),
-        *chain_flops([image_generator.z0_dense], (None, image_generator.z0_dim)),
-        *chain_flops([image_generator.z0_deconvolution], maps),
-        *a_frame * (frames or generator.frames),
+    each_frame = [
+        *chain_layers([image_generator.z1_dense], (None, image_generator.z1_dim)),
+        *chain_layers([*image_generator.deconvolutions, image_generator.to_frame], maps),
     ]
+    return once, each_frame
+
+
+def critic_layers(critic: Critic) -> list[PlacedLayer]:
+    """The layers that are run once a clip.
+
+    Args:
+        critic: an unconditional one, whose score is of a convolution.
+    """
+    return chain_layers([*critic.convolutions, critic.score], (None, *critic.clip_shape))
 
 
 def chain_flops(layers: list[keras.layers.Layer], shape: tuple[int | None, ...]) -> list[int]:
@@ -65,12 +110,14 @@ def chain_flops(layers: list[keras.layers.Layer], shape: tuple[int | None, ...])
         layers: dense layers, convolutions and transposed convolutions.
         shape: of the first layer's input, with the batch axis.
     """
-    transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
-    flops = []
+    return [layer.flops for layer in chain_layers(layers, shape)]
+
+
+def chain_layers(layers: list[keras.layers.Layer], shape: tuple[Any, ...]) -> list[PlacedLayer]:
+    """The layers of a chain with their shapes; arguments as of `chain_flops`."""
+    placed = []
     for layer in layers:
-        output_shape = layer.compute_output_shape(shape)
-        # The kernel meets each position of the output, or, transposed, of the input.
-        positions = math.prod((shape if isinstance(layer, transposed) else output_shape)[1:-1])
-        flops.append(2 * positions * math.prod(layer.kernel.shape))
+        output_shape = tuple(layer.compute_output_shape(shape))
+        placed.append(PlacedLayer(layer, shape[1:], output_shape[1:]))
         shape = output_shape
-    return flops
+    return placed

@@ -29,22 +29,23 @@ class Network(keras.Model):
     """
 
     def build_layers(self, *input_shapes: tuple[int | None, ...]) -> None:
-        """Creates the variables, for symbolic inputs of these shapes (without the batch axis)."""
+        """Creates the variables, for inputs of these shapes (without the batch axis)."""
         self._input_shapes = input_shapes
-        self(self._symbolic_inputs())
-
-    def functional(self) -> keras.Model:
-        """The same layers as a functional model, for `summary` and `keras.utils.plot_model`."""
-        inputs = self._symbolic_inputs()
-        return keras.Model(inputs, self.call(inputs), name=self.name)
+        # Of one clip's zeros, which takes a tenth of what symbolic inputs take.
+        zeros = [tf.zeros([1, *(size or 1 for size in shape)]) for shape in input_shapes]
+        self(zeros if len(zeros) > 1 else zeros[0])
 
     def summary(self, **kwargs: Any) -> None:
         """Prints a row a layer with its output shape; arguments as of `keras.Model.summary`."""
         if stack.KERAS_3:
-            # It knows each layer's shapes, and takes no operations of TensorFlow between layers.
+            # It takes no operations of TensorFlow between layers, and shows the shapes of the last
+            # symbolic call.
+            self(self._symbolic_inputs())
             super().summary(**{"expand_nested": True, **kwargs})
         else:
-            self.functional().summary(**kwargs)
+            # As a functional model, which knows them there.
+            inputs = self._symbolic_inputs()
+            keras.Model(inputs, self.call(inputs), name=self.name).summary(**kwargs)
 
     def _symbolic_inputs(self) -> tf.Tensor | list[tf.Tensor]:
         inputs = [keras.Input(shape) for shape in self._input_shapes]
@@ -221,7 +222,7 @@ class CriticNetwork(Network):
         """The Lipschitz constant of what makes the score of the last stage's outputs."""
         return 1.0
 
-    @property
+    # No property: where Keras saves a model it walks its properties, and this one leads back to it.
     def critics(self) -> list[CriticNetwork]:
         """The critics whose scores are the columns of the output, in their order."""
         return [self]

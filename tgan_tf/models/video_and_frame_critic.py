@@ -80,7 +80,6 @@ class VideoAndFrameCritic(CriticNetwork):
         ]
         return tf.concat(scores, axis=-1)
 
-    @property
     def critics(self) -> list[CriticNetwork]:
         return [self.video_critic, self.frame_critic]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import sys
 import zipfile
 
@@ -186,8 +187,8 @@ class TestCheck:
         keras.Model(inputs, keras.layers.GlobalMaxPooling3D()(h)).save(tmp_path / "model.keras")
         extractor = ModelFile(tmp_path / "model.keras")
         extractor.check((5, 5, 5, 1))
-        with pytest.raises(InputError, match="fails with clips of 4 x 5 x 5 x 1") as error:
-            extractor.check((4, 5, 5, 1))
+        with pytest.raises(InputError, match="fails with clips of 3 x 5 x 5 x 1") as error:
+            extractor.check((3, 5, 5, 1))
         assert "\n" not in str(error.value)
 
     @pytest.mark.slow
@@ -251,7 +252,10 @@ BAD_MODELS = {
     "text.h5": (lambda path: path.write_text("text"), "cannot be loaded"),
     "lambda.keras": (_lambda, "'Lambda' of the module 'keras.layers', which may be code"),
     "lambda.h5": (_lambda, "it holds 'Lambda', which may be code"),
-    "weights.h5": (lambda path: _keras().save_weights(path), "cannot be loaded.*model_config"),
+    "only.weights.h5": (
+        lambda path: _keras().save_weights(path),
+        "cannot be loaded.*model_config",
+    ),
     "two.keras": (_two_inputs, "2 inputs"),
     "rank2.keras": (_rank_2, r"takes \(None, 8\)"),
     "rank5.keras": (_bad_output, r"output for 2 clips is float32 \(2, 4, 8, 8, 1\)"),
@@ -298,7 +302,7 @@ def _with_trap(path, marker):
     inputs = keras.Input((4, 8, 1, 1))
     outer = keras.Sequential([keras.layers.Reshape((32,)), inner, keras.layers.Flatten()])
     keras.Model(inputs, outer(inputs)).save(path)
-    marker.unlink()
+    marker.unlink(missing_ok=True)  # Keras 2 calls it to find its shape.
     _edited(path, lambda text: text.replace("Lambda", "\\u004cambda"))
 
 
@@ -358,7 +362,7 @@ class TestHostileFiles:
         with h5py.File(path, "a") as file:
             names = []
             file.visit(names.append)
-            name = next(name for name in names if name.endswith("kernel:0"))
+            name = next(name for name in names if re.search("kernel(:0)?$", name))
             del file[name]
             file.create_dataset(name, (2**40, D), np.float32, chunks=True)
         with pytest.raises(InputError, match="its arrays would take 21,990,232,555"):

@@ -68,7 +68,7 @@ class I3D:
         self._output = "default" if "default" in outputs else next(iter(outputs))
         logits = outputs[self._output]
         if ("default" not in outputs and len(outputs) > 1) or logits.shape.rank != 2:
-            found = ", ".join(f"{name} {output.shape}" for name, output in outputs.items())
+            found = ", ".join(f"{name} {output.shape}" for name, output in sorted(outputs.items()))
             raise InputError(
                 f"{weights}: gives {found} of a clip: give an I3D with logits [batch, classes] as "
                 'its only output or named "default"'

@@ -73,8 +73,8 @@ class ModelFile:
             self._probabilities = None
         else:
             raise InputError(
-                f"{path}: gives {', '.join(outputs)}: give a model of one output, or of outputs "
-                "named features and probabilities"
+                f"{path}: gives {', '.join(sorted(outputs))}: give a model of one output, or of "
+                "outputs named features and probabilities"
             )
         for output in {self._features, self._probabilities or self._features}:
             shape, dtype = outputs[output].shape, outputs[output].dtype
@@ -242,7 +242,9 @@ def _load_keras(path: str | os.PathLike[str]) -> keras.Model:
             with h5py.File(path) as file:
                 config = keras_config.checked(file.attrs["model_config"])
                 _check_arrays(file, os.path.getsize(path))
-            model = keras.models.model_from_json(json.dumps(config))
+            # Of the older format, which says of no class where it is from.
+            kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
+            model = kind.from_config(config["config"])
             # Keras goes by the name, and reads only a whole model's weights of this one.
             link = Path(directory, "model.h5")
             link.symlink_to(Path(path).resolve())
