@@ -1,9 +1,18 @@
 """Metadata, requirements and extras of tgan_tf. The exact versions that work are in the lock."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+if not (3, 9) <= sys.version_info < (3, 14):
+    # pip may see python_requires only after it has looked for packages that there are none of.
+    sys.exit(
+        "tgan_tf needs Python 3.9 to 3.13, and this is {}.{}: install one and use its pip".format(
+            *sys.version_info[:2]
+        )
+    )
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tgan_tf/__init__.py").read_text())[1]

@@ -157,7 +157,9 @@ def test_progress_bar_of_a_resumed_run_goes_on_where_it_was_and_stays_where_it_s
     shown = capsys.readouterr()
     assert shown.out == ""
     states = [state for state in shown.err.split("\r") if state.strip()]
-    assert states[1].startswith("6/20") and states[-1].startswith("10/20")
+    # Addons draw the bar at 0 before they are told.
+    assert any(state.startswith("6/20") for state in states[:2])
+    assert states[-1].startswith("10/20")
     for words in ("left", "critic_loss", "generator_loss", "wasserstein_estimate"):
         assert words in states[-1]
 

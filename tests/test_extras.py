@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import setuptools
 
+from tgan_tf import stack
+from tgan_tf.errors import InputError
+
 pytestmark = pytest.mark.slow
 
 TOP = Path(__file__).parents[1]
@@ -179,3 +182,19 @@ def test_the_six_packages_of_the_design_are_required(setup):
     assert required >= {
         *("tensorflow", "keras", "tensorflow-addons", "tensorflow-io", "absl-py", "matplotlib")
     }
+
+
+def test_addons_where_there_are_none_are_one_line_that_says_who_has_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    with pytest.raises(InputError, match="^TensorFlow Addons cannot be imported .*: .* Python 3.9"):
+        stack.addons()
+
+
+@pytest.mark.parametrize("version", [(3, 8, 18), (3, 14, 0)])
+def test_a_python_that_is_too_old_or_too_new_is_named_in_one_line(monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOP / "setup.py"))
+    assert end.value.code == (
+        f"tgan_tf needs Python 3.9 to 3.13, and this is 3.{version[1]}: install one and use its pip"
+    )

@@ -6,6 +6,7 @@ Nothing else in the package asks which of the two it runs on, or for a version.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -85,10 +86,23 @@ def spectral_normalization(layer: keras.layers.Layer, **kwargs: Any) -> keras.la
     """A layer whose kernel is divided by its largest singular value (Miyato et al. 2018)."""
     if KERAS_3:
         return keras.layers.SpectralNormalization(layer, **kwargs)
-    # Imported where it is used: it takes seconds.
-    from tensorflow_addons.layers import SpectralNormalization
+    return addons().layers.SpectralNormalization(layer, **kwargs)
 
-    return SpectralNormalization(layer, **kwargs)
+
+def addons() -> ModuleType:
+    """TensorFlow Addons, of the old stack; imported where it is used, since that takes seconds.
+
+    Raises:
+        InputError: there are none.
+    """
+    try:
+        import tensorflow_addons
+    except ImportError as error:
+        raise InputError(
+            f"TensorFlow Addons cannot be imported ({error}): install the locked requirements, on "
+            "Python 3.9 to 3.11"
+        ) from error
+    return tensorflow_addons
 
 
 def compile_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import keras
 from tqdm import tqdm
 
 from tgan_tf import stack
-from tgan_tf.errors import InputError
 
 _BAR_FORMAT = "{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}"
 
@@ -29,7 +27,7 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
     """
     if stack.KERAS_3:
         return _Bar(train_steps, first_step)
-    base: Any = _addons().callbacks.TQDMProgressBar
+    base: Any = stack.addons().callbacks.TQDMProgressBar
 
     class TQDMProgressBar(base):
         # To the bar the run is one epoch; an epoch of Keras only begins new means of the losses.
@@ -69,7 +67,7 @@ def time_limit(minutes: float) -> keras.callbacks.Callback:
     It is TensorFlow Addons' `TimeStopping`, or where there are no Addons one that does the same.
     """
     seconds = round(60 * minutes)
-    return _TimeLimit(seconds) if stack.KERAS_3 else _addons().callbacks.TimeStopping(seconds)
+    return _TimeLimit(seconds) if stack.KERAS_3 else stack.addons().callbacks.TimeStopping(seconds)
 
 
 class _TimeLimit(keras.callbacks.Callback):
@@ -106,16 +104,6 @@ class _Bar(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         self._bar.close()
-
-
-def _addons() -> ModuleType:
-    try:
-        import tensorflow_addons
-    except ImportError as error:
-        raise InputError(
-            f"TensorFlow Addons cannot be imported ({error}): install the locked requirements"
-        ) from error
-    return tensorflow_addons
 
 
 class ProgressLines(keras.callbacks.Callback):

@@ -61,7 +61,7 @@ class Measurements:
             raise InputError(
                 f"{path}: is no file of measurements of real clips ({reason(error)}): {_ANOTHER}"
             ) from error
-        self.columns = {name: rows[name] for name in rows.dtype.names}
+        self.columns = {name: rows[name] for name in rows.dtype.names or ()}
         self.count = len(rows)
 
 
