@@ -281,7 +281,9 @@ def generate(
     batch_size = max(BATCH_SIZE // factor, 1)
     signature = [tf.TensorSpec([batch_size, generator.latent_dim], tf.float32)]
     if factor == 1:
-        whole = tf.function(lambda z0: generator(z0, training=False), input_signature=signature)
+        whole = tf.function(
+            lambda z0: generator(z0, training=False), input_signature=signature, autograph=False
+        )
         return in_batches(lambda z0: whole(z0).numpy(), z0, batch_size)
 
     frames = num_frames(generator.frames, factor)
@@ -295,9 +297,11 @@ def generate(
     at_once = BATCH_SIZE * generator.frames // batch_size
     factors = tf.fill([batch_size], tf.constant(factor, tf.int64))
     path_of = tf.function(
-        lambda z0: interpolate(generator.frame_latents(z0), factors), input_signature=signature
+        lambda z0: interpolate(generator.frame_latents(z0), factors),
+        input_signature=signature,
+        autograph=False,
     )
-    render = tf.function(generator.render)
+    render = tf.function(generator.render, autograph=False)
 
     def make(z0: np.ndarray) -> np.ndarray:
         z0 = tf.constant(z0)

@@ -167,6 +167,7 @@ class TGAN(keras.Model):
         """The generator to be shown and judged: `tgan_tf.moving_average.averaged` of it."""
         return moving_average.averaged(self.generator, self.generator_optimizer)
 
+    @tf.autograph.experimental.do_not_convert  # as of `Network`
     def train_step(self, data: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the generator, `n_critic` of the critic, the last from one forward pass."""
         num_classes = self.generator.num_classes

@@ -97,7 +97,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         variables = self.model.generator.variables + self.model.critic.variables
 
-        @tf.function
+        @tf.function(autograph=False)
         def not_finite() -> tf.Tensor:
             return tf.stack([tf.logical_not(_all_finite(variable)) for variable in variables])
 
@@ -122,7 +122,7 @@ def _all_finite(variable: tf.Variable) -> tf.Tensor:
     value = tf.cast(variable, tf.float32)
     return tf.cond(
         tf.math.is_finite(tf.reduce_sum(value)),
-        lambda: True,
+        lambda: tf.constant(True),
         lambda: tf.reduce_all(tf.math.is_finite(value)),
     )
 

@@ -139,6 +139,7 @@ class MovingMNIST:
             self.labels = tf.constant(labels, tf.int32)
         self.classes = tuple("0123456789") if num_digits == 1 else None
 
+    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Makes one clip.
 

@@ -138,6 +138,7 @@ def batches(
             number = _shuffled(place, source.num_clips, seed)
         return (source.clip(number), labelled.label(number)) if labels else source.clip(number)
 
+    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
     def normalised(clips: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         return (normalise(clips), *rest) if rest else normalise(clips)
 

@@ -211,6 +211,7 @@ class Windows:
             if videos.labels is not None:
                 self._labels = tf.constant(videos.labels[numbers], tf.int32)
 
+    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Reads one clip.
 

@@ -329,7 +329,7 @@ class Evaluation:
 
         if quantities not in self._traced:
             # Traced anew for another number of frames, not for the last batch, which is smaller.
-            self._traced[quantities] = tf.function(columns, reduce_retracing=True)
+            self._traced[quantities] = tf.function(columns, reduce_retracing=True, autograph=False)
         return self._traced[quantities]
 
 

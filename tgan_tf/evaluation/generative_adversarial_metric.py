@@ -60,7 +60,7 @@ def critic_scores(critic: CriticNetwork, clip_batches: Iterable[np.ndarray]) -> 
         InputError: the clips are of another shape than the critic's.
     """
     signature = [tf.TensorSpec([None, *critic.clip_shape], tf.float32)]
-    call = tf.function(lambda clips: score(clips, critic), signature)
+    call = tf.function(lambda clips: score(clips, critic), signature, autograph=False)
     scores = []
     for clips in clip_batches:
         if tuple(clips.shape[1:]) != critic.clip_shape:

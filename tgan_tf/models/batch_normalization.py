@@ -77,6 +77,8 @@ class BatchNormalization(keras.layers.Layer):
         self.moving_variance = stack.replica_weight(self, "moving_variance", shape, "ones")
         super().build(input_shape)
 
+    # For AutoGraph there is nothing to rewrite.
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         gamma = tf.convert_to_tensor(self.gamma)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(gamma)

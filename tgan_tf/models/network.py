@@ -35,6 +35,12 @@ class Network(keras.Model):
         zeros = [tf.zeros([1, *(size or 1 for size in shape)]) for shape in input_shapes]
         self(zeros if len(zeros) > 1 else zeros[0])
 
+    # Nothing here branches on a tensor's value, so there is nothing for AutoGraph to rewrite, which
+    # takes longer than all else in a network's first call.
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, *args: Any, **kwargs: Any) -> tf.Tensor:
+        return super().__call__(*args, **kwargs)
+
     def summary(self, **kwargs: Any) -> None:
         """Prints a row a layer with its output shape; arguments as of `keras.Model.summary`."""
         if stack.KERAS_3:
