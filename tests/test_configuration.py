@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_tgan import configuration
 
-from tgan_tf import lipschitz, objectives
+from tgan_tf import lipschitz, objectives, stack
 from tgan_tf.configuration import Configuration, arguments_of, build, from_json, to_json
 from tgan_tf.constraints import BatchNormScaleClipping, SingularValueClipping, WeightClipping
 from tgan_tf.errors import InputError
@@ -93,7 +93,7 @@ def test_builds_what_the_entries_say():
     assert tgan.generator.kernel_initializer.get_config()["maxval"] == 0.01
     assert (tgan.critic.filters, tgan.critic.slope, tgan.critic.noise) == (2, 0.1, 0.2)
     assert (tgan.generator.frames, tgan.critic.frames) == (4, 2)
-    assert tgan.objective is objectives.OBJECTIVES["hinge"]
+    assert tgan.objective == objectives.OBJECTIVES["hinge"]
     assert tgan.penalty.weight == 3.0
     assert (tgan.n_critic, tgan.shuffle_frames, tgan.seed) == (2, 0.5, 9)
     assert isinstance(tgan.generator_optimizer, keras.optimizers.Adam)
@@ -190,7 +190,7 @@ class Named(Critic):
 def test_an_object_may_stand_in_the_place_of_a_name():
     own = objectives.Objective(lambda real, fake: 0.0, lambda fake: 0.0)
     tgan = build(configuration(critic={"name": Named, "filters": 3}, objective=own))
-    assert type(tgan.critic) is Named and tgan.objective is own
+    assert type(tgan.critic) is Named and tgan.objective == own
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,7 @@ def test_another_model_may_be_built():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(stack.KERAS_3, reason="version 1 was of Keras 2, which seeds otherwise")
 def test_a_seed_gives_the_initial_weights_that_it_gave_version_1():
     keras.utils.set_random_seed(3)
     generator = VideoGenerator(4, 16, 1, 6, 5, temporal_filters=8, image_filters=8)

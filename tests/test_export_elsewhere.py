@@ -69,7 +69,9 @@ def compiler():
     flags = [f.replace("-I", "-isystem", 1) for f in tf.sysconfig.get_compile_flags()]
     libraries = [library / f"libtensorflow_{name}.so.2" for name in ("cc", "framework")]
     source = HERE / "serving" / "load_saved_model.cc"
-    command = ["g++", "-O0", *flags, source, *libraries, f"-Wl,-rpath,{library}", "-o"]
+    # The one that registers sessions is needed, though in TensorFlow 2.21 no symbol says so.
+    linked = ["-Wl,--no-as-needed", *libraries, f"-Wl,-rpath,{library}"]
+    command = ["g++", "-O0", *flags, source, *linked, "-o"]
     made_of = source.read_bytes() + repr([*command, tf.version.VERSION]).encode()
     cache = HERE.parent / ".pytest_cache" / "load_saved_model"
     cache.mkdir(parents=True, exist_ok=True)

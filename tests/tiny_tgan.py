@@ -72,7 +72,8 @@ def untrained_tgan():
 def _tgan_and_values():
     tgan = make_tgan(eager=False)
     optimizers = (tgan.generator_optimizer, tgan.critic_optimizer)
-    variables = [*tgan.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+    parts = (*optimizers, *tgan.metrics)
+    variables = [*tgan.variables, *(v for part in parts for v in part.variables)]
     return tgan, variables, [variable.numpy() for variable in variables]
 
 

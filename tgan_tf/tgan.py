@@ -251,7 +251,8 @@ class TGAN(keras.Model):
         """The critic's scores of clips in training; each pass of a step has noise of its own."""
         noise_seed = None
         if self.critic.noise:
-            noise_seed = [self.seed, self.critic_optimizer.iterations, number_of_pass]
+            parts = (self.seed, self.critic_optimizer.iterations, int(number_of_pass))
+            noise_seed = tf.stack([tf.cast(part, tf.int64) for part in parts])
         inputs = clips if labels is None else [clips, labels]
         return self.critic(inputs, training=True, noise_seed=noise_seed)
 
