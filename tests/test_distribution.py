@@ -90,7 +90,9 @@ def compare():
         if "moving" in stack.variable_path(a)
     }
 
-    (first, _, history), (second, _, other) = (run(s, STEPS, n_critic=2) for s in (one, two))
+    (first, _, history), (second, _, other) = (
+        run(s, STEPS, n_critic=2, eager=False) for s in (one, two)
+    )
     report["losses_after"] = max(
         difference(np.array(other[k]), np.array(history[k])) for k in history
     )
