@@ -87,9 +87,13 @@ def test_the_optimisers_begin_anew_and_train_the_new_weights(warm):
         ),
     ],
 )
-def test_other_networks_are_refused(windowed_run, entries, message):
+def test_other_networks_are_refused_before_anything_is_assigned(windowed_run, entries, message):
+    tgan = build(configuration(**entries))
+    before = tgan.generator.get_weights()
     with pytest.raises(InputError, match=message):
-        warm_start(build(configuration(**entries)), windowed_run)
+        warm_start(tgan, windowed_run)
+    for weight, first in zip(tgan.generator.get_weights(), before):
+        np.testing.assert_array_equal(weight, first)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tgan_tf import moving_average, runs, stack
 from tgan_tf.errors import InputError
@@ -35,29 +36,39 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
         InputError: `run_dir` has no weights to load, or they are of other networks.
     """
     generator, critic, step = runs.load_networks(run_dir)
-    for name, network in (("generator", generator), ("critic", critic)):
-        _copy(network, getattr(tgan, name), name, run_dir)
+    # Of both before anything is assigned.
+    values = [
+        *_values(generator, tgan.generator, "generator", run_dir),
+        *_values(critic, tgan.critic, "critic", run_dir),
+    ]
+    for weight, value in values:
+        weight.assign(value)
     moving_average.begin(tgan.generator, tgan.generator_optimizer)
     return step
 
 
-def _copy(source: keras.Model, target: keras.Model, name: str, run_dir: str | Path) -> None:
+def _values(
+    source: keras.Model, target: keras.Model, name: str, run_dir: str | Path
+) -> list[tuple[tf.Variable, np.ndarray]]:
+    """The weights of the new network, each with what it becomes."""
     values = [weight.numpy() for weight in source.weights]
-    shapes = [tuple(weight.shape) for weight in target.weights]
-    if len(values) != len(shapes):
+    if len(values) != len(target.weights):
         raise InputError(
-            f"{run_dir}: its {name} has {len(values)} weights, the new one {len(shapes)}: give "
-            "both the same kind of network"
+            f"{run_dir}: its {name} has {len(values)} weights, the new one {len(target.weights)}: "
+            "give both the same kind of network"
         )
-    for weight, value, shape in zip(target.weights, values, shapes):
+    found = []
+    for weight, value in zip(target.weights, values):
+        shape = tuple(weight.shape)
         times = _times_longer(value.shape, shape)
-        if not times:
+        if not times or (times > 1 and name != "critic"):
             raise InputError(
                 f"{run_dir}: its {name} has a {stack.variable_path(weight)} of {value.shape}, the "
                 f"new one of {shape}: give both the same sizes; only the critic may see more "
                 "frames than before"
             )
-        weight.assign(np.repeat(value, times, axis=0) / times if times > 1 else value)
+        found.append((weight, np.repeat(value, times, axis=0) / times if times > 1 else value))
+    return found
 
 
 def _times_longer(shape: tuple[int, ...], new_shape: tuple[int, ...]) -> int:
