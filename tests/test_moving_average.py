@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tiny_tgan import make_tgan
+from tiny_tgan import make_tgan, real_clips
 
 from tgan_tf import stack
 from tgan_tf.latents import generator_latents
@@ -38,6 +38,16 @@ def test_has_the_averages_of_the_weights(trained):
         expected = [MOMENTUM * old + (1 - MOMENTUM) * new for old, new in zip(expected, weights)]
     for variable, average in zip(copy.trainable_variables, expected):
         np.testing.assert_allclose(variable.numpy(), average, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_goes_on_where_a_model_is_compiled_again_with_the_same_optimizer():
+    tgan = make_tgan(generator_optimizer=keras.optimizers.SGD(1.0, use_ema=True))
+    tgan.fit(real_clips(4), batch_size=2, verbose=0)
+    before = [weight.numpy() for weight in tgan.averaged_generator().trainable_variables]
+    tgan.compile(tgan.generator_optimizer, tgan.critic_optimizer)
+    for weight, expected in zip(tgan.averaged_generator().trainable_variables, before):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.slow

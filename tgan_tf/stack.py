@@ -5,7 +5,7 @@ Nothing else in the package asks which of the two it runs on, or for a version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -103,14 +103,6 @@ def addons() -> ModuleType:
             "Python 3.9 to 3.11"
         ) from error
     return tensorflow_addons
-
-
-def compile_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `keras.Model.compile`, without XLA if nothing is said of it.
-
-    Keras 3 would take XLA by itself, which is 20 times slower in 3-D convolutions on a CPU.
-    """
-    return {"jit_compile": False, **arguments}
 
 
 def scaled_loss(loss: tf.Tensor, optimizer: keras.optimizers.Optimizer) -> tf.Tensor:

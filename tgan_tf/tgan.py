@@ -142,7 +142,8 @@ class TGAN(keras.Model):
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
             )
-        super().compile(**stack.compile_arguments(kwargs))
+        # Keras 3 would take XLA by itself, whose 3-D convolutions are 20 times slower on a CPU.
+        super().compile(**{"jit_compile": False, **kwargs})
         self.n_critic = n_critic
         self.penalty = penalty
         self.shuffle_frames = shuffle_frames
@@ -150,7 +151,9 @@ class TGAN(keras.Model):
         self.critic_optimizer = with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
-        moving_average.begin(self.generator, self.generator_optimizer)
+        # Of an optimiser that has trained already the averages go on.
+        if not self.step:
+            moving_average.begin(self.generator, self.generator_optimizer)
         follow_optimizer(self.critic, self.critic_optimizer)
 
     @property
