@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from program_flags import command_line
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -165,6 +167,7 @@ class Worker:
 def serve(connection, kind: type, *arguments) -> None:
     """What a `Worker`'s process does: measures what it is asked for until nobody asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    command_line.keep_freed_memory()  # As the programs do.
     try:
         measurements = kind(*arguments)
         connection.send(None)

@@ -38,7 +38,7 @@ class Clips:
     """A set of random clips; a draw is another one."""
 
     def __init__(self, seed, num_clips=60, brightness=0.0, shape=(4, 16, 16, 1)):
-        self.clip_shape, self.num_clips = shape, num_clips
+        self.clip_shape, self.num_clips, self.num_classes = shape, num_clips, 0
         self.seed, self.brightness = seed, brightness
         self.description = {"seed": seed}
 
@@ -170,7 +170,7 @@ def test_a_critic_of_fewer_frames_is_asked_about_the_first_ones(tmp_path):
 def test_every_metric_of_clips_gives_a_number(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
-    names = [name for name in METRICS if name not in ("spectrum", "gam")]
+    names = [name for name in METRICS if name not in ("spectrum", "gam", "class_accuracy")]
     requests = parse_metrics([f"{name}40" for name in names], 4)
     results = evaluation(requests, GeneratedClips(tgan.generator), tgan.critic)
     assert len(results) == len(names) + 3
@@ -257,3 +257,23 @@ def test_refuses_before_anything_is_measured(tmp_path, extractor, fake, name, me
     with pytest.raises(InputError, match=message):
         evaluation(parse_metrics([name], 4), fake)
     assert not (tmp_path / "real").exists()
+
+
+class TestClassAccuracy:
+    def requests(self):
+        return parse_metrics(["class_accuracy30"], frames=4)
+
+    @pytest.mark.slow
+    def test_is_of_clips_in_the_order_of_their_classes(self, evaluation):
+        fake = Clips(2)
+        fake.num_classes = 3
+        read = features(fake.of(0))[:30].argmax(1)
+        expected = np.mean(read == np.arange(30) % 3)
+        assert value(evaluation(self.requests(), fake), "class_accuracy30_4f") == expected
+
+    def test_refuses_clips_of_no_class_that_was_asked_for(self, evaluation):
+        with pytest.raises(InputError, match="class_accuracy30_4f: the clips judged are of no cla"):
+            evaluation.check(self.requests(), Clips(2))
+
+    def test_has_no_number_for_other_real_clips(self, evaluation):
+        assert evaluation.floor(self.requests()) == []

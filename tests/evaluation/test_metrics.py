@@ -42,7 +42,7 @@ def test_a_metric_without_a_number_judges_what_there_is():
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("fid", "metric 'fid': unknown: give some of is, is_whole, fvd"),
+        ("fid", "metric 'fid': unknown: give some of is, is_whole, class_accuracy"),
         ("fvd2048_32f", "the clips have 16 frames: give 2 to 16"),
         ("fvd_1f", "give 2 to 16"),
         ("is1005", "1005 clips do not divide into 10 splits: give is1000"),

@@ -29,6 +29,7 @@ class ClipSet(Protocol):
     Attributes:
         clip_shape: (frames, rows, columns, channels).
         num_clips: how many there are; None without end.
+        num_classes: clip i was asked to be of class i modulo this; 0 if nothing was asked.
         description: what they are, of JSON's types, for the record.
     """
 
@@ -37,6 +38,9 @@ class ClipSet(Protocol):
 
     @property
     def num_clips(self) -> int | None: ...
+
+    @property
+    def num_classes(self) -> int: ...
 
     @property
     def description(self) -> dict[str, Any]: ...
@@ -64,6 +68,7 @@ class GeneratedClips:
         self.generator = generator
         self.seed = seed
         self.clip_shape = generator.clip_shape
+        self.num_classes = generator.num_classes
         drawn = {"uniform": "Uniform(-1, 1)", "normal": "Normal(0, 1)"}
         self.description = {
             "latents": f"{drawn[generator.latent_distribution]}, seed {seed}",
@@ -99,6 +104,8 @@ class SourceClips:
 
     Attributes: those of `ClipSet`. The description names also the SHA-256 of the first clips.
     """
+
+    num_classes = 0
 
     def __init__(self, source: Source, seed: int = 0, **description: Any):
         self.source = source

@@ -141,6 +141,13 @@ class Evaluation:
                 Argument("extractor", self.extractor.name),
                 " gives features, no probabilities of classes: give another extractor",
             )
+        if metric.of_classes_in_turn and fake.num_classes != (self.extractor.num_classes or 0):
+            raise InputError(
+                f"metric {name}: the clips judged are of {fake.num_classes or 'no'} classes, ",
+                Argument("extractor", self.extractor.name),
+                f" knows {self.extractor.num_classes or 'none'}: judge a conditional generator of "
+                "the extractor's classes",
+            )
         fewest = metric.fewest(self.extractor.num_features)
         if fake.num_clips is not None and request.count > fake.num_clips:
             most = fake.num_clips // metric.multiple * metric.multiple
@@ -199,7 +206,8 @@ class Evaluation:
     def floor(self, requests: Sequence[Request]) -> list[Result]:
         """What the metrics are of other real clips: what no generator does better than by chance.
 
-        Metrics that other real clips are too few for are left out; so are those that need a critic.
+        Metrics that other real clips are too few for are left out; so are those that need a critic,
+        or clips of classes that were asked for.
         """
         possible = []
         for request in requests:
@@ -207,7 +215,7 @@ class Evaluation:
             count = min(request.count, self.other_real.num_clips or request.count)
             count -= count % metric.multiple
             enough = count >= metric.fewest(self.extractor.num_features)
-            if enough and not metric.quantity.num_critics:
+            if enough and not metric.quantity.num_critics and not metric.of_classes_in_turn:
                 possible.append(request._replace(count=count))
         # The same clips in another order would not be others.
         draw = 1 if self.other_real is self.real else 0

@@ -61,6 +61,8 @@ class Metric(NamedTuple):
         num_clips: how many clips it judges if it is not said; 0 for a metric that is of none.
         fewest: from the number of the extractor's features to how few clips it can judge.
         multiple: what the number of clips divides by.
+        of_classes_in_turn: whether it is of a conditional generator's clips, clip i of class i
+            modulo the number of classes, and the extractor must have these classes.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Metric(NamedTuple):
     num_clips: int = 2048
     fewest: Callable[[int], int] = lambda num_features: 10
     multiple: int = 1
+    of_classes_in_turn: bool = False
 
 
 def score(clips: tf.Tensor, critic: CriticNetwork) -> tf.Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tgan_tf.errors import InputError
+from tgan_tf.evaluation.class_accuracy import CLASS_ACCURACY
 from tgan_tf.evaluation.frechet_video_distance import FVD, FVD_UNBIASED
 from tgan_tf.evaluation.generative_adversarial_metric import GAM
 from tgan_tf.evaluation.inception_score import IS, IS_WHOLE
@@ -27,6 +28,7 @@ METRICS = {
     for metric in (
         IS,
         IS_WHOLE,
+        CLASS_ACCURACY,
         FVD,
         FVD_UNBIASED,
         KVD,
