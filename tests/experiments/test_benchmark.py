@@ -95,9 +95,9 @@ def finished(directory):
         "finished": [f"--{key}={value}" for key, value in flags.items()],
         "layers": [
             "--layers",
-            "--networks=tiny.cfg,hinge.cfg",
+            "--networks=hinge.cfg",
             "--product_size=128",
-            "--repeats=2",
+            "--repeats=1",
             "--output=layers.json",
         ],
         **{flags: ["--output=b.json", *flags.split()] for flags in MISTAKES},
@@ -341,22 +341,17 @@ def test_a_processor_without_bfloat16_arithmetic_is_not_held_to_its_speed(judged
     )
 
 
-def test_layers_are_measured_for_each_network_and_pytorch_s_step_where_it_is(finished, directory):
+def test_layers_are_measured_and_pytorch_s_step_where_it_is(finished, directory):
     result = finished["layers"]
     assert result.code == 0, result.stderr
-    results = json.loads((directory / "layers.json").read_text())
-    assert list(results["networks"]) == ["tiny.cfg", "hinge.cfg"]
-    for path, network in results["networks"].items():
-        for convolution in network["convolutions"].values():
-            assert all(share > 0 for share in convolution["share_of_peak"].values())
-        pytorch = "pytorch" in network
-        assert ("speedup_over_pytorch" in network["measures"]) == pytorch
-        assert ("pytorch_left_out" in network) != pytorch
-        assert f"`{path}`, 3 clips a step:" in result.stdout
-    measures = results["networks"]["hinge.cfg"]["measures"]
-    assert measures["normalization_share"] > 0
-    assert results["networks"]["hinge.cfg"]["convolutions"]["critic conv0"]["input_shape"] == [
-        *(3, 2, 16, 16, 1)
-    ]
+    ((path, network),) = json.loads((directory / "layers.json").read_text())["networks"].items()
+    assert path == "hinge.cfg" and f"`{path}`, 3 clips a step:" in result.stdout
+    for convolution in network["convolutions"].values():
+        assert all(share > 0 for share in convolution["share_of_peak"].values())
+    assert network["convolutions"]["critic conv0"]["input_shape"] == [3, 2, 16, 16, 1]
+    assert network["measures"]["normalization_share"] > 0
+    pytorch = "pytorch" in network
+    assert ("speedup_over_pytorch" in network["measures"]) == pytorch
+    assert ("pytorch_left_out" in network) != pytorch
     line = "which is not installed: pip install 'tgan_tf[import]'"
-    assert result.stdout.count(line) == (0 if pytorch else 2)
+    assert result.stdout.count(line) == (0 if pytorch else 1)
