@@ -106,7 +106,8 @@ flags.DEFINE_enum(
     "critic_head",
     "convolution",
     HEADS,
-    "The tgan critic's score: convolution (paper) or mean (PyTorch TGAN) of the last features.",
+    "The tgan critic's score of the last features: convolution (paper), mean (PyTorch TGAN), or "
+    "projection of the class (Miyato and Koyama 2018).",
 )
 flags.DEFINE_enum(
     "critic_normalization",

@@ -13,12 +13,12 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
-HEADS = ("convolution", "mean")
+HEADS = ("convolution", "mean", "projection")
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -39,12 +39,17 @@ class Critic(CriticNetwork):
             MNIST and LeCun normal for UCF-101.
         kernel_constraint: Keras constraint of every kernel, such as
             `tgan_tf.constraints.SingularValueClipping(interval=5)`, the paper's.
-        head: what makes the score of the last feature maps: "convolution", as in the paper, or
-            their "mean", as in the PyTorch TGAN (proceduralia/tgan-pytorch).
+        head: what makes the score of the last feature maps: "convolution", as in the paper; their
+            "mean", as in the PyTorch TGAN (proceduralia/tgan-pytorch); or "projection" of a critic
+            with classes: a convolution, and one more for each class of which the clip's own is
+            added. The convolutions before it do not see the label. It is the projection
+            discriminator of Miyato and Koyama 2018 (arXiv 1802.05637, equation 3), of feature maps
+            that keep their positions.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
-        InputError: an argument is out of range; the critic is called on clips of other frames.
+        InputError: an argument is out of range, or the head is "projection" without classes; the
+            critic is called on clips of other frames.
 
     Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out;
     with `num_classes` a list of that and float32 [batch, num_classes] in.
@@ -73,6 +78,10 @@ class Critic(CriticNetwork):
             kernel_constraint=kernel_constraint,
             **kwargs,
         )
+        if head == "projection" and not self.num_classes:
+            raise InputError(
+                Argument("head", head), ": needs classes: give ", Argument("num_classes")
+            )
         self.head = head
 
         self.convolutions = [
@@ -87,9 +96,12 @@ class Critic(CriticNetwork):
             for i in range(halvings)
         ]
         self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
-        if head == "convolution":
+        if head != "mean":
             kernel_size = (max(frames >> halvings, 1), 4, 4)
-            self.score = self.linear(keras.layers.Conv3D, 1, name="score", kernel_size=kernel_size)
+            scores = 1 + self.num_classes if head == "projection" else 1
+            self.score = self.linear(
+                keras.layers.Conv3D, scores, name="score", kernel_size=kernel_size
+            )
         self.build_layers()
 
     def call(
@@ -105,7 +117,7 @@ class Critic(CriticNetwork):
                 f"clips of {clips.shape[1]} frames: the critic takes {self.frames}: give it a "
                 "window of as many"
             )
-        h = self.joined(inputs)
+        h = clips if self.head == "projection" else self.joined(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
             h = convolution(h, training=training)
             if normalization is not None:
@@ -113,17 +125,24 @@ class Critic(CriticNetwork):
             h = self.activate(h, i, training, noise_seed)
         if self.head == "mean":
             return tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2, 3, 4])[:, tf.newaxis]
-        return tf.cast(tf.reshape(self.score(h, training=training), [-1, 1]), tf.float32)
+        scores = tf.cast(self.score(h, training=training), tf.float32)
+        if self.head == "projection":
+            scores = tf.reshape(scores, [-1, 1 + self.num_classes])
+            of_class = tf.cast(inputs[1], tf.float32) * scores[:, 1:]
+            return scores[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
+        return tf.reshape(scores, [-1, 1])
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         stages = list(zip(self.convolutions, [None, *self.normalizations]))
-        return [*stages, (self.score, None)] if self.head == "convolution" else stages
+        return stages if self.head == "mean" else [*stages, (self.score, None)]
 
     @property
     def head_norm(self) -> float:
         if self.head == "convolution":
             return 1.0
+        if self.head == "projection":
+            return 2**0.5  # Two outputs of the convolution are added.
         # The mean of N features.
         halvings = len(self.convolutions)
         positions = max(self.frames >> halvings, 1) * BASE_SIZE**2
