@@ -26,7 +26,7 @@ MISTAKES = {
     "nowhere": (["--output=nothing/here/clips.png"], ["there is no directory nothing/here"]),
     "no subset": (["--data_path=UCF-101", "--subset=test"], ["subset=test", "has train"]),
     "existing picture": (["--output=mine.png"], ["mine.png"]),
-    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is no text in UTF-8 (byte 15"]),
+    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is not UTF-8 text (byte 15"]),
     "axes in doubt": (["--data_path=nthw.npy"], ["holds uint8 [30, 9, 16, 16]", "array_axes=nthw"]),
     "pickled table": (
         ["--data_path=films.h5"],
