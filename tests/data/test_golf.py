@@ -224,7 +224,7 @@ class TestBadFiles:
         assert message.startswith(
             f"{tmp_path}/half.jpg: cannot be decoded (image file is truncated"
         )
-        assert message.endswith(f"take it out of {tmp_path}/list.txt")
+        assert message.endswith(f"remove it from {tmp_path}/list.txt")
 
 
 class TestRecordings:

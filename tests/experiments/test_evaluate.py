@@ -42,7 +42,7 @@ MISTAKES = {
     ),
     "more clips than can be meant": (
         ["--run_dir=run", "--metrics=motion10000000000000000"],
-        "10000000000000000 clips: give 2 to 10000000",
+        "10000000000000000 clips: must be 2 to 10000000",
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
@@ -52,7 +52,7 @@ MISTAKES = {
     "unknown metric": (["--run_dir=run", "--metrics=foo"], "--metrics=foo: metric 'foo': unknown"),
     "three clips": (
         [*TWO, "--fake_data=three.npz", "--metrics=is"],
-        "metric is10_4f: there are 3 clips to be judged: give at least 10 clips",
+        "metric is10_4f: there are 3 clips to evaluate: give at least 10 clips",
     ),
     "critic": (
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
