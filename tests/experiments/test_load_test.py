@@ -36,7 +36,7 @@ VIDEO = http_json({"outputs": [[[[[1], [2]], [[3], [4]]]]]})
 # A client for the version, one to measure: its metadata, its warm-up, its requests.
 SOUND = [[METADATA]] * 2 + [[VIDEO]] * 4
 FAILING = {
-    "dies": ([*SOUND, []], "see whether TensorFlow Serving runs there and is ready"),
+    "dies": ([*SOUND, []], "check that TensorFlow Serving runs there and is ready"),
     "rubbish": (
         [*SOUND, [b"HTTP/1.1 200 OK\r\nno header\r\n\r\nrubbish"]],
         "the reply is not TensorFlow Serving's: ",
