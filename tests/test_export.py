@@ -276,7 +276,7 @@ class TestLoading:
     def test_refuses_one_of_another_tensorflow_and_names_both(self, tmp_path):
         (tmp_path / "saved_model.pb").write_text("no protocol buffer")
         (tmp_path / "model_card.json").write_text('{"versions": {"tensorflow": "9.9.9"}}')
-        message = f"it is of TensorFlow 9.9.9, this one is {tf.__version__}"
+        message = f"it was made by TensorFlow 9.9.9, this is {tf.__version__}"
         with pytest.raises(InputError, match=message):
             export.load_exported(tmp_path)
 
@@ -468,12 +468,12 @@ class TestBadExportDir:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("file", "is no directory"),
+            ("file", "is not a directory"),
             ("file/name", "could not be written (Not a directory)"),
             ("run", "holds configuration.json"),
-            ("other", "holds name, which is no version of a model"),
+            ("other", "holds name, which is not a version of a model"),
             ("other/name/1", "holds saved_model.pb"),
-            ("numbered_file", "holds 2, which is no version"),
+            ("numbered_file", "holds 2, which is not a version"),
         ],
     )
     def test_is_refused_in_one_line_and_left_alone(self, generator, tmp_path, name, reason):

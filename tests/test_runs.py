@@ -64,7 +64,7 @@ class TestLoadGenerator:
     def test_takes_the_checkpoint_before_a_damaged_one_and_says_so(self, damaged_run):
         data = damaged_run / "checkpoints/step-10/tgan.data-00000-of-00001"
         data.write_bytes(data.read_bytes()[:1000])
-        with pytest.warns(UserWarning, match="step-10: damaged checkpoint passed over"):
+        with pytest.warns(UserWarning, match="step-10: damaged checkpoint skipped"):
             _, step = runs.load_generator(damaged_run)
         assert step == 5
 
@@ -73,7 +73,7 @@ class TestLoadGenerator:
         for path, reason in (
             (tmp_path / "missing", "no such directory"),
             (tmp_path / "file", "not a directory"),
-            (tmp_path, "no run directory"),
+            (tmp_path, "not a run directory"),
         ):
             self._refused(path, reason, str(path))
 
@@ -103,7 +103,7 @@ class TestLoadGenerator:
         )
         self._refused(
             damaged_run,
-            f"was written by tgan_tf 9.9, and tgan_tf {__version__} cannot read it",
+            f"was written by tgan_tf 9.9, which tgan_tf {__version__} cannot read it",
             "install tgan_tf 9.9",
         )
 
@@ -131,7 +131,7 @@ class TestLoadGenerator:
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
         path = damaged_run / "configuration.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
-        self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
+        self._refused(damaged_run, "step-10: belongs to other networks", "(5, 64)", "(4, 64)")
 
     @pytest.mark.slow
     def test_refuses_a_run_without_checkpoints(self, damaged_run):

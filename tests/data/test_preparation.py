@@ -385,7 +385,7 @@ class TestOutputDirectory:
 
     def test_that_is_a_file_is_refused(self, out):
         out.write_text("")
-        with pytest.raises(InputError, match="prepared: is no directory"):
+        with pytest.raises(InputError, match="prepared: is not a directory"):
             prepare(_recordings(4), out, RAW, run=in_turn)
 
 
