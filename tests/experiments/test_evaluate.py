@@ -19,7 +19,7 @@ METRICS = "--metrics=is200,is_whole200,fvd200,kvd200,prdc200,motion200,nearest20
 TWO = ["--size=16", "--frames=4", "--real_data=real.npz"]
 
 MISTAKES = {
-    "nobody": ([], "give one of --run_dir and --fake_data"),
+    "nobody": ([], "give either --run_dir or --fake_data"),
     "no run": (["--run_dir=missing"], "missing: no such directory"),
     "no checkpoint": (["--run_dir=empty"], "no checkpoint there: train the run first"),
     "unknown step": (["--run_dir=run", "--checkpoint_step=4"], "no checkpoint of step 4"),
@@ -46,7 +46,7 @@ MISTAKES = {
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
-        "--output_dir=flags: is no directory: give the path of a directory",
+        "--output_dir=flags: is not a directory: give the path of a directory",
     ),
     "no metrics": (["--run_dir=run", "--metrics="], "--metrics=: must not be empty"),
     "unknown metric": (["--run_dir=run", "--metrics=foo"], "--metrics=foo: metric 'foo': unknown"),
@@ -64,7 +64,7 @@ MISTAKES = {
     ),
     "two critics": (
         ["--run_dir=run", "--metrics=gam500"],
-        "metric gam500: needs two critics, use compare",
+        "metric gam500: needs two critics: use compare",
     ),
     "extractor without its weights": (
         ["--run_dir=run", "--extractor=c3d"],

@@ -24,7 +24,7 @@ MISTAKES = {
         ["--output=missing/a.json"],
         "a.json: there is no directory missing",
     ),
-    "there already": (["--output=there.json"], "--output=there.json: exists"),
+    "there already": (["--output=there.json"], "--output=there.json: already exists"),
     "no address": (["--server=nowhere"], "--server=nowhere: must be HOST:PORT"),
     "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),
     "too large": (["--batch_size=5000"], "5000 times 4 frames: give at most 4096 rows"),
