@@ -258,16 +258,16 @@ class TestLoading:
 
     def test_refuses_what_is_no_exported_generator(self, exported, tmp_path):
         (tmp_path / "empty").mkdir()
-        (tmp_path / "damaged").mkdir()
+        (tmp_path / "is damaged").mkdir()
         (tmp_path / "damaged/saved_model.pb").write_text("no protocol buffer")
         other = tf.Module()
         other.call = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([])])
         tf.saved_model.save(other, str(tmp_path / "other"), signatures=other.call)
         for name, reason in {
-            "missing": "no SavedModel and no version of one",
-            "empty": "no SavedModel and no version of one",
+            "missing": "holds no SavedModel and no version of one",
+            "empty": "holds no SavedModel and no version of one",
             "damaged": "cannot be loaded",
-            "other": "it has no 'z0'",
+            "other": "has no 'z0', so it is not an exported generator",
         }.items():
             with pytest.raises(InputError, match=f"{name}: {reason}") as error:
                 export.load_exported(tmp_path / name)
@@ -300,14 +300,20 @@ class TestLoading:
         ("text", "reason"),
         [
             (None, "cannot be read .No such file or directory.: give a path that exists"),
-            ("{", "damaged"),
-            ("\xff", "damaged"),
-            ("[]", "damaged"),
-            ('{"generator": 3}', "damaged"),
-            ('{"generator": {"num_classes": "x"}}', "damaged .num_classes='x': must be an integer"),
-            ('{"generator": {"num_classes": NaN}}', "damaged .num_classes=nan"),
-            ('{"generator": {"latent_distribution": "cauchy"}}', "damaged .latent_distribution='c"),
-            ("[" * 100_000, "damaged"),
+            ("{", "is damaged"),
+            ("\xff", "is damaged"),
+            ("[]", "is damaged"),
+            ('{"generator": 3}', "is damaged"),
+            (
+                '{"generator": {"num_classes": "x"}}',
+                "is damaged .num_classes='x': must be an integer",
+            ),
+            ('{"generator": {"num_classes": NaN}}', "is damaged .num_classes=nan"),
+            (
+                '{"generator": {"latent_distribution": "cauchy"}}',
+                "is damaged .latent_distribution='c",
+            ),
+            ("[" * 100_000, "is damaged"),
         ],
     )
     def test_refuses_a_damaged_card_in_one_line(self, tmp_path, text, reason):
@@ -486,7 +492,7 @@ class TestBadExportDir:
             export_generator(generator, tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
         assert reason in str(error.value)
-        assert "give an" in str(error.value)
+        assert "give a" in str(error.value)
         assert "\n" not in str(error.value)
         assert listing(tmp_path) == before
 

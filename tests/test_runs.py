@@ -95,7 +95,7 @@ class TestLoadGenerator:
     def test_refuses_a_damaged_configuration(self, damaged_run, text):
         text = text.replace("OURS", __version__)
         (damaged_run / "configuration.json").write_text(text, encoding="latin-1")
-        self._refused(damaged_run, "configuration.json: damaged", "flags.cfg")
+        self._refused(damaged_run, "configuration.json: is damaged", "flags.cfg")
 
     def test_refuses_a_configuration_of_another_version_and_names_both(self, damaged_run):
         (damaged_run / "configuration.json").write_text(
@@ -103,7 +103,7 @@ class TestLoadGenerator:
         )
         self._refused(
             damaged_run,
-            f"was written by tgan_tf 9.9, which tgan_tf {__version__} cannot read it",
+            f"was written by tgan_tf 9.9, and tgan_tf {__version__} cannot read it",
             "install tgan_tf 9.9",
         )
 
@@ -124,7 +124,7 @@ class TestLoadGenerator:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after))
-        self._refused(damaged_run, "configuration.json: damaged", name)
+        self._refused(damaged_run, "configuration.json: is damaged", name)
 
     @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
@@ -250,7 +250,7 @@ class TestRunsOfVersion1:
     def test_that_are_damaged_are_refused(self, tmp_path, text):
         run_dir = shutil.copytree(VERSION_1 / "paper", tmp_path / "run")
         (run_dir / "model.json").write_text(text)
-        with pytest.raises(InputError, match=r"model\.json: damaged.*flags\.cfg"):
+        with pytest.raises(InputError, match=r"model\.json: is damaged.*flags\.cfg"):
             runs.load_generator(run_dir)
 
 

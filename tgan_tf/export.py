@@ -239,7 +239,7 @@ def read_latents(version: Path) -> tuple[int, str]:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({reason(error)}): restore it from a copy, or export the run again"
+            f"{path}: is damaged ({reason(error)}): restore it from a copy, or export the run again"
         ) from error
     return found
 

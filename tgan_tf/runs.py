@@ -168,7 +168,7 @@ def read(run_dir: str | Path) -> Run:
         if version == __version__:
             raise _damaged(path, error) from error
         raise InputError(
-            f"{path}: was written by tgan_tf {version}, which tgan_tf {__version__} cannot read "
+            f"{path}: was written by tgan_tf {version}, and tgan_tf {__version__} cannot read it "
             f"({type(error).__name__}: {error}): install tgan_tf {version}"
         ) from error
 

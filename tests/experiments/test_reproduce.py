@@ -232,7 +232,7 @@ def test_the_same_command_goes_on_and_does_nothing_twice(results, directory):
 def test_damaged_settings_are_refused_in_one_line(results, directory):
     assert results["damaged settings"].code == 1
     (line,) = results["damaged settings"].stderr.splitlines()
-    assert "damaged/settings.json: damaged (Expecting" in line and "new --output_dir" in line
+    assert "damaged/settings.json: is damaged (Expecting" in line and "new --output_dir" in line
     assert (directory / "damaged/settings.json").read_text() == '["--seed=0", 3'
 
 
