@@ -306,7 +306,7 @@ class TestLoading:
             ('{"generator": 3}', "is damaged"),
             (
                 '{"generator": {"num_classes": "x"}}',
-                "is damaged .num_classes='x': must be an integer",
+                "is damaged .num_classes='x': must be an int",
             ),
             ('{"generator": {"num_classes": NaN}}', "is damaged .num_classes=nan"),
             (
