@@ -249,7 +249,8 @@ def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
         raise InputError(f"{path}: cannot be read ({error.strerror}): {remedy(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: is damaged ({reason(error)}): restore it from a copy, or give a new --output_dir"
+            f"{path}: is damaged ({reason(error)}): restore it from a copy, or give a new "
+            "--output_dir"
         ) from error
     if earlier != settings:
         before = " ".join(line for line in earlier if line not in settings)
