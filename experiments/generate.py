@@ -16,7 +16,7 @@ model.
     clips/clip-0000.gif, …  each clip separately, as GIF and MP4
     clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
                             latents: float32 [videos, z0_dim]
-                            labels: int64 [videos], of a conditional generator
+                            labels: int64 [videos], for a conditional generator
 
 The same seed and generator make the same clips, in all three ways; clip i does not depend on
 --num_videos. A conditional generator makes its classes in turn, with one class per row of the grid,

@@ -57,7 +57,7 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
             _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
             (partial / _MEANS).write_text(json.dumps(means))
             # An existing checkpoint of this step is damaged: training would have resumed from a
-            # sound one.
+            # intact one.
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
@@ -82,7 +82,7 @@ def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
 
 
 def restore(tgan: tf.Module, directory: str | Path) -> int | None:
-    """Loads the newest sound checkpoint, with a warning for each newer one that is damaged.
+    """Loads the newest intact checkpoint, with a warning for each newer one that is damaged.
 
     Args:
         tgan: a compiled `TGAN` with the same networks and optimisers.
@@ -92,7 +92,7 @@ def restore(tgan: tf.Module, directory: str | Path) -> int | None:
         The step of the checkpoint; None if there are no checkpoints.
 
     Raises:
-        InputError: there are checkpoints but none is sound, or one belongs to other networks or
+        InputError: there are checkpoints but none is intact, or one belongs to other networks or
             optimisers.
     """
     if not steps(directory):
@@ -112,7 +112,7 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
 
     Args:
         directory: directory of the run's checkpoints.
-        step: the checkpoint to load; None for the newest sound one.
+        step: the checkpoint to load; None for the newest intact one.
         **networks: parts built from the run's configuration, under the names of a `TGAN`'s
             attributes: `generator`, `critic`, `generator_optimizer`, or some of them.
 
@@ -120,7 +120,7 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
         The step of the checkpoint.
 
     Raises:
-        InputError: there is no checkpoint, or not the requested one, or none is sound, or it
+        InputError: there is no checkpoint, or not the requested one, or none is intact, or it
             belongs to other networks.
     """
     if not steps(directory):
@@ -135,7 +135,7 @@ def _tree(**parts: tf.Module) -> tf.train.Checkpoint:
 
 
 def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None = None) -> int:
-    """Loads the newest sound checkpoint, or the one of a step."""
+    """Loads the newest intact checkpoint, or the one of a step."""
     damaged: dict[int, _Damaged] = {}
     while True:
         found = steps(directory)

@@ -181,14 +181,14 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Genera
 
     Args:
         run_dir: the directory of the training.
-        step: the checkpoint to load; None for the newest sound one.
+        step: the checkpoint to load; None for the newest intact one.
 
     Returns:
         The generator, and the training step of its weights.
 
     Raises:
         InputError: `run_dir` is not a run directory, its configuration is damaged, or it has no
-            sound checkpoint (of that step).
+            intact checkpoint (of that step).
     """
     networks, step = _load(run_dir, step, generator=build_generator)
     return networks["generator"], step
@@ -217,7 +217,7 @@ def load_networks(
 
 
 def load_tgan(run_dir: str | Path) -> TGAN:
-    """Loads the compiled model of a run from its newest sound checkpoint.
+    """Loads the compiled model of a run from its newest intact checkpoint.
 
     `fit` resumes the training with the given callbacks and data; `tgan.step` is the step it resumes
     at. Keras's policy is set to the run's for the whole process.

@@ -18,7 +18,7 @@ from tgan_tf.tgan import TGAN
 
 
 def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
-    """Gives a new model the weights of a run's newest sound checkpoint.
+    """Gives a new model the weights of a run's newest intact checkpoint.
 
     The generator gets the moving averages of its weights if the run keeps them. The critic's
     kernels may be longer in time than the run's. They are then inflated as in Carreira and

@@ -132,7 +132,7 @@ flags.DEFINE_enum(
     "critic_normalization",
     "batch",
     NORMALIZATIONS,
-    "Normalisation after the critic's convolutions but the first: batch normalisation (paper), or "
+    "Normalisation after all critic convolutions except the first: batch normalisation (paper), or "
     "none.",
 )
 checked_flags.number(

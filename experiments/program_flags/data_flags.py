@@ -117,12 +117,12 @@ def define_clips() -> None:
         "Read all TFRecord shards first and compare their hashes; default: true.",
     )
     checked_flags.integer(
-        "num_digits", 2, "Digits in a clip, 1 or 2; only without --data_path.", 1, 2
+        "num_digits", 2, "Digits in each clip of bouncing MNIST digits, 1 or 2.", 1, 2
     )
     checked_flags.integer(
         "digit_size",
         28,
-        "Rows of a digit in pixels (MNIST: 28); only without --data_path.",
+        "Rows of a bouncing MNIST digit in pixels (MNIST: 28).",
         1,
         4096,
     )

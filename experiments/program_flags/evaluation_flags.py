@@ -95,7 +95,7 @@ def define_extractor() -> None:
     )
     for option, flag in FLAGS_OF_ARGUMENTS.items():
         what = (
-            f"{name}: {extractor.options[option]}."
+            f"With --extractor={name}: {extractor.options[option]}."
             for name, extractor in EXTRACTORS.items()
             if option in extractor.options
         )

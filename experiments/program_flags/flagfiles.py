@@ -22,8 +22,8 @@ def read(arguments: Sequence[str]) -> list[str]:
     As in absl, lines may name other flagfiles, and empty lines and those that begin with # or //
     are skipped. Arguments after a lone -- are left unchanged.
 
-    A run lies where its flagfile lies, even if it has been renamed: the --run_dir of a flags.cfg is
-    its directory, unless the command line gives another.
+    The --run_dir of a flags.cfg is the directory of that file, even if it has been renamed, unless
+    the command line gives another.
 
     Args:
         arguments: the arguments without the program's name.

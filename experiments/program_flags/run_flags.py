@@ -25,6 +25,6 @@ def define_run(required: bool) -> None:
     checked_flags.integer(
         "checkpoint_step",
         None,
-        "Training step of the run's checkpoint; default: the newest sound one.",
+        "Training step of the run's checkpoint; default: the newest intact one.",
         at_least=0,
     )

@@ -17,8 +17,8 @@ FLAGS = flags.FLAGS
 checked_flags.output_directory(
     "run_dir",
     None,
-    "Directory of the run, made if missing. Required, except with --flagfile=RUN_DIR/flags.cfg: a "
-    "run lies where its flagfile lies.",
+    "Directory of the run, made if missing. Required, except with --flagfile=RUN_DIR/flags.cfg, "
+    "which implies it.",
     required=True,
 )
 

@@ -1,4 +1,4 @@
-"""Converts the table of an HDF5 file's videos between a pandas pickle and CSV.
+r"""Converts the table of an HDF5 file's videos between a pandas pickle and CSV.
 
     python experiments/reference/convert_table.py --input=ucf101_train_pd.pkl \
         --output=ucf101_train.csv --allow_unpickling

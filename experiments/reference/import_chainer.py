@@ -1,4 +1,4 @@
-"""Makes a run directory from a training with the authors' Chainer code (pfnet-research/tgan).
+r"""Makes a run directory from a training with the authors' Chainer code (pfnet-research/tgan).
 
     python experiments/reference/import_chainer.py --config=results/ucf101.yml --snapshot=results \
         --run_dir=runs/imported

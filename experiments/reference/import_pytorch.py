@@ -1,4 +1,4 @@
-"""Makes a run directory from a checkpoint of the PyTorch TGAN (proceduralia/tgan-pytorch).
+r"""Makes a run directory from a checkpoint of the PyTorch TGAN (proceduralia/tgan-pytorch).
 
     python experiments/reference/import_pytorch.py --config=config.yml \
         --checkpoint=checkpoint66000.pth --run_dir=runs/imported

@@ -55,7 +55,7 @@ checked_flags.output_directory(
     "output_dir", None, "Directory for results, runs and logs, made if missing.", required=True
 )
 checked_flags.names(
-    "variants", list(VARIANTS), f"Variants, of {', '.join(VARIANTS)}.", tuple(VARIANTS)
+    "variants", list(VARIANTS), f"Variants to compare, of {', '.join(VARIANTS)}.", tuple(VARIANTS)
 )
 checked_flags.integers("seeds", [0, 1, 2], "Seeds of the runs of each variant.", at_least=0)
 checked_flags.integer(
