@@ -32,7 +32,7 @@ class Integer(NamedTuple):
     at_most: int | None = None
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if _is_of(numbers.Integral, value):
             if self.at_most is not None and value > self.at_most:
                 return f"must be an integer ≤ {self.at_most}"
@@ -57,7 +57,7 @@ class Number(NamedTuple):
     below: float | None = None
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if not _is_of(numbers.Real, value):
             return f"must be a number{self._bounds()}"
         if not abs(value) < math.inf:
@@ -80,7 +80,7 @@ class Boolean(NamedTuple):
     """True and False."""
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         return "" if isinstance(value, bool) else "must be True or False"
 
 
@@ -94,7 +94,7 @@ class OneOf(NamedTuple):
     names: tuple[str, ...]
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if isinstance(value, str) and value in self.names:
             return ""
         return f"must be one of {', '.join(self.names)}"

@@ -1,4 +1,4 @@
-"""Detects what lies at a path: the kind of videos, their subsets, and how to read them.
+"""Detects the videos at a path: their kind, their subsets, and how to read them.
 
 corpus = open_corpus("UCF-101", size=64, split="1")
 source = Windows(corpus.videos("train"))             # to train on directly
@@ -60,7 +60,7 @@ def open_corpus(
             `MovingMNISTFile` and `npz.ClipsFile`. None means not given.
 
     Raises:
-        InputError: nothing lies at the path, its kind is unknown, or the kind does not have a given
+        InputError: the path does not exist, its kind is unknown, or the kind does not have a given
             option; or the kind's `open` raises it.
     """
     path = storage.register(path).rstrip("/")

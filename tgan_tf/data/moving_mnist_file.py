@@ -49,7 +49,7 @@ class MovingMNISTFile(MappedClips):
 
 
 def _check_usual(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Raises an `InputError` if an array may not be [frames, sequences, h, w]."""
+    """Raises an `InputError` if an array cannot be [frames, sequences, h, w]."""
     if array.ndim != 4:
         why = f"{array.ndim} axes, not those of mnist_test_seq.npy [frames, sequences, 64, 64]"
     elif min(array.shape[2:]) <= 3:

@@ -36,7 +36,7 @@ def _raising_os_errors(method: _Method) -> _Method:
                 )
                 number = errno.ENOENT if missing else errno.EACCES if forbidden else errno.EIO
             why = getattr(error, "strerror", None) or str(error)
-            # fsspec gives only the name of what is missing.
+            # fsspec gives only the name of the missing file.
             raise OSError(number, os.strerror(number) if why in path else why, path) from error
 
     return called  # type: ignore[return-value]  # takes what `method` does
