@@ -258,7 +258,7 @@ class TestLoading:
 
     def test_refuses_what_is_no_exported_generator(self, exported, tmp_path):
         (tmp_path / "empty").mkdir()
-        (tmp_path / "is damaged").mkdir()
+        (tmp_path / "damaged").mkdir()
         (tmp_path / "damaged/saved_model.pb").write_text("no protocol buffer")
         other = tf.Module()
         other.call = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([])])

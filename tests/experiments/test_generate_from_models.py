@@ -17,7 +17,7 @@ from tgan_tf import export
 pytestmark = pytest.mark.slow
 
 MISTAKES = {
-    "no SavedModel": (["--saved_model=run"], "run: no SavedModel and no version of one"),
+    "no SavedModel": (["--saved_model=run"], "run: holds no SavedModel and no version of one"),
     "missing model": (
         ["--server={grpc}", "--model_name=x"],
         "Servable not found for request: Latest",
