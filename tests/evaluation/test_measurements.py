@@ -171,7 +171,7 @@ OTHER_FILES = {
 def test_refuses_another_file_without_advice_to_delete_it(tmp_path, name):
     path = tmp_path / "mine.npy"
     OTHER_FILES[name](path)
-    with pytest.raises(InputError, match=r"mine\.npy: (is no file of meas|cannot be)") as error:
+    with pytest.raises(InputError, match=r"mine\.npy: (is not a file of meas|cannot be)") as error:
         once(tmp_path, path=path)
     assert "give another file, or one that does not exist yet" in str(error.value)
     assert "delete" not in str(error.value) and "\n" not in str(error.value)

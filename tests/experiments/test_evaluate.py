@@ -33,12 +33,12 @@ MISTAKES = {
     ),
     "real statistics": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
-        "flags: is no file of measurements",
+        "flags: is not a file of measurements",
     ),
     "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
     "real statistics in a folder": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
-        "--real_statistics=run: is no file: give the path of a file",
+        "--real_statistics=run: is not a file: give the path of a file",
     ),
     "more clips than can be meant": (
         ["--run_dir=run", "--metrics=motion10000000000000000"],
