@@ -1,25 +1,26 @@
-"""Generates videos: of a training run, of an exported generator, or by a model server.
+"""Generates videos with a training run, an exported generator or a model server.
 
     python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=16 --seed=1
     python experiments/generate.py --saved_model=saved_models/moving_mnist
     python experiments/generate.py --server=localhost:8500 --model_name=moving_mnist
 
-With --factor=4 each frame becomes four: three more between each two, whose latents lie on the line
+With --factor=4 each frame becomes four: three more between each two, with latents on the line
 between theirs (the paper's frame interpolation).
 
-They go to a new directory, which appears complete or not at all: RUN_DIR/generated/step-N_seed-S of
-a run, generated/NAME/version-V_seed-S of an exported or served model.
+The videos go to a new directory, which appears complete or not at all:
+RUN_DIR/generated/step-N_seed-S for a run, generated/NAME/version-V_seed-S for an exported or served
+model.
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame
-    clips/clip-0000.gif, …  each clip by itself, as GIF and MP4
+    clips/clip-0000.gif, …  each clip separately, as GIF and MP4
     clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
                             latents: float32 [videos, z0_dim]
-                            labels: int64 [videos], of a conditional generator
+                            labels: int64 [videos], for a conditional generator
 
-The same seed and generator make the same clips again, whichever way it is run; clip i does not
-depend on --num_videos. A conditional generator makes clips of its classes in turn, in the grid a
-class a row, or all of --label.
+The same seed and generator make the same clips, in all three ways; clip i does not depend on
+--num_videos. A conditional generator makes its classes in turn, with one class per row of the grid,
+or only the class --label.
 """
 
 from __future__ import annotations
@@ -52,60 +53,62 @@ run_flags.define_run(required=False)
 flags.adopt_module_key_flags(run_flags)
 checked_flags.existing(
     "saved_model",
-    "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
-    "a source you trust.",
+    "Directory of an exported generator, or of one of its versions. It is a program: use only one "
+    "that you trust.",
     kind="directory",
-    remedy="give what export.py has written",
+    remedy="give a directory that export.py has written",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
-checked_flags.integer("num_videos", 16, "How many videos, at least 1.", at_least=1)
-checked_flags.integer("seed", 0, "Of the latents, from 0 on.", at_least=0, at_most=2**64 - 1)
+checked_flags.integer("num_videos", 16, "Number of videos, at least 1.", at_least=1)
+checked_flags.integer("seed", 0, "Seed of the latents, at least 0.", at_least=0, at_most=2**64 - 1)
 checked_flags.integer(
     "label",
     None,
-    "Conditional generator: the class of all videos, from 0 on; default all in turn.",
+    "Class of all videos of a conditional generator, from 0 on; default: all classes in turn.",
     at_least=0,
 )
 checked_flags.integer(
-    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1.", at_least=1
+    "factor", 1, "Frames per original frame, by interpolation of latents, at least 1.", at_least=1
 )
-checked_flags.names("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.", FORMATS)
+checked_flags.names(
+    "formats", list(FORMATS), f"Formats to write, of {', '.join(FORMATS)}.", FORMATS
+)
 checked_flags.number(
     "frames_per_second",
     10.0,
-    "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
+    "Frame rate of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
     at_least=0.01,
     at_most=1000,
 )
 checked_flags.integer(
     "scale",
     1,
-    "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1.",
+    "Enlargement in GIF, MP4 and PNG: rows and columns per pixel, at least 1.",
     at_least=1,
     at_most=rendering.LONGEST_SIDE,
 )
 checked_flags.output_directory(
     "output_dir",
     None,
-    "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S, or "
-    "generated/NAME/version-V_seed-S of a model that is not a run's.",
+    "New directory for the files; default: RUN_DIR/generated/step-N_seed-S, or "
+    "generated/NAME/version-V_seed-S for an exported or served model.",
     new=True,
 )
 
 
 class VideoMaker(NamedTuple):
-    """What makes videos.
+    """A source of videos.
 
     Attributes:
-        clips: arrays of some float32 clips each, all videos in their order.
-        latents: float32 [n, z0_dim or more], of all videos, z0 first.
-        z0_dim: how many columns z0 has.
+        clips: arrays of some float32 clips each, all videos in order.
+        latents: float32 [n, z0_dim or more], latents of all videos, z0 first.
+        z0_dim: number of columns of z0.
         clip_shape: frames, rows, columns and channels.
-        num_classes: of the generator, 0 if it is not conditional.
-        name: for the user, such as "runs/mine, step 3".
-        output_dir: where its videos go by default, but for the seed.
+        num_classes: the generator's number of classes; 0 if it is unconditional.
+        name: name for the user, such as "runs/mine, step 3".
+        output_dir: default output directory, without the seed.
     """
 
     clips: Iterator[np.ndarray]
@@ -128,7 +131,7 @@ def main(_) -> None:
         suffix += f"_factor-{FLAGS.factor}"
     output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
     if os.path.lexists(output_dir):
-        raise InputError(f"{output_dir} exists: give another --output_dir")
+        raise InputError(f"{output_dir}: already exists: give another --output_dir")
     check_room(maker, output_dir)
     try:
         with file_locks.unfinished(output_dir) as temporary:
@@ -148,7 +151,7 @@ def main(_) -> None:
 
 
 def video_maker() -> VideoMaker:
-    """What the flags name; opened, so that its sizes are known."""
+    """Opens the source that the flags name."""
     if FLAGS.run_dir:
         generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
         check_label(generator.num_classes)
@@ -170,7 +173,7 @@ def video_maker() -> VideoMaker:
         )
     if FLAGS.factor > 1:
         raise InputError(
-            f"--factor={FLAGS.factor}: is for --run_dir; an exported model interpolates by its "
+            f"--factor={FLAGS.factor}: works only with --run_dir: an exported model has the "
             "signature interpolate, see README.md"
         )
     if FLAGS.saved_model:
@@ -207,7 +210,7 @@ def exported_maker(
     name: str,
     output_dir: Path,
 ) -> VideoMaker:
-    """What makes videos by a signature with the inputs z0 and, if conditional, label."""
+    """A source of videos that calls a signature with the inputs z0 and, if conditional, label."""
     z0_dim = inputs["z0"].shape[1]
 
     def drawn(first, count):
@@ -219,12 +222,12 @@ def exported_maker(
         clips = runs.in_batches(lambda z0: serve(z0=tf.constant(z0)), rows)
         return VideoMaker(clips, rows, z0_dim, clip_shape, 0, name, output_dir)
     if FLAGS.label is None and not num_classes:
-        raise InputError(f"{name} is conditional, and does not tell its classes: give --label")
+        raise InputError(f"{name}: is conditional but does not state its classes: give --label")
     num_classes = num_classes or FLAGS.label + 1
     check_label(num_classes)
 
     def drawn_with_labels(first, count):
-        # The labels as one more column, so that batches have their own.
+        # The labels are one more column, so that batches carry their own.
         column = labels(first, count, num_classes)[:, np.newaxis]
         return np.concatenate([drawn(first, count), column.astype(np.float32)], axis=1)
 
@@ -239,17 +242,17 @@ def exported_maker(
 
 
 def check_label(num_classes: int) -> None:
-    """Raises an `InputError` if --label is no class, or there are none."""
+    """Raises an `InputError` if --label is not a class, or there are no classes."""
     if FLAGS.label is None:
         return
     if not num_classes:
         raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
     if not 0 <= FLAGS.label < num_classes:
-        raise InputError(f"--label={FLAGS.label}: give a class from 0 to {num_classes - 1}")
+        raise InputError(f"--label={FLAGS.label}: must be a class from 0 to {num_classes - 1}")
 
 
 def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
-    """Some videos' classes, int64: --label, or all in turn; None if there are no classes."""
+    """Classes of some videos, int64: --label, or all in turn; None if there are no classes."""
     if not num_classes:
         return None
     if FLAGS.label is None:
@@ -258,19 +261,19 @@ def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
 
 
 def check_flags() -> None:
-    """Raises an `InputError` for a value that nothing can be made with."""
+    """Raises an `InputError` for flags that cannot be combined or need a missing package."""
     if "gif" in FLAGS.formats and FLAGS.frames_per_second > 50:
         raise InputError(
-            f"--frames_per_second={FLAGS.frames_per_second}: a GIF has at most 50: give that, or "
+            f"--frames_per_second={FLAGS.frames_per_second}: must be ≤ 50 for a GIF: give that, or "
             "--formats=mp4"
         )
     if "mp4" in FLAGS.formats:
-        # Says now, not after all clips are made, that there is no encoder.
+        # A missing encoder raises now, not after all clips are made.
         rendering.encode_mp4(np.zeros([1, 2, 2, 1], np.uint8))
 
 
 def check_picture_sizes(frames: int, size: int) -> None:
-    """Raises an `InputError` if a picture would be larger than what can be written or shown."""
+    """Raises an `InputError` if a picture would be too large to write or show."""
     columns = math.ceil(math.sqrt(min(FLAGS.num_videos, GRID_CLIPS)))
     if "png" in FLAGS.formats:
         columns = max(columns, frames, min(FLAGS.num_videos, SHEET_CLIPS))
@@ -279,13 +282,13 @@ def check_picture_sizes(frames: int, size: int) -> None:
 
 
 def check_room(maker: VideoMaker, output_dir: Path) -> None:
-    """Raises an `InputError` if the files are more than the disk, or pictures than the memory."""
+    """Raises an `InputError` if files exceed the disk, or pictures the memory."""
     count, scale = FLAGS.num_videos, FLAGS.scale
     formats = set(FLAGS.formats)
     videos = len(formats & {"gif", "mp4"})
     frames, *frame_shape = maker.clip_shape
     clip = frames * math.prod(frame_shape)
-    # The clips, which are kept until all are made; clips.npz; at least a block of the disk a file.
+    # The clips, kept until all are made; clips.npz; at least one disk block per file.
     each = clip + ("npz" in formats) * (clip + 8 * maker.z0_dim) + 4096 * videos
     check_disk(
         count * each,
@@ -293,7 +296,7 @@ def check_room(maker: VideoMaker, output_dir: Path) -> None:
         f"--num_videos={count}: videos of {frames:,} frames",
         "give fewer, a lower --factor or another --output_dir",
     )
-    # Pixels of the clips shown together: as they are, enlarged, and as what encodes them has them.
+    # Pixels of the clips shown together: original, enlarged, and in the encoder.
     most = max(GRID_CLIPS if videos else 1, SHEET_CLIPS if "png" in formats else 1)
     check_memory(
         min(count, most) * clip * (2 + (2 * scale**2 if videos or "png" in formats else 0)),
@@ -304,7 +307,7 @@ def check_room(maker: VideoMaker, output_dir: Path) -> None:
 
 
 def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
-    """Generates into a file, which the array reads from: any number of clips fits the memory."""
+    """Generates clips to a memory-mapped file, so that any number fits the memory."""
     with path.open("wb") as file:
         for clips in maker.clips:
             file.write(rendering.to_uint8(clips).tobytes())
@@ -312,7 +315,7 @@ def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
 
 
 def stored_latents(path: Path, maker: VideoMaker) -> np.ndarray:
-    """The latents z0 of all videos in a file, as `stored_clips`."""
+    """Writes the latents z0 of all videos to a memory-mapped file."""
     with path.open("wb") as file:
         for first in range(0, FLAGS.num_videos, runs.BATCH_SIZE):
             rows = maker.latents[first : first + runs.BATCH_SIZE]
@@ -321,9 +324,9 @@ def stored_latents(path: Path, maker: VideoMaker) -> np.ndarray:
 
 
 def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
-    """Writes the files of --formats into an empty directory."""
+    """Writes the files of --formats to an empty directory."""
     formats, rate, scale = FLAGS.formats, FLAGS.frames_per_second, FLAGS.scale
-    # Of one class only there are no rows to tell apart.
+    # With only one class no rows need separating.
     rows = maker.num_classes if FLAGS.label is None else 0
     for name, save_video in (("gif", rendering.save_gif), ("mp4", rendering.save_mp4)):
         if name in formats:
@@ -346,7 +349,7 @@ def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
 
 
 def contents(count: int) -> list[str]:
-    """What was written, a line a kind."""
+    """Lines that describe the written files, one per kind."""
     formats = FLAGS.formats
     videos = [name for name in ("gif", "mp4") if name in formats]
     lines = []
@@ -354,10 +357,10 @@ def contents(count: int) -> list[str]:
         names = ", ".join(f"grid.{name}" for name in videos)
         lines.append(f"{names}: {min(count, GRID_CLIPS)} clips side by side")
         names = ", ".join(f"clips/clip-0000.{name}" for name in videos)
-        lines.append(f"{names} and so on: each clip by itself")
+        lines.append(f"{names} and so on: each clip separately")
     if "png" in formats:
         rows = min(count, SHEET_CLIPS)
-        lines.append(f"contact_sheet.png: {rows} clips, a row each, a column for each frame")
+        lines.append(f"contact_sheet.png: {rows} clips, one row per clip, one column per frame")
     if "npz" in formats:
         lines.append("clips.npz: all clips (uint8) and their latents (float32)")
     return lines

@@ -235,21 +235,21 @@ class Featureless(Corners):
 @pytest.mark.parametrize(
     "extractor, fake, name, message",
     [
-        (Corners, Clips(2, 30), "fvd40", "there are 30 clips to be judged: give fvd30"),
-        (Corners, Clips(2, 35), "is40", "there are 35 clips to be judged: give is30"),
+        (Corners, Clips(2, 30), "fvd40", "there are 30 clips to evaluate: give fvd30"),
+        (Corners, Clips(2, 35), "is40", "there are 35 clips to evaluate: give is30"),
         (Corners, Clips(2, shape=(4, 8, 8, 1)), "fvd40", "frames of 8x8x1, the real ones of 16x16"),
         (Corners, Clips(2, shape=(2, 16, 16, 1)), "fvd40_4f", "the clips have 2 frames"),
         (Corners, Clips(2), "wasserstein40", "needs a critic"),
         (Corners, Clips(2), "spectrum", "metric spectrum: needs a critic"),
-        (Corners, Clips(2), "gam40", "metric gam40_4f: is of two runs"),
+        (Corners, Clips(2), "gam40", "metric gam40_4f: is for two runs"),
         (
             Corners,
             Clips(2),
             BRIGHTER._replace(quantity=BRIGHTER.quantity._replace(name="features")),
-            "another quantity is called features",
+            "another quantity is also called features",
         ),
         (Wide, Clips(2), "fvd50", "50 clips are too few for the 50 features .* at least 51"),
-        (Featureless, Clips(2), "is40", "extractor='plain' gives features, no probabilities"),
+        (Featureless, Clips(2), "is40", "extractor='plain' gives features but no class"),
     ],
 )
 def test_refuses_before_anything_is_measured(tmp_path, extractor, fake, name, message):

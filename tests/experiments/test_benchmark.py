@@ -38,7 +38,7 @@ PAPER = {
 MISTAKES = {
     "--precisions=float64": "--precisions=float64: 'float64' must be one of float32, mixed_",
     "--precisions=": "--precisions=: must not be empty",
-    "--precisions=float32,float32": "--precisions=float32,float32: must have each only once",
+    "--precisions=float32,float32": "--precisions=float32,float32: must not repeat items",
     "--repeats=0": "--repeats=0: must be an integer ≥ 1",
     "--batch_size=-2": "--batch_size=-2: must be an integer ≥ 1",
     "--product_size=0": "--product_size=0: must be an integer ≥ 1",
@@ -48,11 +48,11 @@ MISTAKES = {
     "--size=20": "--size=20: must be a power of two",
     "--image_filters=10": "--image_filters=10: for size 64 must be a multiple of 16",
     "--output=missing/b.json": "there is no directory missing",
-    "--output=there.json": "--output=there.json: exists, give another name",
+    "--output=there.json": "--output=there.json: already exists: give another name",
     "--networks=tiny.cfg": "--networks=tiny.cfg: give --layers with it",
     "--networks=tiny": "--networks=tiny: 'tiny' must be a flagfile, ending in .cfg",
-    "--objective=hinge": "--objective has no use here: put it into a flagfile",
-    "--layers --size=16": "--size has no use here: put it into a flagfile",
+    "--objective=hinge": "--objective has no effect here: put it into a flagfile",
+    "--layers --size=16": "--size has no effect here: put it into a flagfile",
     "--layers --networks=none.cfg": "none.cfg: cannot be read (No such file or directory)",
     "--layers --networks=noisy.cfg": (
         "noisy.cfg: --critic_noise=0.3: cannot be measured by layers, only 0.0 can"

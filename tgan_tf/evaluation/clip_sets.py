@@ -1,7 +1,7 @@
-"""The clips that are measured: a generator's, or those of videos.
+"""The clips to evaluate: a generator's, or real ones from videos.
 
-Both give clips in one order that a seed fixes, so that the clip of a row can be made again; another
-`draw` gives other clips.
+A seed fixes the order of the clips, so that the clip of any row can be made again. Another `draw`
+gives other clips.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from tgan_tf.latents import LatentRows, generator_latents
 from tgan_tf.models.network import GeneratorNetwork
 
 BATCH_SIZE = 16
-#: Clips that a source without end shows from one draw to the next.
+#: Clips of an endless source from one draw to the next.
 _DRAW = 2**32
 
 
 class ClipSet(Protocol):
-    """Clips to be measured.
+    """Clips to evaluate.
 
     Attributes:
         clip_shape: (frames, rows, columns, channels).
-        num_clips: how many there are; None without end.
-        num_classes: clip i was asked to be of class i modulo this; 0 if nothing was asked.
-        description: what they are, of JSON's types, for the record.
+        num_clips: their number; None if they are endless.
+        num_classes: number of classes; clip i was asked to show class i modulo it. 0 without
+            classes.
+        description: what they are, in JSON types, for the record.
     """
 
     @property
@@ -46,18 +47,18 @@ class ClipSet(Protocol):
     def description(self) -> dict[str, Any]: ...
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
-        """The first clips of a draw, float32 [batch, *clip_shape] in [-1, 1], `count` in all."""
+        """The first `count` clips of a draw, as float32 [batch, *clip_shape] in [-1, 1]."""
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
-        """The clips at places in a draw, float32 [places, *clip_shape] in [-1, 1]."""
+        """The clips at some positions of a draw, float32 [places, *clip_shape] in [-1, 1]."""
 
 
 class GeneratedClips:
-    """A generator's clips, those of `generate.py` with the same seed; draw d is of seed + d.
+    """A generator's clips, as `generate.py` makes them with the same seed; draw d has seed + d.
 
     Args:
         generator: a trained generator.
-        seed: of the latents.
+        seed: seed of the latents.
 
     Attributes: those of `ClipSet`.
     """
@@ -95,14 +96,14 @@ class GeneratedClips:
 
 
 class SourceClips:
-    """The clips of a source in a shuffled order, each once; draw d is the source's epoch d.
+    """A source's clips in shuffled order, each once; draw d is the source's epoch d.
 
     Args:
-        source: of `tgan_tf.data`.
-        seed: of the order.
+        source: a source of `tgan_tf.data`.
+        seed: seed of the order.
         **description: what the clips are, for the record: path, subset, window and so on.
 
-    Attributes: those of `ClipSet`. The description names also the SHA-256 of the first clips.
+    Attributes: those of `ClipSet`. The description also holds the SHA-256 of the first clips.
     """
 
     num_classes = 0
@@ -125,7 +126,7 @@ class SourceClips:
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
         """See `ClipSet`; raises an `InputError` if there are fewer than `count`."""
         if self.num_clips is not None and count > self.num_clips:
-            raise InputError(f"{count} clips: there are {self.num_clips}: ask for fewer")
+            raise InputError(f"{count} clips: there are only {self.num_clips}: ask for fewer")
         start = draw * (self.num_clips or _DRAW)
         batch_size = min(BATCH_SIZE, count)
         dataset = batches(self.source, batch_size, self.seed, start)

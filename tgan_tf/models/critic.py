@@ -1,7 +1,7 @@
-"""The critic (discriminator): clips to one score each (the paper, Figure 1).
+"""The critic (discriminator): maps each clip to one score (the paper, Figure 1).
 
 For 16 frames of 64x64: 3-D convolutions [16, 64, 64, C] → 8x32x32x64 → 4x16x16x128 → 2x8x8x256 →
-1x4x4x512, then a convolution over all that is left to one number.
+1x4x4x512, then a convolution over all remaining positions to one number.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ HEADS = ("convolution", "mean", "projection")
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class Critic(CriticNetwork):
-    """Clips to scores, unbounded.
+    """Maps clips to unbounded scores.
 
     3-D convolutions of kernel 4 and stride 2 with bias, one for each halving of the size down to
-    4x4; leaky ReLU, before it a batch normalisation in all but the first, if the critic has any. A
-    convolution over what is left makes the score. Frames halve with the size while there are two;
+    4x4; leaky ReLU, preceded by batch normalisation in all but the first if the critic has any. A
+    convolution over the remaining positions makes the score. Frames halve with the size down to 1;
     after that the kernel and stride in time are 1.
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame.
-        filters: channels after the first convolution, doubled by each later one.
+        filters: channels after the first convolution; each later one doubles them.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
             MNIST and LeCun normal for UCF-101.
         kernel_constraint: Keras constraint of every kernel, such as
             `tgan_tf.constraints.SingularValueClipping(interval=5)`, the paper's.
-        head: what makes the score of the last feature maps: "convolution", as in the paper; their
-            "mean", as in the PyTorch TGAN (proceduralia/tgan-pytorch); or "projection" of a critic
-            with classes: a convolution, and one more for each class of which the clip's own is
-            added. The convolutions before it do not see the label. It is the projection
-            discriminator of Miyato and Koyama 2018 (arXiv 1802.05637, equation 3), of feature maps
+        head: how the last feature maps become the score. "convolution": by a convolution, as in the
+            paper. "mean": as their mean, as in the PyTorch TGAN (proceduralia/tgan-pytorch).
+            "projection", for a critic with classes: by a convolution, plus another one for the
+            clip's class; the layers before it do not see the label. This is the projection
+            discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation 3) on feature maps
             that keep their positions.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
-        InputError: an argument is out of range, or the head is "projection" without classes; the
-            critic is called on clips of other frames.
+        InputError: an argument is out of range, the head is "projection" without classes, or the
+            critic is called with another number of frames.
 
     Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out;
     with `num_classes` a list of that and float32 [batch, num_classes] in.
@@ -112,10 +112,10 @@ class Critic(CriticNetwork):
     ) -> tf.Tensor:
         clips = tf.convert_to_tensor(inputs[0] if self.num_classes else inputs)
         if clips.shape[1] != self.frames:
-            # The convolutions would take them, and give a clip several scores.
+            # The convolutions would accept them and give each clip several scores.
             raise InputError(
                 f"clips of {clips.shape[1]} frames: the critic takes {self.frames}: give it a "
-                "window of as many"
+                "window of that many"
             )
         h = clips if self.head == "projection" else self.joined(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
@@ -142,8 +142,8 @@ class Critic(CriticNetwork):
         if self.head == "convolution":
             return 1.0
         if self.head == "projection":
-            return 2**0.5  # Two outputs of the convolution are added.
-        # The mean of N features.
+            return 2**0.5  # The score is the sum of two outputs of the convolution.
+        # The mean over N features.
         halvings = len(self.convolutions)
         positions = max(self.frames >> halvings, 1) * BASE_SIZE**2
         return float(positions * (self.filters << (halvings - 1))) ** -0.5
