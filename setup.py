@@ -52,8 +52,10 @@ TOOLS = {
     "test": [
         "hypothesis>=6",
         "imageio-ffmpeg>=0.5",
+        "ipykernel>=6",
         "moto[server]>=5",
         "mypy>=1.15",
+        "nbclient>=0.10",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "pyyaml>=6",
