@@ -57,8 +57,8 @@ format: $(VENV)/installed-test ## mends format and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/docs/installed ## builds the documentation into site/; a broken link fails
-	$(MKDOCS) build --strict --quiet
+docs: $(VENV)/docs/installed ## builds the documentation into site/; a broken link or a warning fails
+	$(MKDOCS) build --strict
 
 docs-serve: $(VENV)/docs/installed ## shows the documentation on http://localhost:8000
 	$(MKDOCS) serve

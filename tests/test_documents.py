@@ -66,6 +66,13 @@ def test_the_version_is_the_same_everywhere():
     assert released[0] == tgan_tf.__version__
 
 
+def test_make_docs_fails_on_warnings():
+    makefile = (TOP / "Makefile").read_text(encoding="utf-8")
+    (build,) = re.findall(r"^\t\$\(MKDOCS\) build (.*)$", makefile, re.MULTILINE)
+    # With --quiet MkDocs counts no warnings, and --strict lets them pass.
+    assert build == "--strict"
+
+
 def test_pre_commit_runs_what_make_lint_runs():
     hooks = yaml.safe_load((TOP / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
