@@ -65,7 +65,7 @@ RUNS = """
     a b imported mine moving_mnist_digits moving_mnist_long moving_mnist_small
     moving_mnist_small_NAME moving_mnist_small_operator_norm other try
 """.split()
-FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/ucf101 results".split()
+FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/small prepared/ucf101 results".split()
 FILES = """
     checkpoint66000.pth config.yml conv3d_deepnetA_ucf.npz generated.npz mean2.npz
     results/ucf101.yml ucf101_train_pd.pkl
