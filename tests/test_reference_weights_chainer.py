@@ -224,7 +224,7 @@ def test_pickled_states_of_chainer_s_trainer_are_not_looked_at(tmp_path, svc):
     [
         (
             {"updater/model:vgen/dc2/W": None, "updater/model:vgen/bn1/beta": None},
-            r"updater/model:vgen/: no dc2/W, bn1/beta: give",
+            r"updater/model:vgen/: lacks dc2/W, bn1/beta: give",
         ),
         (
             {"updater/model:vdis/bn1/beta": np.zeros(8, np.float32)},
@@ -241,7 +241,7 @@ def test_pickled_states_of_chainer_s_trainer_are_not_looked_at(tmp_path, svc):
         ),
         (
             {"updater/optimizer:fsgen/dc4/b/ms": None},
-            r"updater/optimizer:fsgen/: no dc4/b/ms: give",
+            r"updater/optimizer:fsgen/: lacks dc4/b/ms: give",
         ),
         ({"updater/iteration": None}, "not a snapshot of the reference's trainer"),
     ],

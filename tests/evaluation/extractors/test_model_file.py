@@ -199,7 +199,7 @@ class TestCheck:
             [tf.TensorSpec([None] * 5, tf.float32)],
         )
         tf.saved_model.save(module, str(tmp_path / "m"), {"serving_default": module.serve})
-        with pytest.raises(InputError, match="gives 256 features"):
+        with pytest.raises(InputError, match="returns 256 features"):
             ModelFile(tmp_path / "m").check(SHAPE)
 
 
@@ -247,7 +247,7 @@ def _bad_output(path):
 
 
 BAD_MODELS = {
-    "missing.keras": (lambda path: None, "no such file: give a .keras or .h5 file"),
+    "missing.keras": (lambda path: None, "does not exist: give a .keras or .h5 file"),
     "text.keras": (lambda path: path.write_text("text"), "cannot be loaded"),
     "text.h5": (lambda path: path.write_text("text"), "cannot be loaded"),
     "lambda.keras": (_lambda, "'Lambda' of the module 'keras.layers', which may be code"),
@@ -266,7 +266,7 @@ BAD_MODELS = {
     ),
     "two outputs": (
         lambda path: _save(path, lambda logits: {"a": logits, "b": logits}),
-        "gives a, b",
+        "returns a, b",
     ),
     "of integers": (lambda path: _save(path, dtype=tf.uint8), "takes clips uint8"),
     "fixed batch": (lambda path: _save(path, spec=(2, *SHAPE)), r"takes \(2, 4, 8, 8, 1\)"),
