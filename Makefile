@@ -13,8 +13,8 @@ BIN := $(VENV)/bin
 WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
 # The theme's makers warn there of a later MkDocs, which the lock leaves out.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs
-DEMO := runs/moving_mnist_digits
-DEMO_EXPORT := saved_models/moving_mnist_digits
+DEMO := runs/moving_mnist_digits_conditional
+DEMO_EXPORT := saved_models/moving_mnist_digits_conditional
 
 .PHONY: help videos demo test test-fast lint format docs docs-serve dist lock benchmark tensorboard clean \
 	same-python
@@ -22,12 +22,13 @@ DEMO_EXPORT := saved_models/moving_mnist_digits
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-videos: $(VENV)/installed ## videos of the trained generator in saved_models/moving_mnist
-	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist --scale=3
+videos: $(VENV)/installed ## videos of the trained generator in saved_models/moving_mnist_conditional
+	$(BIN)/python experiments/generate.py --saved_model=saved_models/moving_mnist_conditional \
+		--num_videos=40 --scale=3
 
 demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
 	$(BIN)/python experiments/train.py --max_minutes=7 \
-		--flagfile=experiments/configs/moving_mnist_digits.cfg
+		--flagfile=experiments/configs/moving_mnist_digits_conditional.cfg
 	@test -d $(DEMO)/generated || $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3
 	@test -d $(DEMO_EXPORT) || $(BIN)/python experiments/export.py --run_dir=$(DEMO) \
 		--export_dir=$(DEMO_EXPORT)
@@ -40,7 +41,7 @@ demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and export
 	@echo "What to run next:"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
-	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_16_frames.cfg"
+	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_conditional_falling.cfg"
 
 test: $(VENV)/installed-test $(VENV)/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10
