@@ -9,17 +9,20 @@ are loaded.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tgan_tf import file_locks, stack
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
+from tgan_tf.workers import Alone, Workers
 
 _PREFIX = "tgan"
 _MEANS = "means.json"
@@ -48,14 +51,10 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
         InputError: it could not be written, as on a full disk. The earlier ones are untouched.
     """
     path = Path(directory) / f"step-{step}"
-    means = {
-        metric.name: [float(variable.numpy()) for variable in metric.variables]
-        for metric in tgan.metrics
-    }
     try:
         with file_locks.new_directory(path) as partial:
             _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
-            (partial / _MEANS).write_text(json.dumps(means))
+            (partial / _MEANS).write_text(json.dumps(tgan.means))
             # Only a damaged checkpoint of this step can be there: a sound one was resumed from.
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
@@ -80,30 +79,60 @@ def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
         shutil.rmtree(Path(directory) / f"step-{old}", ignore_errors=True)
 
 
-def restore(tgan: tf.Module, directory: str | Path) -> int | None:
+def restore(tgan: tf.Module, directory: str | Path, step: int | None = None) -> int | None:
     """Loads the newest sound checkpoint, with a warning for each newer one that is damaged.
 
     Args:
         tgan: a compiled `TGAN` of the same networks and optimisers.
         directory: where the run's checkpoints are.
+        step: the checkpoint to load; None for the newest sound one.
 
     Returns:
-        The step of the checkpoint; None if there is none at all.
+        The step of the checkpoint; None if there is none at all, and none was asked for.
 
     Raises:
-        InputError: there are checkpoints but none is sound, or one is of other networks or
-            optimisers.
+        InputError: there are checkpoints but none is sound, one is of other networks or optimisers,
+            or the one that was asked for is not there or not sound.
     """
-    if not steps(directory):
+    if step is None and not steps(directory):
         return None
-    step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory)
+    step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory, step)
     path = Path(directory) / f"step-{step}" / _MEANS
     # Checkpoints of the first version have none.
-    means = json.loads(path.read_text()) if path.exists() else {}
-    for metric in tgan.metrics:
-        for variable, value in zip(metric.variables, means.get(metric.name, ())):
-            variable.assign(value)
+    tgan.means = json.loads(path.read_text()) if path.exists() else {}
     return step
+
+
+def restore_together(tgan: tf.Module, directory: str | Path, peers: Alone | Workers) -> int | None:
+    """Loads the newest sound checkpoint on the chief, and on the other workers the same.
+
+    Args:
+        tgan: as of `restore`.
+        directory: as of `restore`, on storage that all workers see.
+        peers: the workers that train together.
+
+    Returns:
+        As `restore`, on all workers the same.
+
+    Raises:
+        InputError: as `restore`; this worker does not see the checkpoint that the chief has loaded.
+        workers.Lost: another worker is gone, perhaps because it does not.
+    """
+    own = restore(tgan, directory) if peers.is_chief else None
+    step = peers.gather(own)[0]
+    if step is not None and not peers.is_chief:
+        restore(tgan, directory, step)
+    peers.gather(step)
+    return step
+
+
+def digest(tgan: tf.Module) -> str:
+    """A number of what a checkpoint would hold, as of this worker's first replica."""
+    found = hashlib.sha256()
+    for part in (getattr(tgan, name) for name in _PARTS):
+        for variable in part.variables:
+            found.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return found.hexdigest()[:12]
 
 
 def restore_networks(directory: str | Path, step: int | None = None, **networks: tf.Module) -> int:

@@ -8,7 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from program_flags import checked_flags, configuration_flags, data_flags, evaluation_flags
+from program_flags import (
+    checked_flags,
+    configuration_flags,
+    data_flags,
+    evaluation_flags,
+    strategy_flags,
+)
 
 from absl import flags
 
@@ -70,22 +76,7 @@ evaluation_flags.define_metrics("evaluate_metrics", ["fvd512", "kvd512"])
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
 
-flags.DEFINE_enum(
-    "distribution_strategy",
-    "one_device",
-    ["one_device", "mirrored"],
-    "one_device: the first GPU, or the CPU. mirrored: each batch shared by several devices.",
-)
-checked_flags.integer(
-    "num_gpus", None, "mirrored: how many GPUs; default all of the machine.", at_least=1
-)
-checked_flags.integer(
-    "logical_cpus",
-    None,
-    "mirrored: replicas on this many parts of the CPU, to try it without GPUs.",
-    at_least=1,
-    at_most=1024,
-)
+flags.adopt_module_key_flags(strategy_flags)
 flags.DEFINE_bool(
     "deterministic", False, "Only operations that give the same bits each time, slower on GPUs."
 )
@@ -103,6 +94,7 @@ RESUMABLE = {
     "extractor_weights",
     "c3d_mean",
     "distribution_strategy",
+    "communication",
     "num_gpus",
     "logical_cpus",
     "verify_shards",
