@@ -93,6 +93,8 @@ class TGAN(keras.Model):
         self.critic_loss = keras.metrics.Mean(name="critic_loss")
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.wasserstein_estimate = keras.metrics.Mean(name="wasserstein_estimate")
+        # They have the same results; Keras 2 would add up those of several workers.
+        self.distribute_reduction_method = "first"
         self(tf.zeros([1, generator.latent_dim]))
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
