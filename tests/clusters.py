@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
-TRAIN = Path(__file__).parents[1] / "experiments/train.py"
+from programs import Started, start
 
 
 def addresses(count: int) -> list[str]:
@@ -25,17 +22,29 @@ def addresses(count: int) -> list[str]:
 
 def tf_config(tasks: list[str], index: int) -> str:
     """What a scheduler sets for one of the workers."""
-    return json.dumps(
-        {"cluster": {"worker": tasks}, "task": {"type": "worker", "index": index}}
-    )
+    return json.dumps({"cluster": {"worker": tasks}, "task": {"type": "worker", "index": index}})
 
 
-def start(arguments: list[str], config: str, directory: Path, name: str) -> subprocess.Popen:
-    """Starts train.py as one task; what it prints goes to NAME.log in the directory."""
-    return subprocess.Popen(
-        [sys.executable, str(TRAIN), "--distribution_strategy=multi_worker_mirrored", *arguments],
-        env={**os.environ, "TF_CONFIG": config},
-        cwd=directory,
-        stdout=(directory / f"{name}.log").open("w"),
-        stderr=subprocess.STDOUT,
-    )
+def start_workers(
+    count: int, arguments: list[str] | list[list[str]], directory: Path, name: str
+) -> list[Started]:
+    """Starts train.py on so many workers side by side.
+
+    Args:
+        count: how many.
+        arguments: of all of them, or a list for each.
+        directory: where they run; what they print goes to files there.
+        name: of the files.
+    """
+    tasks = addresses(count)
+    each = arguments if isinstance(arguments[0], list) else [arguments] * count
+    return [
+        start(
+            "train.py",
+            ["--distribution_strategy=multi_worker_mirrored", *each[index]],
+            directory,
+            directory / f"{name}-{index}.log",
+            {"TF_CONFIG": tf_config(tasks, index)},
+        )
+        for index in range(count)
+    ]

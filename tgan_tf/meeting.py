@@ -22,6 +22,7 @@ from tgan_tf.errors import InputError
 
 START = 300.0
 """Seconds that a worker waits for the others to come."""
+_ASK = 10.0  # seconds after which it is told whom a worker waits for
 _LONGEST = 2**24  # bytes of a message
 
 
@@ -77,7 +78,7 @@ def _meet_workers(cluster: Cluster) -> dict[int, Link]:
             missing = [cluster.name(i) for i in range(1, cluster.size) if i not in links]
             if time.monotonic() > end:
                 _refuse(links, f"{missing[0]} has not come within {START:.0f} s: start all workers")
-            server.settimeout(10)
+            server.settimeout(_ASK)
             try:
                 connection, _ = server.accept()
             except socket.timeout:
@@ -132,7 +133,7 @@ def _meet_chief(cluster: Cluster) -> Link:
     listening(cluster.addresses[cluster.index]).close()
     begun, told = time.monotonic(), False
     while time.monotonic() < begun + START:
-        if not told and time.monotonic() > begun + 10:
+        if not told and time.monotonic() > begun + _ASK:
             print(f"waiting for {cluster.name(0)}", flush=True)
             told = True
         try:

@@ -41,6 +41,8 @@ what ends so: to it, codes up to 127 are errors that stay."""
 _BEAT = 2.0  # seconds from one word to the next
 _GRACE = 3.0  # seconds in which the main thread may end by itself when a worker is lost
 
+_FAREWELL = 10.0  # seconds in which the others' processes end after the last step
+
 Value = TypeVar("Value")
 
 
@@ -177,7 +179,7 @@ class Workers:
         self._left.set()
         self._send({"finished": True})
         if self.is_chief:
-            end = time.monotonic() + 10
+            end = time.monotonic() + _FAREWELL
             for thread in self._readers:
                 thread.join(max(0.0, end - time.monotonic()))
 
