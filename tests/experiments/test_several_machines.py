@@ -22,12 +22,16 @@ pytestmark = pytest.mark.slow
 STEPS = 5
 TINY = {
     "frames": 4,
-    "size": 8,
+    "size": 16,
     "z0_dim": 6,
     "z1_dim": 5,
     "temporal_filters": 8,
     "image_filters": 8,
     "critic_filters": 4,
+    # With the paper's small weights RMSprop makes much of a small gradient's rounding error.
+    "temporal_initializer": "lecun_normal",
+    "image_initializer": "lecun_normal",
+    "critic_initializer": "lecun_normal",
     "batch_size": 12,
     "learning_rate": 1e-3,
     "clipping_interval": 2,
@@ -47,7 +51,7 @@ def arguments(run_dir, **changes):
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("workers")
-    values = np.random.default_rng(0).integers(0, 256, (6, 20, 8, 8), dtype=np.uint8)
+    values = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 16), dtype=np.uint8)
     np.save(path / "sequences.npy", values)
     return path
 
@@ -84,7 +88,7 @@ def assert_same_weights(run_dir, expected_dir):
     for name, value in expected.items():
         if not name.startswith(("tgan/generator/", "tgan/critic/")) or _before_normalization(name):
             continue
-        scale = np.max(np.abs(value))
+        scale = max(np.max(np.abs(value)), 1e-3)
         if name.endswith("moving_mean"):  # A mean may be near zero: what is around it says how far.
             scale = np.sqrt(np.max(expected[name.replace("mean", "variance")]))
         assert np.max(np.abs(found[name] - value)) / scale <= 1e-5, name
@@ -93,9 +97,14 @@ def assert_same_weights(run_dir, expected_dir):
 
 
 def _before_normalization(name):
-    *_, network, _, number, variable = name.split("/")
-    layers = {"temporal_generator": ("0", "1"), "critic": ("1",)}
-    return number in layers.get(network, ()) and variable in ("bias", "moving_mean")
+    return name.removeprefix("tgan/") in {
+        "generator/temporal_generator/deconvolutions/0/bias",
+        "generator/temporal_generator/normalizations/0/moving_mean",
+        "generator/temporal_generator/deconvolutions/1/bias",
+        "generator/temporal_generator/normalizations/1/moving_mean",
+        "critic/convolutions/1/bias",
+        "critic/normalizations/0/moving_mean",
+    }
 
 
 def wait_for_step(run_dir, step, processes):
@@ -200,7 +209,8 @@ def test_a_run_that_goes_on_ends_equal_to_the_bit_with_an_unbroken_one(moved, di
 def variant(directory):
     """A run of two workers with much that a training can have, stopped by SIGTERM, and of one."""
     flags = {
-        "lipschitz": "gradient_penalty",
+        "lipschitz": "none",
+        "gradient_penalty": 10,
         "n_critic": 2,
         "ema_momentum": 0.9,
         "shuffle_frames": 0.5,
@@ -212,8 +222,8 @@ def variant(directory):
     many = arguments("variant", **{**flags, "train_steps": 100_000})
     # The step at which it will be stopped is not known: another run of one process ends there.
     processes = start_workers(2, many, directory, "variant")
-    end = time.monotonic() + 300
-    while "step 2: motion" not in processes[0].printed and time.monotonic() < end:
+    while "step 2: motion" not in processes[0].printed:
+        assert all(process.poll() is None for process in processes), processes[0].printed
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGTERM)
     codes = [process.finish() for process in processes]
