@@ -21,7 +21,7 @@ from program_flags import checked_flags, command_line
 
 from absl import flags
 
-from benchmark_cluster import Cluster
+from benchmark_cluster import ALL_REDUCES, Cluster
 from benchmark_communication import Communication, communication, ring_seconds, step_seconds
 from benchmark_machine import machine, machine_line
 from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
@@ -84,7 +84,7 @@ def measure(counts: list[int], network: dict[str, int]) -> dict[str, dict]:
     }
     for repeat in range(FLAGS.repeats + 1):
         for count, cluster in clusters.items():
-            for part, calls in (("step", FLAGS.steps), ("all_reduce", 5)):
+            for part, calls in (("step", FLAGS.steps), ("all_reduce", ALL_REDUCES)):
                 seconds, size = cluster.ask(part)
                 print(f"{count} workers, {part}: {seconds:.4f} s", file=sys.stderr, flush=True)
                 if repeat:  # The first one is the warm-up.
