@@ -56,9 +56,13 @@ EXTRAS["i3d"] = EXTRAS["evaluation"]  # its former name
 TOOLS = {
     "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]>=2.21,<2.22; {NEW}"],
     "test": [
+        # The schema of docker compose's files.
+        "check-jsonschema>=0.29",
         "hypothesis>=6",
         "imageio-ffmpeg>=0.5",
         "ipykernel>=6",
+        # The schema of Kubeflow's TFJob; brings that of Kubernetes.
+        "kubeflow-training>=1.8",
         "moto[server]>=5",
         "mypy>=1.15",
         "nbclient>=0.10",

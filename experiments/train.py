@@ -9,8 +9,7 @@ resumes a stopped run; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first.
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from program_flags import (
     data_flags,
     evaluation_flags,
     flagfiles,
+    strategy_flags,
     training_flags,
 )
 
@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import callbacks, checkpoints, runs
+from tgan_tf import callbacks, checkpoints, runs, workers
 from tgan_tf.configuration import build
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
@@ -38,6 +38,7 @@ from tgan_tf.latents import generator_latents
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 from tgan_tf.tgan import TGAN
 from tgan_tf.warm_start import warm_start
+from tgan_tf.workers import ALONE, Alone, Workers
 
 FLAGS = flags.FLAGS
 
@@ -49,18 +50,26 @@ def main(_) -> int:
     doublings_to_frames(FLAGS.frames)
     doublings_to_size(FLAGS.size)
     configuration_flags.configuration()
-    strategy = make_strategy()
-    if FLAGS.batch_size % strategy.num_replicas_in_sync:
-        raise InputError(
-            f"--batch_size={FLAGS.batch_size}: must be a multiple of the "
-            f"{strategy.num_replicas_in_sync} replicas"
-        )
+    cluster = strategy_flags.cluster()
+    num_gpus = strategy_flags.check_devices()
+    strategy_flags.check_batch_size(cluster, num_gpus)
+    if cluster is None:
+        return run(ALONE, strategy_flags.make_strategy(cluster, num_gpus))
+    with workers.join(cluster, command_line.end) as peers:
+        peers.agree({**versions(), "the number of GPUs": str(num_gpus), **shown_flags()})
+        return run(peers, strategy_flags.make_strategy(cluster, num_gpus))
+
+
+def run(peers: Alone | Workers, strategy: tf.distribute.Strategy) -> int:
+    """Opens the data and the run, trains, and gives the exit code."""
     run_dir = Path(FLAGS.run_dir)
-    with runs.exclusive(run_dir):
-        refuse_another_run(run_dir)
+    with runs.exclusive(run_dir) if peers.is_chief else contextlib.nullcontext():
+        runs.check_shared(run_dir, peers)
+        if peers.is_chief:
+            refuse_another_run(run_dir)
         corpus = data_flags.open_data()
         source = data_flags.make_source(corpus, "train")
-        evaluation = make_evaluation(corpus, run_dir)
+        evaluation = make_evaluation(corpus, run_dir) if peers.is_chief else None
         keras.utils.set_random_seed(FLAGS.seed)
         if FLAGS.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -73,9 +82,10 @@ def main(_) -> int:
             evaluation.set_model(tgan)
             evaluation.check()
         # Everything that may raise an error comes before the run's own files are written.
-        if checkpoints.restore(tgan, run_dir / "checkpoints") is not None:
+        if checkpoints.restore_together(tgan, run_dir / "checkpoints", peers) is not None:
             print(f"{run_dir}: resuming at step {tgan.step}", flush=True)
-            checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
+            if peers.is_chief:
+                checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
         else:
             if FLAGS.initial_run is not None:
                 with strategy.scope():
@@ -84,8 +94,10 @@ def main(_) -> int:
                 print(f"{run_dir}: {taken}", flush=True)
             first = min(FLAGS.summary_interval, FLAGS.train_steps)
             print(f"{run_dir}: starting; the first report comes at step {first}", flush=True)
-        runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())
-        return train(tgan, run_dir, corpus, source, evaluation)
+        peers.agree({"the weights to begin with": checkpoints.digest(tgan)})
+        if peers.is_chief:
+            runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())
+        return train(tgan, run_dir, corpus, source, evaluation, peers)
 
 
 def train(
@@ -94,27 +106,18 @@ def train(
     corpus: Corpus | None,
     source: Source,
     evaluation: callbacks.Evaluate | None,
+    peers: Alone | Workers,
 ) -> int:
     """Trains from the model's step on, and returns the exit code."""
     start = tgan.step
-    summary = callbacks.TrainingSummary(
-        run_dir,
-        run_dir / "samples",
-        real_clips=held_out_clips(corpus, 16),
-        latents=generator_latents(
-            tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
-        ),
-        sample_interval=FLAGS.sample_interval,
-        train_steps=FLAGS.train_steps,
-        batch_size=FLAGS.batch_size,
-        text="".join(f"    {line}\n" for line in training_flags.flagfile().splitlines()),
-    )
+    summary = make_summary(tgan, run_dir, corpus) if peers.is_chief else None
     if start >= FLAGS.train_steps:
         # The training may have been killed between its last checkpoint and the work after that.
-        summary.set_model(tgan)
-        if summary.lacks_samples():
-            summary.on_train_begin()
-            summary.on_train_end()
+        if summary is not None:
+            summary.set_model(tgan)
+            if summary.lacks_samples():
+                summary.on_train_begin()
+                summary.on_train_end()
         if evaluation is not None:
             evaluation.make_up()
         print(
@@ -123,30 +126,26 @@ def train(
         )
         return 0
 
-    clips_a_step = FLAGS.batch_size * FLAGS.n_critic
-    dataset = batches(
-        source,
-        clips_a_step,
-        seed=FLAGS.seed,
-        start=start * clips_a_step,
-        labels=FLAGS.conditional,
-    )
     saver = callbacks.CheckpointSaver(
-        run_dir / "checkpoints", FLAGS.checkpoint_interval, FLAGS.keep_checkpoints
+        run_dir / "checkpoints", FLAGS.checkpoint_interval, FLAGS.keep_checkpoints, peers
     )
-    reporters = [summary, progress(start)]
-    if FLAGS.max_minutes is not None:
+    reporters = [] if summary is None else [summary, progress(start)]
+    if FLAGS.max_minutes is not None and peers.is_chief:
         reporters.append(callbacks.time_limit(FLAGS.max_minutes))
+    evaluations = [] if evaluation is None else [evaluation]
+    if peers.size > 1:
+        reporters = [callbacks.NotShared(reporters)]
+        evaluations = [callbacks.NotShared(evaluations)]
     tgan.fit(
-        dataset,
+        dataset(tgan, source, start, peers),
         steps_per_epoch=FLAGS.train_steps - start,
         verbose=0,
         callbacks=[
             callbacks.StopWhenNotFinite(),
-            callbacks.StopAtStep(FLAGS.train_steps),
             callbacks.AlignedEpochs(reporters, FLAGS.summary_interval, FLAGS.train_steps),
             saver,
-            *([] if evaluation is None else [evaluation]),
+            *evaluations,
+            callbacks.StopAtStep(FLAGS.train_steps),
         ],
     )
     if saver.stopped_by is not None:
@@ -163,53 +162,54 @@ def train(
     return 0
 
 
-def make_strategy() -> tf.distribute.Strategy:
-    """Makes the strategy of the flags; call it before anything touches a device."""
-    check_cluster()
-    gpus = tf.config.list_physical_devices("GPU")
-    if FLAGS.distribution_strategy == "one_device":
-        for name in ("num_gpus", "logical_cpus"):
-            if FLAGS[name].value is not None:
-                raise InputError(
-                    f"--{name}={FLAGS[name].value}: has no effect with one_device: give "
-                    "--distribution_strategy=mirrored"
-                )
-        return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
-    if FLAGS.logical_cpus is not None:
-        if FLAGS.num_gpus is not None:
-            raise InputError("--num_gpus and --logical_cpus: give one of the two")
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * FLAGS.logical_cpus,
-        )
-        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(FLAGS.logical_cpus)])
-    num_gpus = len(gpus) if FLAGS.num_gpus is None else FLAGS.num_gpus
-    if not 1 <= num_gpus <= len(gpus):
-        raise InputError(
-            f"--distribution_strategy=mirrored on {num_gpus} GPUs: this machine has {len(gpus)}: "
-            "give --distribution_strategy=one_device, or --logical_cpus=2 to try it on the CPU"
-        )
-    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])
+def versions() -> dict[str, str]:
+    """Of what all workers must have the same."""
+    return {"TensorFlow": tf.__version__, "Keras": keras.__version__, "NumPy": np.__version__}
 
 
-def check_cluster() -> None:
-    """Raises an `InputError` if TF_CONFIG makes this one of several tasks."""
-    text = os.environ.get("TF_CONFIG", "")
-    try:
-        cluster = json.loads(text or "{}").get("cluster") or {}
-        # An evaluator does not train, and a job without a list of tasks is invalid.
-        tasks = sum(len(tasks) for job, tasks in cluster.items() if job != "evaluator")
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"TF_CONFIG={text}: is not a cluster description ({error}): unset it, since training "
-            "uses one machine"
-        ) from error
-    if tasks > 1:
-        raise InputError(
-            f"TF_CONFIG has a cluster of {tasks} tasks, each of which would train a separate run "
-            "in the same directory: unset it, since training on several machines is not supported "
-            "yet"
+def shown_flags() -> dict[str, str]:
+    """The flags that all workers must be given alike, by name, as messages show them."""
+    return {
+        f"--{flag.name}": _shown(flag, flag.value)
+        for flag in (*training_flags.of_run(), FLAGS["max_minutes"])
+    }
+
+
+def dataset(
+    tgan: TGAN, source: Source, start: int, peers: Alone | Workers
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """The batches of all steps from one on; of several workers, this one's part of each."""
+    clips_a_step = FLAGS.batch_size * FLAGS.n_critic
+
+    def part(context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+        return batches(
+            source,
+            clips_a_step,
+            seed=FLAGS.seed,
+            start=start * clips_a_step,
+            labels=FLAGS.conditional,
+            input_context=context,
         )
+
+    if peers.size == 1:
+        return part()
+    return tgan.distribute_strategy.distribute_datasets_from_function(part)
+
+
+def make_summary(tgan: TGAN, run_dir: Path, corpus: Corpus | None) -> callbacks.TrainingSummary:
+    """What writes TensorBoard's events and samples."""
+    return callbacks.TrainingSummary(
+        run_dir,
+        run_dir / "samples",
+        real_clips=held_out_clips(corpus, 16),
+        latents=generator_latents(
+            tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
+        ),
+        sample_interval=FLAGS.sample_interval,
+        train_steps=FLAGS.train_steps,
+        batch_size=FLAGS.batch_size,
+        text="".join(f"    {line}\n" for line in training_flags.flagfile().splitlines()),
+    )
 
 
 def held_out_clips(corpus: Corpus | None, count: int) -> np.ndarray:

@@ -9,10 +9,12 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -26,6 +28,10 @@ _FORKS = """
 
     for line in sys.stdin:
         case = json.loads(line)
+        if "poll" in case:
+            ended, status = os.waitpid(case["poll"], os.WNOHANG)
+            print(os.waitstatus_to_exitcode(status) if ended else None, flush=True)
+            continue
         if case["digits"]:
             tgan_tf.data.moving_mnist._mnist()  # kept from then on
         if case["beam"]:
@@ -34,7 +40,7 @@ _FORKS = """
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for number, name in ((1, "stdout"), (2, "stderr")):
-                os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT, 0o600), number)
+                os.dup2(os.open(case[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
             os.chdir(case["directory"])
             os.environ.clear()
             os.environ.update(case["environment"])
@@ -53,7 +59,10 @@ _FORKS = """
                 code = 99
             sys.stdout.flush()
             os._exit(code)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        if case["beside"]:
+            print(child, flush=True)
+        else:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -88,23 +97,11 @@ def run_all(
     results = {}
     for name, arguments in commands.items():
         with tempfile.TemporaryDirectory() as printed:
-            case = {
-                "argv": [str(EXPERIMENTS / program), *map(str, arguments)],
-                "directory": os.fspath(directory),
-                "environment": _environment(),
-                "stdout": f"{printed}/out",
-                "stderr": f"{printed}/err",
-                "largest_file": largest_files.get(name),
-                "digits": digits,
-                "beam": beam,
-            }
-            forks = _forks()
-            forks.stdin.write(json.dumps(case) + "\n")
-            forks.stdin.flush()
-            code = forks.stdout.readline()
-            assert code, "what forks has ended"
+            case = _case(program, arguments, directory, f"{printed}/out", f"{printed}/err")
+            case.update(largest_file=largest_files.get(name), digits=digits, beam=beam)
+            code = int(_answer(case))
             results[name] = Result(
-                int(code), Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
+                code, Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
             )
     return results
 
@@ -112,6 +109,84 @@ def run_all(
 def one(program: str, arguments: list[str], directory: str | os.PathLike) -> Result:
     """Runs a program once; see `run_all`."""
     return run_all(program, {"": arguments}, directory)[""]
+
+
+@dataclasses.dataclass
+class Started:
+    """A command that runs beside others; `printed` is what it has printed so far."""
+
+    pid: int
+    log: Path
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, negative by a signal; None while it runs."""
+        if self.code is None:
+            self.code = json.loads(_answer({"poll": self.pid}).replace("None", "null"))
+        return self.code
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def finish(self, seconds: float = 300) -> int:
+        """Waits for its end and gives the exit code; if it does not come, kills it and fails."""
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > end:
+                self.send_signal(signal.SIGKILL)
+                raise AssertionError(f"it did not end; it had printed: {self.printed}")
+            time.sleep(0.05)
+        return self.code
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+
+def start(
+    program: str,
+    arguments: list[str],
+    directory: str | os.PathLike,
+    log: Path,
+    environment: dict[str, str],
+) -> Started:
+    """Starts a program and lets it run.
+
+    Args:
+        program: such as "train.py".
+        arguments: of the command.
+        directory: where it runs.
+        log: the file that all it prints goes to.
+        environment: what it has in its environment besides this process's.
+    """
+    case = _case(program, arguments, directory, str(log), str(log))
+    case["environment"].update(environment)
+    return Started(int(_answer({**case, "beside": True})), log)
+
+
+def _case(program, arguments, directory, stdout, stderr) -> dict:
+    return {
+        "argv": [str(EXPERIMENTS / program), *map(str, arguments)],
+        "directory": os.fspath(directory),
+        "environment": _environment(),
+        "stdout": stdout,
+        "stderr": stderr,
+        "largest_file": None,
+        "digits": False,
+        "beam": False,
+        "beside": False,
+    }
+
+
+def _answer(case: dict) -> str:
+    forks = _forks()
+    forks.stdin.write(json.dumps(case) + "\n")
+    forks.stdin.flush()
+    answer = forks.stdout.readline()
+    assert answer, "what forks has ended"
+    return answer
 
 
 @functools.cache

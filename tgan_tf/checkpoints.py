@@ -8,17 +8,20 @@ damaged after it was written is skipped when training resumes or networks are lo
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tgan_tf import file_locks, stack
 from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
+from tgan_tf.workers import Alone, Workers
 
 _PREFIX = "tgan"
 _MEANS = "means.json"
@@ -48,15 +51,11 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
             untouched.
     """
     path = Path(directory) / f"step-{step}"
-    means = {
-        metric.name: [float(variable.numpy()) for variable in metric.variables]
-        for metric in tgan.metrics
-    }
     try:
         with file_locks.new_directory(path) as partial:
             _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
-            (partial / _MEANS).write_text(json.dumps(means))
-            # An existing checkpoint of this step is damaged: training would have resumed from a
+            (partial / _MEANS).write_text(json.dumps(tgan.means))
+            # An existing checkpoint of this step is damaged: training would have resumed from an
             # intact one.
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
@@ -81,30 +80,60 @@ def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
         shutil.rmtree(Path(directory) / f"step-{old}", ignore_errors=True)
 
 
-def restore(tgan: tf.Module, directory: str | Path) -> int | None:
+def restore(tgan: tf.Module, directory: str | Path, step: int | None = None) -> int | None:
     """Loads the newest intact checkpoint, with a warning for each newer one that is damaged.
 
     Args:
         tgan: a compiled `TGAN` with the same networks and optimisers.
         directory: directory of the run's checkpoints.
+        step: the checkpoint to load; None for the newest intact one.
 
     Returns:
-        The step of the checkpoint; None if there are no checkpoints.
+        The step of the checkpoint; None if there are no checkpoints and none was asked for.
 
     Raises:
-        InputError: there are checkpoints but none is intact, or one belongs to other networks or
-            optimisers.
+        InputError: there are checkpoints but none is intact, one belongs to other networks or
+            optimisers, or the one asked for is missing or damaged.
     """
-    if not steps(directory):
+    if step is None and not steps(directory):
         return None
-    step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory)
+    step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory, step)
     path = Path(directory) / f"step-{step}" / _MEANS
     # Checkpoints of the first version have none.
-    means = json.loads(path.read_text()) if path.exists() else {}
-    for metric in tgan.metrics:
-        for variable, value in zip(metric.variables, means.get(metric.name, ())):
-            variable.assign(value)
+    tgan.means = json.loads(path.read_text()) if path.exists() else {}
     return step
+
+
+def restore_together(tgan: tf.Module, directory: str | Path, peers: Alone | Workers) -> int | None:
+    """Loads the newest sound checkpoint on the chief, and on the other workers the same.
+
+    Args:
+        tgan: as of `restore`.
+        directory: as of `restore`, on storage that all workers see.
+        peers: the workers that train together.
+
+    Returns:
+        As `restore`, on all workers the same.
+
+    Raises:
+        InputError: as `restore`; this worker does not see the checkpoint that the chief has loaded.
+        workers.Lost: another worker is gone, perhaps because it does not.
+    """
+    own = restore(tgan, directory) if peers.is_chief else None
+    step = peers.gather(own)[0]
+    if step is not None and not peers.is_chief:
+        restore(tgan, directory, step)
+    peers.gather(step)
+    return step
+
+
+def digest(tgan: tf.Module) -> str:
+    """A number of what a checkpoint would hold, as of this worker's first replica."""
+    found = hashlib.sha256()
+    for part in (getattr(tgan, name) for name in _PARTS):
+        for variable in part.variables:
+            found.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return found.hexdigest()[:12]
 
 
 def restore_networks(directory: str | Path, step: int | None = None, **networks: tf.Module) -> int:

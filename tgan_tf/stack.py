@@ -5,7 +5,8 @@ No other module checks which stack it runs on, or a version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import concurrent.futures
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -60,7 +61,10 @@ def tensorflow_variable(variable: tf.Variable) -> tf.Variable:
 def replica_weight(
     layer: keras.layers.Layer, name: str, shape: Sequence[int | None], initializer: str
 ) -> tf.Variable:
-    """Makes an untrained float32 weight of a layer, with a separate copy on each replica."""
+    """Makes an untrained float32 weight of a layer, with a separate copy on each replica.
+
+    Outside the replicas its value is that of this process's first replica.
+    """
     if KERAS_3:
         # Its `add_weight` lacks synchronization. The layer tracks it once it is an attribute.
         return keras.Variable(
@@ -68,7 +72,7 @@ def replica_weight(
             shape=tuple(shape),
             dtype="float32",
             trainable=False,
-            aggregation="mean",
+            aggregation="only_first_replica",
             synchronization="on_read",
             name=name,
         )
@@ -78,8 +82,32 @@ def replica_weight(
         initializer=initializer,
         trainable=False,
         synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.MEAN,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
+
+
+def step_result(mean: tf.Tensor) -> tf.Tensor:
+    """What a replica's train step gives `fit` of a mean, a scalar that is the same on all replicas.
+
+    Of several workers Keras 3 takes the mean over the results' first axis, so there has to be one.
+    """
+    if not KERAS_3:
+        return mean
+    strategy = tf.distribute.get_strategy()
+    shared = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return tf.reshape(mean, [1]) if shared else mean
+
+
+def outside_strategy(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns that is called outside the strategy in whose scope a callback is.
+
+    Keras 2 runs callbacks in the scope of the model's strategy, where to make a variable is an
+    operation of all workers. A scope is that of a thread.
+    """
+    if KERAS_3 or not tf.distribute.has_strategy():
+        return function(*arguments)
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()
 
 
 def spectral_normalization(layer: keras.layers.Layer, **kwargs: Any) -> keras.layers.Layer:

@@ -93,6 +93,8 @@ class TGAN(keras.Model):
         self.critic_loss = keras.metrics.Mean(name="critic_loss")
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.wasserstein_estimate = keras.metrics.Mean(name="wasserstein_estimate")
+        # They have the same results; Keras 2 would add up those of several workers.
+        self.distribute_reduction_method = "first"
         self(tf.zeros([1, generator.latent_dim]))
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -161,6 +163,26 @@ class TGAN(keras.Model):
         return [self.critic_loss, self.generator_loss, self.wasserstein_estimate]
 
     @property
+    def means(self) -> dict[str, list[float]]:
+        """Of each metric the sum and the count so far, which are the same on all replicas."""
+        return {
+            metric.name: [float(self._on_replicas(v)[0].numpy()) for v in metric.variables]
+            for metric in self.metrics
+        }
+
+    @means.setter
+    def means(self, means: Mapping[str, Sequence[float]]) -> None:
+        for metric in self.metrics:
+            for variable, value in zip(metric.variables, means.get(metric.name, ())):
+                for own in self._on_replicas(variable):
+                    own.assign(value)
+
+    def _on_replicas(self, variable: tf.Variable) -> Sequence[tf.Variable]:
+        return self.distribute_strategy.experimental_local_results(
+            stack.tensorflow_variable(variable)
+        )
+
+    @property
     def step(self) -> int:
         """The number of training steps: the generator's updates."""
         return int(self.generator_optimizer.iterations.numpy())
@@ -185,7 +207,7 @@ class TGAN(keras.Model):
         for real, labels in parts[:-1]:
             self._update_critic(real, labels)
         self._update_both(*parts[-1])
-        return {metric.name: metric.result() for metric in self.metrics}
+        return {metric.name: stack.step_result(metric.result()) for metric in self.metrics}
 
     def _update_critic(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
         # Outside the tape, so that the generator's forward pass is neither kept nor differentiated.
@@ -241,11 +263,13 @@ class TGAN(keras.Model):
             ]
         for own, (network, optimizer) in zip(gradients, players):
             optimizer.apply_gradients(zip(own, network.trainable_variables))
-        self.critic_loss.update_state(critic_loss)
-        self.generator_loss.update_state(generator_loss)
-        self.wasserstein_estimate.update_state(
-            objectives.mean(real_scores) - objectives.mean(fake_scores)
+        estimate = objectives.mean(real_scores) - objectives.mean(fake_scores)
+        # Of the global batch, so that each replica has the means of all.
+        values = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, tf.stack([critic_loss, generator_loss, estimate])
         )
+        for metric, value in zip(self.metrics, tf.unstack(values)):
+            metric.update_state(value)
 
     def _scores(
         self, clips: tf.Tensor, labels: tf.Tensor | None, number_of_pass: Pass

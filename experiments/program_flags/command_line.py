@@ -20,7 +20,7 @@ from program_flags import checked_flags, flagfiles
 from absl import app, flags
 from absl import logging as absl_logging
 
-from tgan_tf import file_locks, pipeline_errors
+from tgan_tf import file_locks, pipeline_errors, workers
 from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy
 
 # Control characters, surrogates (bytes that are not text) and line separators, none of which may
@@ -63,6 +63,8 @@ def run(
             _fail(program, error.written(lambda argument: as_flag(argument, flags_of_arguments)))
         except FloatingPointError as error:
             _fail(program, str(error))
+        except workers.Lost as error:
+            _fail(program, str(error), workers.EXIT_CODE)
         except flags.Error as error:  # from flags that main reads from a file
             _fail(program, _about_flags(error))
         except OSError as error:
@@ -181,9 +183,18 @@ def _about_flags(error: Exception) -> str:
     return "; ".join(lines)
 
 
-def _fail(program: str, message: str):
+def end(message: str) -> None:
+    """Ends the process at once, from any thread, because another worker is lost."""
+    with contextlib.suppress(SystemExit):
+        _fail(Path(sys.argv[0]).name, message)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(workers.EXIT_CODE)
+
+
+def _fail(program: str, message: str, code: int = 1):
     """Ends the program with one line, whatever the message holds."""
     half = _LONGEST_WORD // 2
     message = re.sub(rf"(\S{{{half}}})\S+(\S{{{half}}})", r"\1…\2", message)
     print(f"{program}: error: {one_line(message)}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)

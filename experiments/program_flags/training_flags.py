@@ -8,7 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from program_flags import checked_flags, configuration_flags, data_flags, evaluation_flags
+from program_flags import (
+    checked_flags,
+    configuration_flags,
+    data_flags,
+    evaluation_flags,
+    strategy_flags,
+)
 
 from absl import flags
 
@@ -68,23 +74,7 @@ evaluation_flags.define_metrics("evaluate_metrics", ["fvd512", "kvd512"])
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
 
-flags.DEFINE_enum(
-    "distribution_strategy",
-    "one_device",
-    ["one_device", "mirrored"],
-    "Devices to train on. one_device: the first GPU, or the CPU. mirrored: several devices share "
-    "each batch.",
-)
-checked_flags.integer(
-    "num_gpus", None, "Number of GPUs with mirrored; default: all GPUs of the machine.", at_least=1
-)
-checked_flags.integer(
-    "logical_cpus",
-    None,
-    "Number of parts of the CPU to use as replicas with mirrored, to try it without GPUs.",
-    at_least=1,
-    at_most=1024,
-)
+flags.adopt_module_key_flags(strategy_flags)
 flags.DEFINE_bool(
     "deterministic", False, "Use only operations that give bit-identical results; slower on GPUs."
 )
@@ -102,6 +92,7 @@ RESUMABLE = {
     "extractor_weights",
     "c3d_mean",
     "distribution_strategy",
+    "communication",
     "num_gpus",
     "logical_cpus",
     "verify_shards",

@@ -226,13 +226,13 @@ class TestACopiedRun:
         assert kept == (unbroken[0] / "configuration.json").read_bytes()
 
 
-def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_path, monkeypatch):
+def test_a_cluster_is_refused_where_the_strategy_is_for_one_machine(tmp_path, monkeypatch):
     results = []
     for text in ('{"cluster": {"worker": ["a:1", "b:1"]}}', "worker"):
         monkeypatch.setenv("TF_CONFIG", text)
         results.append(one("train.py", ["--run_dir=run"], tmp_path))
     assert_refused(results[0], "TF_CONFIG", "2 tasks")
-    assert_refused(results[1], "TF_CONFIG=worker")
+    assert_refused(results[1], "TF_CONFIG=worker", "describes no cluster")
     assert not list(tmp_path.iterdir())
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tgan_tf import checkpoints, stack
+from tgan_tf.workers import ALONE, Alone, Workers
 
 
 class StopAtStep(keras.callbacks.Callback):
@@ -59,12 +60,11 @@ class AlignedEpochs(keras.callbacks.Callback):
         self._callbacks.set_model(model)
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self._means = [variable.numpy() for variable in self._variables()]
+        self._means = self.model.means
         self._callbacks.on_train_begin(logs)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        for variable, value in zip(self._variables(), self._means):
-            variable.assign(value)
+        self.model.means = self._means
         self._callbacks.on_epoch_begin(self.model.step // self.interval)
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -81,8 +81,42 @@ class AlignedEpochs(keras.callbacks.Callback):
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         self._callbacks.on_train_end(logs)
 
-    def _variables(self) -> list[tf.Variable]:
-        return [variable for metric in self.model.metrics for variable in metric.variables]
+
+class NotShared(keras.callbacks.Callback):
+    """Callbacks of one of several workers, which the others do not wait for or take part in.
+
+    Args:
+        callbacks: in their order. What they do must be no operation of all workers.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self._callbacks = keras.callbacks.CallbackList(callbacks)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self._callbacks.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._callbacks.set_model(model)
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_train_begin, logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_epoch_begin, epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_train_batch_begin, batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_train_batch_end, batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_epoch_end, epoch, logs)
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        stack.outside_strategy(self._callbacks.on_train_end, logs)
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -131,20 +165,26 @@ class CheckpointSaver(keras.callbacks.Callback):
     """Saves every `interval` steps, at the end of training, and on SIGTERM and SIGINT.
 
     After a signal the current step is finished and saved, and training ends; `stopped_by` is then
-    the signal, otherwise None.
+    the signal, otherwise None. Several workers all end after the same step, which may be the next
+    one, whichever of them received the signal or had its `stop_training` set. The chief saves.
 
     Args:
         directory: directory of the checkpoints, see `tgan_tf.checkpoints.save`.
         interval: steps from one checkpoint to the next.
         keep: number of newest checkpoints to keep.
+        peers: the workers that train together.
     """
 
-    def __init__(self, directory: str | Path, interval: int, keep: int = 3):
+    def __init__(
+        self, directory: str | Path, interval: int, keep: int = 3, peers: Alone | Workers = ALONE
+    ):
         super().__init__()
         self.directory = directory
         self.interval = interval
         self.keep = keep
+        self.peers = peers
         self.stopped_by: signal.Signals | None = None
+        self._signal = 0
         self._saved: int | None = None
         self._handlers: dict[int, Callable[..., Any] | int | None] = {}
 
@@ -154,8 +194,10 @@ class CheckpointSaver(keras.callbacks.Callback):
             self._handlers[number] = signal.signal(number, self._stop)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self.stopped_by is not None:
-            self.model.stop_training = True
+        stop = self.peers.stop(self.model.step, self._signal, self.model.stop_training)
+        self.model.stop_training = stop is not None
+        if stop:
+            self.stopped_by = signal.Signals(stop)
         if self.model.step % self.interval == 0:
             self._save()
 
@@ -166,9 +208,9 @@ class CheckpointSaver(keras.callbacks.Callback):
 
     def _save(self) -> None:
         step = self.model.step
-        if step != self._saved:
+        if step != self._saved and self.peers.is_chief:
             checkpoints.save(self.model, self.directory, step, self.keep)
             self._saved = step
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped_by = signal.Signals(number)
+        self._signal = number

@@ -69,7 +69,7 @@ class Videos(Protocol):
 
         Raises:
             tf.errors.OpError: the data are damaged; it quotes the `InputError` that
-            `tgan_tf.pipeline_errors.raised` returns.
+                `tgan_tf.pipeline_errors.raised` returns.
         """
 
 

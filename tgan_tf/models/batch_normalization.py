@@ -72,7 +72,7 @@ class BatchNormalization(keras.layers.Layer):
             self.beta = self.add_weight(
                 name="beta", shape=shape, initializer="zeros", constraint=self.beta_constraint
             )
-        # Each replica keeps its own, all the same, so that no step waits for a reduction of them.
+        # Each replica keeps its own, all the same, so that no step or read waits for others.
         self.moving_mean = stack.replica_weight(self, "moving_mean", shape, "zeros")
         self.moving_variance = stack.replica_weight(self, "moving_variance", shape, "ones")
         super().build(input_shape)

@@ -1,0 +1,151 @@
+"""The flags that say on which devices and machines a training is, and what they choose.
+
+flags.adopt_module_key_flags(strategy_flags)
+"""
+
+from __future__ import annotations
+
+import os
+
+from program_flags import checked_flags
+
+import tensorflow as tf
+from absl import flags
+
+from tgan_tf.cluster import Cluster, from_tf_config
+from tgan_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum(
+    "distribution_strategy",
+    "one_device",
+    ["one_device", "mirrored", "multi_worker_mirrored"],
+    "Devices to train on. one_device: the first GPU, or the CPU. mirrored: several devices share "
+    "each batch. multi_worker_mirrored: several machines share it, those in TF_CONFIG.",
+)
+flags.DEFINE_enum(
+    "communication",
+    "auto",
+    ["auto", "ring", "nccl"],
+    "How machines add up gradients with multi_worker_mirrored: ring by gRPC, nccl between GPUs, or "
+    "auto.",
+)
+checked_flags.integer(
+    "num_gpus",
+    None,
+    "Number of GPUs of each machine; default: all, or one with one_device.",
+    at_least=1,
+)
+checked_flags.integer(
+    "logical_cpus",
+    None,
+    "Number of parts of the CPU to use as replicas with mirrored, to try it without GPUs.",
+    at_least=1,
+    at_most=1024,
+)
+
+
+def cluster() -> Cluster | None:
+    """The cluster that TF_CONFIG describes, if the strategy is for one.
+
+    Raises:
+        InputError: there is none and should be, there is one and should not be, or it is malformed.
+    """
+    found = from_tf_config(os.environ.get("TF_CONFIG", ""))
+    if FLAGS.distribution_strategy == "multi_worker_mirrored":
+        if found is None:
+            raise InputError(
+                "--distribution_strategy=multi_worker_mirrored: TF_CONFIG names no workers: set "
+                "it, see docs/several_machines.md, or give --distribution_strategy=mirrored"
+            )
+        return found
+    if FLAGS.communication != "auto":
+        raise InputError(
+            f"--communication={FLAGS.communication}: {FLAGS.distribution_strategy} has no use for "
+            "it, give --distribution_strategy=multi_worker_mirrored"
+        )
+    if found is not None and found.size > 1:
+        raise InputError(
+            f"TF_CONFIG has a cluster of {found.size} tasks, each of which would train a run of "
+            "its own in the same directory: give --distribution_strategy=multi_worker_mirrored, "
+            "or unset it"
+        )
+    return None
+
+
+def check_devices() -> int:
+    """How many GPUs this machine gives to the training; before any is touched.
+
+    Raises:
+        InputError: the flags ask for devices that the strategy has no use for, or that are not
+            there.
+    """
+    strategy, gpus = FLAGS.distribution_strategy, tf.config.list_physical_devices("GPU")
+    useless = {
+        "one_device": ("num_gpus", "logical_cpus"),
+        "multi_worker_mirrored": ("logical_cpus",),
+    }
+    for name in useless.get(strategy, ()):
+        if FLAGS[name].value is not None:
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: {strategy} has no use for it, "
+                "give --distribution_strategy=mirrored"
+            )
+    if strategy == "one_device":
+        return min(len(gpus), 1)
+    if FLAGS.logical_cpus is not None:
+        if FLAGS.num_gpus is not None:
+            raise InputError("--num_gpus and --logical_cpus: give one of the two")
+        return 0
+    num_gpus = len(gpus) if FLAGS.num_gpus is None else FLAGS.num_gpus
+    if num_gpus > len(gpus) or (strategy == "mirrored" and not num_gpus):
+        raise InputError(
+            f"--distribution_strategy={strategy} on {num_gpus} GPUs: this machine has {len(gpus)}; "
+            "give --distribution_strategy=one_device, or --logical_cpus=2 to try it on the CPU"
+        )
+    if FLAGS.communication == "nccl" and not num_gpus:
+        raise InputError(
+            "--communication=nccl: is between GPUs, and this machine has none: give "
+            "--communication=ring"
+        )
+    return num_gpus
+
+
+def check_batch_size(cluster: Cluster | None, num_gpus: int) -> None:
+    """Raises an `InputError` if the replicas cannot share a batch evenly."""
+    replicas = (FLAGS.logical_cpus or max(num_gpus, 1)) * (cluster.size if cluster else 1)
+    if FLAGS.batch_size % replicas:
+        raise InputError(
+            f"--batch_size={FLAGS.batch_size} does not divide by the {replicas} replicas: give a "
+            "multiple of them"
+        )
+
+
+def make_strategy(cluster: Cluster | None, num_gpus: int) -> tf.distribute.Strategy:
+    """The strategy of the flags; call it before anything touches a device.
+
+    Args:
+        cluster: of `cluster`, all of whose workers are there.
+        num_gpus: of `check_devices`.
+    """
+    if FLAGS.distribution_strategy == "one_device":
+        return tf.distribute.OneDeviceStrategy("GPU:0" if num_gpus else "CPU:0")
+    if cluster is not None and cluster.size > 1:
+        gpus = tf.config.list_physical_devices("GPU")
+        tf.config.set_visible_devices(gpus[:num_gpus], "GPU")
+        options = tf.distribute.experimental.CommunicationOptions(
+            implementation=tf.distribute.experimental.CommunicationImplementation(
+                FLAGS.communication.upper()
+            )
+        )
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if FLAGS.logical_cpus is not None:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * FLAGS.logical_cpus,
+        )
+        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(FLAGS.logical_cpus)])
+    if not num_gpus:  # A cluster of one.
+        return tf.distribute.OneDeviceStrategy("CPU:0")
+    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(num_gpus)])

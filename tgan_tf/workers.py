@@ -1,0 +1,307 @@
+"""What the workers of one training tell each other beside the gradients.
+
+TensorFlow's `MultiWorkerMirroredStrategy` adds up what the workers compute. It does not compare how
+they were started, it waits long for a worker that is gone, and of one that is asked to stop it
+tells the others nothing. So each worker keeps one connection to the chief, a line of JSON a
+message:
+
+    with workers.join(cluster, lost) as peers:          # waits for all
+        peers.agree({"batch_size": "32"})               # an `InputError` where one has another
+        values = peers.gather(mine)                     # of all, in the order of the cluster
+        if peers.stop(step, wanted=...): ...            # all stop after the same step
+
+A process that ends, however it ends, closes its connection: the others know at once.
+One that hangs as a whole, or whose machine is cut off, says nothing for `SILENCE` seconds.
+
+Stopping takes no message in an ordinary step: no worker can end a step that the chief has not
+begun, so the chief tells the others of the last step before it begins that step itself, and waits
+until each has answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import tensorflow as tf
+
+from tgan_tf.cluster import Cluster, listening
+from tgan_tf.errors import InputError, one_line
+from tgan_tf.meeting import Link, meet
+
+SILENCE = 20.0
+"""Seconds without a word after which a worker is lost."""
+EXIT_CODE = 138
+"""Of a process that ends because another worker is lost. Kubeflow's Training Operator starts again
+what ends so: to it, codes up to 127 are errors that stay."""
+_BEAT = 2.0  # seconds from one word to the next
+_GRACE = 3.0  # seconds in which the main thread may end by itself when a worker is lost
+
+_FAREWELL = 10.0  # seconds in which the others' processes end after the last step
+
+Value = TypeVar("Value")
+
+
+class Lost(Exception):
+    """Another worker is gone. The message is one line that names it and the remedy."""
+
+
+class Alone:
+    """The one process of a training that is not shared: it agrees with itself."""
+
+    size = 1
+    is_chief = True
+
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """Nothing differs."""
+
+    def gather(self, value: Value) -> list[Value]:
+        """The one value."""
+        return [value]
+
+    def stop(self, step: int, signal: int, wanted: bool) -> int | None:
+        """As `Workers.stop`, at once."""
+        return signal if signal or wanted else None
+
+
+ALONE = Alone()
+
+
+class Workers:
+    """One of several workers, connected; `join` makes it.
+
+    Attributes:
+        size: how many workers there are.
+        is_chief: whether this is the one that writes.
+    """
+
+    def __init__(self, cluster: Cluster, links: Mapping[int, Link], on_loss: Callable[[str], None]):
+        self.cluster = cluster
+        self.size = cluster.size
+        self.is_chief = cluster.index == 0
+        self._links = links
+        self._on_loss = on_loss
+        self._changed = threading.Condition()
+        self._lost: str | None = None
+        self._left = threading.Event()
+        self._number = 0
+        self._values: dict[int, dict[int, Any]] = {}
+        self._answers: dict[int, list[Any]] = {}
+        self._wanted = self._signal = 0
+        self._told_chief = False
+        self._last_step: int | None = None
+        self._acknowledged: set[int] = set()
+        self._finished: set[int] = set()
+        self._readers = [
+            threading.Thread(target=self._read, args=(index,), daemon=True) for index in links
+        ]
+        for thread in (*self._readers, threading.Thread(target=self._beat, daemon=True)):
+            thread.start()
+
+    def gather(self, value: Value) -> list[Value]:
+        """The values of all workers, the chief's first. Each is to call it as often.
+
+        Args:
+            value: of JSON's types.
+
+        Raises:
+            Lost: a worker is gone.
+        """
+        self._number += 1
+        number = self._number
+        if not self.is_chief:
+            self._send({"value": value, "number": number})
+            return self._wait(lambda: self._answers.pop(number, None))
+        with self._changed:
+            of_all = self._values.setdefault(number, {})
+        of_all[0] = value
+        self._wait(lambda: len(of_all) == self.size or None)
+        del self._values[number]
+        answer = [of_all[index] for index in range(self.size)]
+        self._send({"values": answer, "number": number})
+        return answer
+
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """Compares facts that must be the same everywhere.
+
+        Args:
+            facts: by what they are called in a message, "--batch_size" or "TensorFlow".
+
+        Raises:
+            InputError: one differs; on each worker, with the same message.
+            Lost: a worker is gone.
+        """
+        first, *others = self.gather(dict(facts))
+        for index, other in enumerate(others, start=1):
+            for name in {**first, **other}:
+                mine, theirs = first.get(name, "nothing"), other.get(name, "nothing")
+                if mine != theirs:
+                    raise InputError(
+                        f"{name}: {self.cluster.name(0)} has {mine}, {self.cluster.name(index)} "
+                        f"has {theirs}: start all workers with the same"
+                    )
+
+    def stop(self, step: int, signal: int, wanted: bool) -> int | None:
+        """Whether this step is the last; each worker is to ask after each step.
+
+        Args:
+            step: that was made.
+            signal: number of the signal that this worker was sent, by which all are to stop soon; 0
+                if there was none.
+            wanted: whether all are to stop soon for another reason; on the chief.
+
+        Returns:
+            None if not; else the number of the signal by which all stop, 0 if it is another reason.
+
+        Raises:
+            Lost: a worker is gone.
+        """
+        if not self.is_chief:
+            if signal and not self._told_chief:
+                self._told_chief = True
+                self._send({"stop": signal})
+        elif self._last_step is None:
+            signal = signal or self._wanted
+            if wanted or signal:
+                self._last_step, self._signal = step + 1, signal
+                self._send({"last_step": step + 1, "signal": signal})
+                self._wait(lambda: len(self._acknowledged) == self.size - 1 or None)
+        reached = self._last_step is not None and step >= self._last_step
+        return self._signal if reached else None
+
+    def finish(self) -> None:
+        """Waits until all have come to the end. The chief, whom they listen to, ends last."""
+        self.gather("finished")
+        self._left.set()
+        self._send({"finished": True})
+        if self.is_chief:
+            end = time.monotonic() + _FAREWELL
+            for thread in self._readers:
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def fail(self, message: str) -> None:
+        """Tells the others that this worker ends, and why."""
+        self._left.set()
+        if self._lost is None:
+            self._send({"failed": message})
+
+    def loss(self, seconds: float) -> Lost | None:
+        """The loss of another worker, if it comes to light within some seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lost is not None, seconds)
+        return None if self._lost is None else Lost(self._lost)
+
+    def _wait(self, found: Callable[[], Value | None]) -> Value:
+        with self._changed:
+            while True:
+                value = found()
+                if value is not None:
+                    return value
+                if self._lost is not None:
+                    raise Lost(self._lost)
+                self._changed.wait()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        for link in self._links.values():
+            # Who reads from it finds out what has become of it.
+            with contextlib.suppress(OSError):
+                link.send(message)
+
+    def _beat(self) -> None:
+        while True:
+            self._send({})
+            time.sleep(_BEAT)
+
+    def _read(self, index: int) -> None:
+        why = "has ended without a word, as if it was killed"
+        try:
+            while True:
+                message = self._links[index].receive(SILENCE)
+                if message is None:
+                    break
+                with self._changed:
+                    self._take(index, message)
+                    self._changed.notify_all()
+        except socket.timeout:
+            why = f"has said nothing for {SILENCE:.0f} s, so it hangs or is cut off"
+        except (OSError, ValueError):
+            pass
+        if index in self._finished:
+            return
+        self._lose(
+            f"{self.cluster.name(index)} {why}: the same command on every worker goes on at the "
+            "last checkpoint"
+        )
+
+    def _take(self, index: int, message: Mapping[str, Any]) -> None:
+        if "value" in message:
+            self._values.setdefault(message["number"], {})[index] = message["value"]
+        elif "values" in message:
+            self._answers[message["number"]] = message["values"]
+        elif "stop" in message:
+            self._wanted = message["stop"]
+        elif "last_step" in message:
+            self._last_step, self._signal = message["last_step"], message["signal"]
+            self._send({"acknowledged": self._last_step})
+        elif "acknowledged" in message:
+            self._acknowledged.add(index)
+        elif "finished" in message:
+            self._finished.add(index)
+        elif "failed" in message:
+            self._lose(f"{self.cluster.name(index)} has ended: {message['failed']}")
+        elif "lost" in message:
+            self._lose(message["lost"])
+
+    def _lose(self, why: str) -> None:
+        with self._changed:
+            if self._lost is not None or self._left.is_set():
+                return
+            self._lost = one_line(why)
+            self._changed.notify_all()
+        if self.is_chief:
+            self._send({"lost": self._lost})
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        # The main thread may be in an operation of TensorFlow's that waits for the lost worker.
+        if not self._left.wait(_GRACE):
+            self._on_loss(self._lost or "")
+
+
+@contextlib.contextmanager
+def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | Workers]:
+    """Connects a worker with the others, and waits until all have come.
+
+    Call it before TensorFlow's strategy is made, which takes the port.
+
+    Args:
+        cluster: of which all workers must have the same.
+        on_loss: called in another thread with a line about a worker that is lost, where the main
+            thread does not come to raise `Lost`; it is to end the process.
+
+    Raises:
+        InputError: as `meeting.meet`.
+        Lost: a worker has ended or hangs.
+    """
+    if cluster.size == 1:
+        listening(cluster.addresses[0]).close()
+        yield Alone()
+        return
+    peers = Workers(cluster, meet(cluster), on_loss)
+    try:
+        yield peers
+        peers.finish()
+    except tf.errors.OpError as error:
+        # What a collective raises when a worker is gone is told better by the connection to it.
+        lost = peers.loss(SILENCE + _BEAT)
+        peers.fail(f"{type(error).__name__}: {error}")
+        if lost is None:
+            raise
+        raise lost from error
+    except BaseException as error:
+        peers.fail(str(error) or type(error).__name__)
+        raise
