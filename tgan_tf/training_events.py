@@ -1,0 +1,90 @@
+"""What a training has written for TensorBoard, as numbers: `TrainingSummary`'s events, read back.
+
+events = read("runs/mine")
+steps, losses = events.scalars["training/critic_loss"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+SHARES = {"smallest": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "largest": 1.0}
+"""The quantiles that are read of a histogram, by their names."""
+
+
+class Events(NamedTuple):
+    """What a training has written, by TensorBoard's tags.
+
+    Attributes:
+        scalars: steps, rising, and as many values.
+        histograms: steps, and by the names of `SHARES` as many quantiles.
+        pictures: the bytes of the newest one, GIF or PNG.
+    """
+
+    scalars: dict[str, tuple[list[int], list[float]]]
+    histograms: dict[str, tuple[list[int], dict[str, list[float]]]]
+    pictures: dict[str, bytes]
+
+    def scalars_in(self, scope: str) -> dict[str, tuple[list[int], list[float]]]:
+        """Those whose tags begin with a scope, as "signs/", by what follows it."""
+        return {tag[len(scope) :]: of for tag, of in self.scalars.items() if tag.startswith(scope)}
+
+
+def read(directory: str | Path) -> Events:
+    """Reads the events that lie in a directory, those of all its files.
+
+    A training that went on from a checkpoint has written the steps after it anew: what it wrote
+    last counts.
+
+    Args:
+        directory: without any events, there are none of anything. What cannot be read of a file
+            that was damaged is passed over.
+    """
+    # Here, since it takes a while to import.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
+    found = Events({}, {}, {})
+    for tag in accumulator.Tags()["tensors"]:
+        kind = accumulator.SummaryMetadata(tag).plugin_data.plugin_name
+        kept = _last_branch(accumulator.Tensors(tag))
+        steps = [event.step for event in kept]
+        tensors = (tf.make_ndarray(event.tensor_proto) for event in kept)
+        if kind == "scalars":
+            found.scalars[tag] = steps, [float(tensor) for tensor in tensors]
+        elif kind == "histograms":
+            each = [_quantiles(tensor) for tensor in tensors]
+            by_name = {name: [one[name] for one in each] for name in SHARES}
+            found.histograms[tag] = steps, by_name
+        elif kind == "images":
+            # Width, height, and then pictures.
+            found.pictures[tag] = bytes(tf.make_ndarray(kept[-1].tensor_proto)[2])
+    return found
+
+
+def _last_branch(events: Sequence[Any]) -> list[Any]:
+    """Events in the order of their writing without those that later ones have taken back."""
+    kept: list[Any] = []
+    for event in events:
+        while kept and kept[-1].step >= event.step:
+            kept.pop()
+        kept.append(event)
+    return kept
+
+
+def _quantiles(buckets: np.ndarray) -> Mapping[str, float]:
+    """The quantiles of a histogram, exact to a bucket.
+
+    Args:
+        buckets: float64 [buckets, 3], the left and the right edge of each and its count.
+    """
+    edges = np.concatenate([buckets[:1, 0], buckets[:, 1]])
+    counts = np.concatenate([[0.0], np.cumsum(buckets[:, 2])])
+    shares = list(SHARES.values())
+    values = np.interp(np.multiply(shares, counts[-1]), counts, edges)
+    return dict(zip(SHARES, values.tolist()))
