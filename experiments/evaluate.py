@@ -1,11 +1,19 @@
-"""Judges a run's generator, or any videos, against real ones.
+r"""Judges a run's generator, or any videos, against real ones.
 
     python experiments/evaluate.py --run_dir=runs/moving_mnist
     python experiments/evaluate.py --run_dir=runs/moving_mnist --all_checkpoints --metrics=fvd2048
     python experiments/evaluate.py --fake_data=generated --real_data=UCF-101 --metrics=fvd256,kvd256
 
 The real clips of a run are those it was trained on: its own flags say which, those that are given
-here go first. A metric is of 2048 clips or so if its name does not say. Results go to --output_dir,
+here go first. A metric is of 2048 clips or so if its name does not say.
+
+Many clips are measured by several processes, on any runner of Apache Beam, whose flags follow a
+lone --. The results are the same to the bit, and the same command goes on where it was stopped:
+
+    python experiments/evaluate.py --run_dir=runs/moving_mnist --metrics=fvd100000 \
+        -- --direct_num_workers=0
+
+(0: one process for each core of this machine). Results go to --output_dir,
 RUN_DIR/evaluation if it is not given:
 
     metrics.jsonl     a line a result, with everything that is needed to repeat it
@@ -29,6 +37,7 @@ from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs
 from tgan_tf.data import storage
+from tgan_tf.data.beam import Run, on_beam
 from tgan_tf.data.windows import WINDOWS
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
@@ -84,17 +93,18 @@ checked_flags.output_directory(
 )
 
 
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
     if (FLAGS.run_dir is None) == (FLAGS.fake_data is None):
         raise InputError("give one of --run_dir and --fake_data: whose clips are to be judged?")
+    run = on_beam(arguments[1:]) if arguments[1:] else None
     if FLAGS.run_dir is None:
-        judge_clips()
+        judge_clips(run)
     else:
-        judge_run(Path(FLAGS.run_dir))
+        judge_run(Path(FLAGS.run_dir), run)
 
 
-def judge_run(run_dir: Path) -> None:
-    """Judges a run's checkpoints."""
+def judge_run(run_dir: Path, run: Run | None) -> None:
+    """Judges a run's checkpoints; `run` is that of `Evaluation`."""
     generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
     steps = [step]
     if FLAGS.all_checkpoints:
@@ -106,7 +116,7 @@ def judge_run(run_dir: Path) -> None:
     requests = evaluation_flags.requests("metrics", generator.frames, critic_frames=critic.frames)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
-        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics, run
     )
     evaluation.check(requests, GeneratedClips(generator, FLAGS.seed), critic)
 
@@ -131,8 +141,8 @@ def judge_run(run_dir: Path) -> None:
     print(f"records: {output_dir / records.FILE}")
 
 
-def judge_clips() -> None:
-    """Judges the videos at --fake_data."""
+def judge_clips(run: Run | None) -> None:
+    """Judges the videos at --fake_data; `run` is that of `Evaluation`."""
     for name in ("checkpoint_step", "all_checkpoints"):
         if FLAGS[name].present:
             raise InputError(f"--{name}: is for --run_dir, not for --fake_data")
@@ -147,7 +157,7 @@ def judge_clips() -> None:
     requests = evaluation_flags.requests("metrics", FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
-        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics, run
     )
     evaluation.check(requests, fake)
     found = real_records(evaluation, requests)
@@ -220,5 +230,6 @@ def command() -> str:
 if __name__ == "__main__":
     command_line.run(
         main,
+        passes_flags_on=True,
         flags_of_arguments={**evaluation_flags.FLAGS_OF_ARGUMENTS, "subset": "real_subset"},
     )

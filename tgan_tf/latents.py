@@ -87,7 +87,7 @@ def generator_latents(
     generator: GeneratorNetwork,
     seed: int,
     count: int,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int] | np.ndarray | None = None,
     first: int = 0,
 ) -> np.ndarray:
     """What a generator is called on to make the videos of a seed.

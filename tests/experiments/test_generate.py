@@ -47,7 +47,7 @@ MISTAKES = {
     ),
     "output_dir exists": (
         ["--output_dir=checkpoints"],
-        "_dir=checkpoints: exists, give another",
+        "checkpoints exists: give another --output_dir",
     ),
 }
 

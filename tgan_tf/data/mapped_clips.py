@@ -31,6 +31,8 @@ AXES_REMEDY = (
 class MappedClips:
     """The clips of an array, each a video without a class.
 
+    What maps an array from a file is pickled as its path, not as the array.
+
     Args:
         path: where they come from.
         clips: uint8 [clips, frames, rows, columns, channels].

@@ -22,6 +22,9 @@ class Extracted(NamedTuple):
 class Extractor(Protocol):
     """A trained network that clips are measured by.
 
+    To measure on several processes it can be pickled, which the package's own are as what they are
+    opened by.
+
     Attributes:
         name: that it has in records, such as "c3d", or the path of a model file.
         sha256: hexadecimal digest of its weights, for the record.
