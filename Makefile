@@ -11,10 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A file is one worker's, for its fixtures; in the order of tests/conftest.py.
 WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
+# The theme's makers warn there of a later MkDocs, which the lock leaves out.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs
 DEMO := runs/moving_mnist_digits
 DEMO_EXPORT := saved_models/moving_mnist_digits
 
-.PHONY: help videos demo test test-fast lint format lock benchmark tensorboard clean same-python
+.PHONY: help videos demo test test-fast lint format docs docs-serve dist lock benchmark tensorboard clean \
+	same-python
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +57,17 @@ format: $(VENV)/installed-test ## mends format and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/docs/installed ## builds the documentation into site/; a broken link or a warning fails
+	$(MKDOCS) build --strict
+
+docs-serve: $(VENV)/docs/installed ## shows the documentation on http://localhost:8000
+	$(MKDOCS) serve
+
+dist: $(VENV)/uv ## builds wheel and sdist into dist/ and checks them
+	rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python
+	$(BIN)/uv tool run --quiet twine check --strict dist/*
+
 benchmark: $(VENV)/installed ## measures the paper's network on this machine, about a quarter of an hour
 	$(BIN)/python experiments/benchmark/benchmark.py --output=benchmark-$$(date +%Y%m%d-%H%M%S).json
 
@@ -65,6 +79,8 @@ lock: $(VENV)/uv ## renews the lock files from setup.py
 		--universal --python-version 3.9 --upgrade --no-header --quiet --output-file requirements-test.txt
 	$(BIN)/uv pip compile setup.py --extra data --extra serving --universal --python-version 3.9 \
 		--no-header --quiet --constraint requirements-test.txt --output-file requirements.txt
+	$(BIN)/uv pip compile --group docs --universal --python-version 3.9 --upgrade --no-header \
+		--no-annotate --quiet --output-file requirements-docs.txt
 	echo openvino | $(BIN)/uv pip compile - --universal --python-version 3.9 --upgrade --no-header \
 		--no-annotate --quiet --output-file requirements-openvino.txt
 
@@ -84,7 +100,7 @@ $(VENV)/uv: | same-python
 	@$(PYTHON) $(SUITS) || { echo "$(PYTHON): tgan_tf needs Python 3.9 to 3.13: \
 	install one and name it, make PYTHON=/path/to/python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.7"
 	@touch $@
 
 $(VENV)/installed: $(VENV)/uv requirements.txt setup.py
@@ -95,6 +111,12 @@ $(VENV)/installed: $(VENV)/uv requirements.txt setup.py
 
 $(VENV)/installed-test: $(VENV)/installed requirements-test.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt
+	@touch $@
+
+# By itself: it reads the package's sources and needs none of what the package needs.
+$(VENV)/docs/installed: $(VENV)/uv requirements-docs.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/docs
+	$(BIN)/uv pip install --quiet --python $(VENV)/docs/bin/python -r requirements-docs.txt
 	@touch $@
 
 # By itself, since it is to know nothing of TensorFlow: tests/test_export_elsewhere.py.

@@ -17,6 +17,12 @@ if not (3, 9) <= sys.version_info < (3, 14):
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tgan_tf/__init__.py").read_text())[1]
 
+# A package index has no files of the repository, which has no public address yet: no pictures, and
+# of a link to a file its text alone.
+README = (HERE / "README.md").read_text(encoding="utf-8")
+README = re.sub(r"^!\[.*\]\(.*\)\n\n\*[^*]*\*\n\n", "", README, flags=re.MULTILINE)
+README = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"\1", README)
+
 # Two stacks, told apart by Python: TensorFlow 2.15 with Keras 2, where TensorFlow Addons and IO
 # end, and today's with Keras 3. tgan_tf/stack.py is what the code knows of them.
 OLD, NEW = "python_version < '3.12'", "python_version >= '3.12'"
@@ -52,8 +58,10 @@ TOOLS = {
     "test": [
         "hypothesis>=6",
         "imageio-ffmpeg>=0.5",
+        "ipykernel>=6",
         "moto[server]>=5",
         "mypy>=1.15",
+        "nbclient>=0.10",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "pyyaml>=6",
@@ -70,7 +78,7 @@ setup(
     name="tgan_tf",
     version=VERSION,
     description="TGAN: video GANs with singular value clipping, in TensorFlow",
-    long_description=(HERE / "README.md").read_text(),
+    long_description=README,
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["tgan_tf", "tgan_tf.*"]),

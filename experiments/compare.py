@@ -2,10 +2,10 @@
 
     python experiments/compare.py runs/a runs/b runs/c --output_dir=comparison
 
-The metrics are what evaluate.py has written into each run. comparison.md has the tables: the last
-value of each metric, and the Generative Adversarial Metric of each two runs of the same data
-(Im et al. 2016; the paper compares its models on Moving MNIST so). comparison.png shows each metric
-over the steps.
+The metrics are those that evaluate.py has written to each run. comparison.md has the tables: the
+last value of each metric, and the Generative Adversarial Metric of each pair of runs on the same
+data (Im et al. 2016; the paper compares its models on Moving MNIST with it). comparison.png shows
+each metric over the steps.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ ERROR_RATES = {
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()
 checked_flags.output_directory(
-    "output_dir", "comparison", "Where comparison.md and comparison.png go."
+    "output_dir", "comparison", "Directory for comparison.md and comparison.png, made if missing."
 )
-flags.DEFINE_bool("gam", True, "Judge the runs by each other's critic, at their newest checkpoint.")
+flags.DEFINE_bool("gam", True, "Judge the runs' newest checkpoints by each other's critics.")
 checked_flags.integer(
     "gam_clips",
     GAM.num_clips,
-    "Clips of each kind that a critic judges; four times as many set its threshold.",
+    "Clips of each kind that a critic judges; four times as many determine its threshold.",
     at_least=2,
     at_most=10**6,
 )
 checked_flags.integer(
-    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+    "seed", 0, "Seed of the latents, and of the real clips' windows and order.", at_least=0
 )
 
 
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
         found[names[path]] = records.read(file) if file.exists() else []
         if not found[names[path]]:
             warnings.warn(
-                f"{path}: not evaluated yet: evaluate.py --run_dir={path} makes its metrics",
+                f"{path}: is not evaluated yet: evaluate.py --run_dir={path} makes its metrics",
                 stacklevel=2,
             )
     text = ["# Comparison", ""]
@@ -89,18 +89,18 @@ def main(arguments: list[str]) -> None:
 
 
 def labels(run_dirs: list[Path]) -> dict[Path, str]:
-    """What each run is called: its directory's name, the whole path where two are alike."""
+    """A label for each run: its directory's name, or the whole path if two names are equal."""
     names = [path.name for path in run_dirs]
     return {path: path.name if names.count(path.name) == 1 else str(path) for path in run_dirs}
 
 
 def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
-    """Panels to plot, and the lines of the table, of runs' records."""
+    """The panels to plot and the lines of the table, from runs' records."""
     of_checkpoints = {
         run: [record for record in kept if record["of"] == "checkpoint"]
         for run, kept in found.items()
     }
-    # Of each metric the newest record says how it is to be judged.
+    # The newest record of each metric determines its protocol.
     every = [record for kept in of_checkpoints.values() for record in kept]
     every.sort(key=lambda record: record.get("date", ""))
     newest = {record["metric"]: record for record in every}
@@ -111,7 +111,7 @@ def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
             alike = records.same_protocol(kept, like)
             own = alike or [record for record in kept if record["metric"] == metric]
             others |= bool(own) and not alike
-            # The last record of the last step: max takes the first of several.
+            # The last record of the last step, since max returns the first of several.
             last = max(reversed(own), key=lambda record: record["step"], default=None)
             cell = f"{records.shown(last)} (step {last['step']})" if last else ""
             row.append(cell if alike or not own else f"{cell} (*)")
@@ -127,8 +127,8 @@ def metrics(found: dict[str, list[dict]]) -> tuple[list, list[str]]:
     if others:
         lines += [
             "",
-            "(*) judged against other real clips or by another extractor than the newest record of "
-            "its row: not to be compared, and not in the plot; evaluate the run again.",
+            "(*) evaluated with other real clips or another extractor than the newest record of "
+            "its row: not comparable, and not in the plot; evaluate the run again.",
         ]
     return panels, lines
 
@@ -141,7 +141,7 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
     shapes = {generator.clip_shape for generator, _, _ in networks.values()}
     data = [data_flags.flags_of_run(path, "real_data") for path in run_dirs]
     if len(shapes) > 1 or any(other != data[0] for other in data):
-        return [*lines, "The runs are of different data: their critics cannot judge each other."]
+        return [*lines, "The runs have different data: their critics cannot judge each other."]
     if any(critic.num_classes for _, critic, _ in networks.values()):
         return [*lines, "A run is conditional: its critic cannot judge clips without classes."]
     corpus = data_flags.open_data("real_data")
@@ -155,19 +155,18 @@ def gam(run_dirs: list[Path], networks: dict) -> list[str]:
         *gam_tables(list(networks), scores_of_pairs(networks, real, test, test_draw)),
         "",
         "A run's row against another: below 1 its generator fools the other's critic more often "
-        "than the other's fools its own; that counts where r_test, the ratio of errors on test "
-        "clips, is about 1. A ratio is – where the second critic does not err at all. "
-        f"{FLAGS.gam_clips} clips of each kind; {steps}. D1 and G1 are those of the first run "
-        "named.",
+        "than the other's fools its own; this counts only if r_test, the ratio of errors on test "
+        f"clips, is about 1. A ratio is – if the second critic makes no errors. {FLAGS.gam_clips} "
+        f"clips of each kind; {steps}. D1 and G1 belong to the first run named.",
     ]
 
 
 def scores_of_pairs(
     networks: dict, real: ClipSet, test: ClipSet, test_draw: int
 ) -> dict[tuple[str, str], Scores]:
-    """What each run's critic says where its rival is another run, by their names."""
+    """The scores of each run's critic against each rival, by both names."""
     scores = {}
-    # The noise of the threshold is in no error: it is set by more clips.
+    # The threshold is set with more clips, since the errors do not include its noise.
     count, many = FLAGS.gam_clips, 4 * FLAGS.gam_clips
     for name, (own, critic, _) in networks.items():
         own_fakes = scored(critic, GeneratedClips(own, FLAGS.seed), many)
@@ -183,7 +182,7 @@ def scores_of_pairs(
 
 
 def gam_tables(names: list[str], scores: dict[tuple[str, str], Scores]) -> list[str]:
-    """A table of every run against every other one, and one of the error rates of each pair."""
+    """A table of every run against every other, and one of the error rates of each pair."""
     judged = {
         (one, other): GAM.compute(first=scores[one, other], second=scores[other, one])
         for one, other in scores
@@ -206,12 +205,12 @@ def ratios(result: dict) -> str:
 
 
 def shown(estimate: Estimate | None) -> str:
-    """An estimate; there is no ratio to an error rate of 0."""
+    """Formats an estimate; a ratio to an error rate of 0 is missing."""
     return "–" if estimate is None else records.shown(estimate._asdict())
 
 
 def scored(critic: CriticNetwork, clips: ClipSet, count: int, draw: int = 0) -> np.ndarray:
-    """A critic's scores of so many clips, or of all there are."""
+    """A critic's scores of `count` clips, or of all if there are fewer."""
     return critic_scores(critic, clips.batches(min(count, clips.num_clips or count), draw))
 
 

@@ -1,26 +1,26 @@
-r"""Judges a run's generator, or any videos, against real ones.
+r"""Evaluates a run's generator, or any videos, against real ones.
 
     python experiments/evaluate.py --run_dir=runs/moving_mnist
     python experiments/evaluate.py --run_dir=runs/moving_mnist --all_checkpoints --metrics=fvd2048
     python experiments/evaluate.py --fake_data=generated --real_data=UCF-101 --metrics=fvd256,kvd256
 
-The real clips of a run are those it was trained on: its own flags say which, those that are given
-here go first. A metric is of 2048 clips or so if its name does not say.
+By default the real clips are those the run was trained on, by its own flags; flags given here
+override them. A metric whose name has no number uses its default number of clips, mostly 2048.
 
-Many clips are measured by several processes, on any runner of Apache Beam, whose flags follow a
-lone --. The results are the same to the bit, and the same command goes on where it was stopped:
+With flags of Apache Beam after a lone --, several processes measure many clips, on any Beam runner
+(--direct_num_workers=0: on all cores of this machine). The results are the same to the bit. The
+same command resumes after an interruption:
 
     python experiments/evaluate.py --run_dir=runs/moving_mnist --metrics=fvd100000 \
         -- --direct_num_workers=0
 
-(0: one process for each core of this machine). Results go to --output_dir,
-RUN_DIR/evaluation if it is not given:
+Results go to --output_dir, by default RUN_DIR/evaluation:
 
-    metrics.jsonl     a line a result, with everything that is needed to repeat it
-    metrics.png       each metric over the steps evaluated so far, real clips' value as a line
-    nearest-….png     generated clips above the real ones they are nearest to (--metrics=nearest)
-    real/             what was measured of the real clips, to be used again
-    events.…          the same for TensorBoard, which shows them with the run
+    metrics.jsonl     one line per result, with everything needed to repeat it
+    metrics.png       each metric over the steps evaluated so far, with real clips' value as a line
+    nearest-….png     generated clips above their nearest real clips (--metrics=nearest)
+    real/             the measurements of the real clips, which are used again
+    events.…          the results for TensorBoard, which shows them with the run
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ FLAGS = flags.FLAGS
 
 run_flags.define_run(required=False)
 flags.adopt_module_key_flags(run_flags)
-flags.DEFINE_bool("all_checkpoints", False, "Every checkpoint of the run.")
+flags.DEFINE_bool("all_checkpoints", False, "Evaluate every checkpoint of the run.")
 checked_flags.existing(
     "fake_data",
-    "Instead of --run_dir: directory of videos, prepared TFRecords, .npz of clips or whatever else "
-    "--real_data may be.",
+    "Path of videos to evaluate instead of a run: a directory of videos, prepared TFRecords, an "
+    ".npz file of clips or anything else that --real_data accepts.",
     kind="path",
     remote=True,
     remedy="give a file or a directory of videos",
@@ -61,13 +61,13 @@ checked_flags.existing(
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
-flags.DEFINE_enum("real_subset", "train", ["train", "test"], "Which real videos.")
+flags.DEFINE_enum("real_subset", "train", ["train", "test"], "Subset of the real videos.")
 flags.DEFINE_enum(
     "window",
     "random",
     WINDOWS,
-    "Which frames of a video are its clip: from a random frame on, the first, those in the centre; "
-    "all: as many clips as do not overlap.",
+    "Frames of a video that make its clip: from a random frame on, the first ones, or those in the "
+    "centre; all makes as many clips as fit without overlap.",
 )
 evaluation_flags.define_metrics("metrics", ["is", "fvd", "kvd", "prdc", "motion"])
 evaluation_flags.define_extractor()
@@ -75,27 +75,29 @@ flags.adopt_module_key_flags(evaluation_flags)
 checked_flags.integer(
     "draws",
     1,
-    "How often other clips are generated, or taken from --fake_data, and judged: for the error.",
+    "Repetitions with other clips, generated or from --fake_data, to estimate the error.",
     at_least=1,
 )
 checked_flags.integer(
-    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+    "seed", 0, "Seed of the latents, and of the real clips' windows and order.", at_least=0
 )
-flags.DEFINE_bool("floor", True, "Judge other real clips as well: no generator does better.")
+flags.DEFINE_bool(
+    "floor", True, "Also evaluate other real clips: the best score a generator can expect."
+)
 checked_flags.kept_file(
     "real_statistics",
-    "File that what is measured of the real clips is kept in; default one in --output_dir.",
+    "File for the measurements of the real clips, read if it exists; default: one in --output_dir.",
 )
 checked_flags.output_directory(
     "output_dir",
     None,
-    "Where results go; default RUN_DIR/evaluation, with --fake_data the directory evaluation.",
+    "Directory for the results; default: RUN_DIR/evaluation or, with --fake_data, evaluation.",
 )
 
 
 def main(arguments: list[str]) -> None:
     if (FLAGS.run_dir is None) == (FLAGS.fake_data is None):
-        raise InputError("give one of --run_dir and --fake_data: whose clips are to be judged?")
+        raise InputError("give either --run_dir or --fake_data: whose clips are to be evaluated?")
     run = on_beam(arguments[1:]) if arguments[1:] else None
     if FLAGS.run_dir is None:
         judge_clips(run)
@@ -104,7 +106,7 @@ def main(arguments: list[str]) -> None:
 
 
 def judge_run(run_dir: Path, run: Run | None) -> None:
-    """Judges a run's checkpoints; `run` is that of `Evaluation`."""
+    """Evaluates a run's checkpoints; `run` is passed to `Evaluation`."""
     generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
     steps = [step]
     if FLAGS.all_checkpoints:
@@ -142,14 +144,14 @@ def judge_run(run_dir: Path, run: Run | None) -> None:
 
 
 def judge_clips(run: Run | None) -> None:
-    """Judges the videos at --fake_data; `run` is that of `Evaluation`."""
+    """Evaluates the videos at --fake_data; `run` is passed to `Evaluation`."""
     for name in ("checkpoint_step", "all_checkpoints"):
         if FLAGS[name].present:
             raise InputError(f"--{name}: is for --run_dir, not for --fake_data")
     if FLAGS.real_data is None and not (FLAGS["num_digits"].present or FLAGS["digit_size"].present):
         raise InputError(
-            "--fake_data: what is it to be compared with? Give --real_data, or --num_digits to "
-            "compare with digits of MNIST"
+            "--fake_data: needs real clips to compare with: give --real_data, or --num_digits to "
+            "compare with MNIST digits"
         )
     output_dir = Path(FLAGS.output_dir or "evaluation")
     judged = data_flags.open_path(FLAGS.fake_data)
@@ -172,7 +174,7 @@ def judge_clips(run: Run | None) -> None:
 
 
 def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[dict]:
-    """What the metrics are of other real clips."""
+    """The records of other real clips."""
     if not FLAGS.floor:
         return []
     return records.of_results(
@@ -188,7 +190,7 @@ def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[di
 def save_nearest(
     path: Path, results: Sequence[Result], evaluation: Evaluation, fake: ClipSet
 ) -> None:
-    """Writes the picture of generated clips above their nearest real ones, if it was asked for."""
+    """Writes the picture of generated clips above their nearest real ones, if requested."""
     for result in results:
         if "closest" not in result.estimate.details:
             continue
@@ -204,7 +206,7 @@ def save_nearest(
 
 
 def show(found: Sequence[dict], steps: Sequence[int | None]) -> None:
-    """Prints a row a metric: each checkpoint's value, and that of real clips."""
+    """Prints one row per metric: each checkpoint's value, and that of real clips."""
     real = {record["metric"]: record for record in found if record["of"] == "real"}
     judged = [record for record in found if record["of"] != "real"]
     columns = ["clips" if step is None else f"step {step}" for step in steps]
@@ -223,7 +225,7 @@ def show(found: Sequence[dict], steps: Sequence[int | None]) -> None:
 
 
 def command() -> str:
-    """The command line, for the record."""
+    """The command line, for the records."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 

@@ -1,13 +1,13 @@
-"""Exports the generator of a training run as a SavedModel, for TensorFlow Serving.
+"""Exports the generator of a training run as a SavedModel for TensorFlow Serving.
 
     python experiments/export.py --run_dir=runs/mine --export_dir=saved_models/mine
     tensorflow_model_server --rest_api_port=8501 --model_base_path=$PWD/saved_models/mine
 
-The model is written as the next version, saved_models/mine/1 at first; the earlier ones
-stay. It can be asked for videos of latents (the signature serving_default) or of seeds (generate,
-or generate_encoded for PNGs), with more frames (interpolate), or from one seed's video to
-another's (latent_walk); tgan_tf/signatures.py has their inputs and outputs. Beside it lies a
-model_card.json with the run, its flags, what evaluate.py has found of it, and a checksum.
+The model is written as the next version, saved_models/mine/1 at first; earlier versions stay. It
+makes videos from latents (signature serving_default) or from seeds (generate, or generate_encoded
+for PNGs), with more frames (interpolate), or along a line from one seed's latent to another's
+(latent_walk); tgan_tf/signatures.py describes their inputs and outputs. A model_card.json beside it
+has the run, its flags, the results of evaluate.py and a checksum.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ flags.adopt_module_key_flags(run_flags)
 checked_flags.output_directory(
     "export_dir",
     None,
-    "Directory of the model's versions, saved_models/NAME, made if missing.",
+    "Directory for the model's versions, such as saved_models/NAME, made if missing.",
     required=True,
 )
 flags.DEFINE_enum(
     "compute_dtype",
     "float32",
     export.COMPUTE_DTYPES,
-    "What the layers compute in, for hardware that is faster so; weights and videos stay float32.",
+    "Dtype that the layers compute in, for hardware that is faster with it; weights and videos "
+    "stay float32.",
 )
 checked_flags.new_file(
     "keras_file",
     None,
-    "Also writes the generator as this .keras file, which must not exist yet.",
+    "Also write the generator to this .keras file, which must not exist yet.",
     suffixes=(".keras",),
 )
 
@@ -53,8 +54,8 @@ def main(_) -> None:
     version = export.export_generator(generator, FLAGS.export_dir, FLAGS.compute_dtype, training)
     print(f"{FLAGS.run_dir}: the generator of step {step} is in {version}")
     print(
-        # Else it begins with TensorFlow's start-up lines.
-        "Look at it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
+        # Otherwise the output begins with TensorFlow's start-up messages.
+        "Inspect it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
         f"{shlex.quote(str(version))}"
     )
     print(f"Make videos: python experiments/generate.py --saved_model={shlex.quote(str(version))}")

@@ -1,34 +1,30 @@
-r"""Generates videos: of a training run, of an exported generator, or by a model server.
+"""Generates videos with a training run, an exported generator or a model server.
 
     python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=16 --seed=1
     python experiments/generate.py --saved_model=saved_models/moving_mnist
     python experiments/generate.py --server=localhost:8500 --model_name=moving_mnist
+    python experiments/generate.py --run_dir=runs/moving_mnist -- --direct_num_workers=2
 
-With --factor=4 each frame becomes four: three more between each two, whose latents lie on the line
+With --factor=4 each frame becomes four: three more between each two, with latents on the line
 between theirs (the paper's frame interpolation).
 
-They go to a new directory, which appears complete or not at all: RUN_DIR/generated/step-N_seed-S of
-a run, generated/NAME/version-V_seed-S of an exported or served model.
+The videos go to a new directory, which appears complete or not at all:
+RUN_DIR/generated/step-N_seed-S for a run, otherwise generated/NAME/version-V_seed-S.
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame
-    clips/clip-0000.gif, …  each clip by itself, as GIF and MP4
+    clips/clip-0000.gif, …  each clip separately, as GIF and MP4
     clips.npz               clips: uint8 [videos, frames, rows, columns, channels]
                             latents: float32 [videos, z0_dim]
-                            labels: int64 [videos], of a conditional generator
+                            labels: int64 [videos], for a conditional generator
 
-The same seed and generator make the same clips again, whichever way it is run; clip i does not
-depend on --num_videos. A conditional generator makes clips of its classes in turn, in the grid a
-class a row, or all of --label.
+The same seed and generator make the same clips, in all three ways; clip i does not depend on
+--num_videos. A conditional generator makes its classes in turn, with one class per row of the grid,
+or only the class --label.
 
-Very many videos of a run are made by several processes, on any runner of Apache Beam, whose flags
-follow a lone --. They are the same videos, to the bit, in shards of --videos_per_shard: .npz files
-as clips.npz. The same command goes on where it was stopped, without making a finished shard again:
-
-    python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=1000000 \
-        -- --direct_num_workers=0
-
-(0: one process for each core of this machine).
+With flags of Apache Beam after a lone --, several processes make very many videos of a run, on any
+Beam runner. The videos are the same, to the bit, but in shards: .npz files with the arrays of
+clips.npz. The same command resumes after an interruption without making finished shards again.
 """
 
 from __future__ import annotations
@@ -62,65 +58,67 @@ run_flags.define_run(required=False)
 flags.adopt_module_key_flags(run_flags)
 checked_flags.existing(
     "saved_model",
-    "Directory of an exported generator, or of one of its versions. It runs its own code: only of "
-    "a source you trust.",
+    "Directory of an exported generator, or of one of its versions. It is a program: use only one "
+    "that you trust.",
     kind="directory",
-    remedy="give what export.py has written",
+    remedy="give a directory that export.py has written",
 )
 server_flags.define_server(required=False)
 flags.adopt_module_key_flags(server_flags)
 flags.mark_flags_as_mutual_exclusive(["run_dir", "saved_model", "server"], required=True)
-checked_flags.integer("num_videos", 16, "How many videos, at least 1.", at_least=1)
-checked_flags.integer("seed", 0, "Of the latents, from 0 on.", at_least=0, at_most=2**64 - 1)
+checked_flags.integer("num_videos", 16, "Number of videos, at least 1.", at_least=1)
+checked_flags.integer("seed", 0, "Seed of the latents, at least 0.", at_least=0, at_most=2**64 - 1)
 checked_flags.integer(
     "label",
     None,
-    "Conditional generator: the class of all videos, from 0 on; default all in turn.",
+    "Class of all videos of a conditional generator, from 0 on; default: all classes in turn.",
     at_least=0,
 )
 checked_flags.integer(
-    "factor", 1, "Frames that each becomes by interpolation of latents, at least 1.", at_least=1
+    "factor", 1, "Frames per original frame, by interpolation of latents, at least 1.", at_least=1
 )
-checked_flags.names("formats", list(FORMATS), f"What is written, of {', '.join(FORMATS)}.", FORMATS)
+checked_flags.names(
+    "formats", list(FORMATS), f"Formats to write, of {', '.join(FORMATS)}.", FORMATS
+)
 checked_flags.number(
     "frames_per_second",
     10.0,
-    "Of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
+    "Frame rate of GIF (0.01 to 50) and MP4 (0.01 to 1000).",
     at_least=0.01,
     at_most=1000,
 )
 checked_flags.integer(
     "scale",
     1,
-    "Rows and columns that a pixel becomes in GIF, MP4 and PNG, at least 1.",
+    "Enlargement in GIF, MP4 and PNG: rows and columns per pixel, at least 1.",
     at_least=1,
     at_most=rendering.LONGEST_SIDE,
 )
 checked_flags.integer(
     "videos_per_shard",
     1024,
-    "By Beam: videos in a shard, the unit of work and of restart; divides by 8.",
+    "With Beam: videos per shard, a multiple of 8.",
     at_least=1,
 )
 checked_flags.output_directory(
     "output_dir",
     None,
-    "Directory that is made for the files; default RUN_DIR/generated/step-N_seed-S, or "
-    "generated/NAME/version-V_seed-S of a model that is not a run's.",
+    "New directory for the files; default: RUN_DIR/generated/step-N_seed-S, or "
+    "generated/NAME/version-V_seed-S for an exported or served model.",
 )
 
 
 class VideoMaker(NamedTuple):
-    """What makes videos.
+    """A source of videos.
 
     Attributes:
-        clips: arrays of some float32 clips each, all videos in their order.
-        latents: float32 [n, z0_dim or more], of all videos, z0 first.
-        z0_dim: how many columns z0 has.
+        clips: arrays of some float32 clips each, all videos in order.
+        latents: float32 [n, z0_dim or more], latents of all videos, z0 first.
+        z0_dim: number of columns of z0.
         clip_shape: frames, rows, columns and channels.
-        num_classes: of the generator, 0 if it is not conditional.
-        name: for the user, such as "runs/mine, step 3".
-        output_dir: where its videos go by default, but for the seed.
+        num_classes: the generator's number of classes; 0 if it is unconditional.
+        name: name for the user, such as "runs/mine, step 3".
+        output_dir: default output directory, without the seed.
     """
 
     clips: Iterator[np.ndarray]
@@ -137,13 +135,13 @@ def main(arguments: list[str]) -> None:
         make_shards(arguments[1:])
         return
     if FLAGS["videos_per_shard"].present:
-        raise InputError("--videos_per_shard: is for Apache Beam, whose flags follow a lone --")
+        raise InputError("--videos_per_shard: needs Apache Beam: give its flags after a lone --")
     check_flags()
     maker = video_maker()
     check_picture_sizes(*maker.clip_shape[:2])
     output_dir = output_directory(maker.output_dir)
     if os.path.lexists(output_dir):
-        raise InputError(f"{output_dir} exists: give another --output_dir")
+        raise InputError(f"{output_dir}: already exists: give another --output_dir")
     check_room(maker, output_dir)
     try:
         with file_locks.unfinished(output_dir) as temporary:
@@ -164,19 +162,19 @@ def main(arguments: list[str]) -> None:
 
 
 def output_directory(default: Path) -> Path:
-    """--output_dir, or the default with all that the videos follow from in its name."""
+    """--output_dir, or the default with the seed, label and factor in its name."""
     label = "" if FLAGS.label is None else f"_label-{FLAGS.label}"
     factor = f"_factor-{FLAGS.factor}" if FLAGS.factor > 1 else ""
     return Path(FLAGS.output_dir or f"{default}_seed-{FLAGS.seed}{label}{factor}")
 
 
 def make_shards(beam_flags: list[str]) -> None:
-    """Makes a run's videos by Beam's workers."""
+    """Makes shards of a run's videos by Beam's workers."""
     if not FLAGS.run_dir:
-        raise InputError(f"{' '.join(beam_flags)}: Beam makes videos of a --run_dir alone")
+        raise InputError(f"{' '.join(beam_flags)}: Apache Beam works only with --run_dir")
     if FLAGS["formats"].present and FLAGS.formats != ["npz"]:
         raise InputError(
-            f"--formats={','.join(FLAGS.formats)}: by Beam it is npz alone: give --formats=npz"
+            f"--formats={','.join(FLAGS.formats)}: Apache Beam writes only npz: give --formats=npz"
         )
     generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
     check_label(generator.num_classes)
@@ -185,14 +183,14 @@ def make_shards(beam_flags: list[str]) -> None:
     before = generation.write_shards(
         generator, output_dir, FLAGS.seed, count, run, size, FLAGS.label, FLAGS.factor
     )
-    shards = -(-count // size)
-    there = f", of which {before} were there" if before else ""
+    there = f", {before} of which existed" if before else ""
     print(f"{FLAGS.run_dir}, step {step}: {count} videos of seed {FLAGS.seed}, in {output_dir}:")
+    shards = -(-count // size)
     print(f"clips-00000-of-{shards:05}.npz and so on: {shards} shards{there}")
 
 
 def video_maker() -> VideoMaker:
-    """What the flags name; opened, so that its sizes are known."""
+    """Opens the source that the flags name."""
     if FLAGS.run_dir:
         generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
         check_label(generator.num_classes)
@@ -218,7 +216,7 @@ def video_maker() -> VideoMaker:
         )
     if FLAGS.factor > 1:
         raise InputError(
-            f"--factor={FLAGS.factor}: is for --run_dir; an exported model interpolates by its "
+            f"--factor={FLAGS.factor}: works only with --run_dir: an exported model has the "
             "signature interpolate, see README.md"
         )
     if FLAGS.saved_model:
@@ -255,7 +253,7 @@ def exported_maker(
     name: str,
     output_dir: Path,
 ) -> VideoMaker:
-    """What makes videos by a signature with the inputs z0 and, if conditional, label."""
+    """A source of videos that calls a signature with the inputs z0 and, if conditional, label."""
     z0_dim = inputs["z0"].shape[1]
 
     def drawn(first, count):
@@ -267,12 +265,12 @@ def exported_maker(
         clips = runs.in_batches(lambda z0: serve(z0=tf.constant(z0)), rows)
         return VideoMaker(clips, rows, z0_dim, clip_shape, 0, name, output_dir)
     if FLAGS.label is None and not num_classes:
-        raise InputError(f"{name} is conditional, and does not tell its classes: give --label")
+        raise InputError(f"{name}: is conditional but does not state its classes: give --label")
     num_classes = num_classes or FLAGS.label + 1
     check_label(num_classes)
 
     def drawn_with_labels(first, count):
-        # The labels as one more column, so that batches have their own.
+        # The labels are one more column, so that batches carry their own.
         column = generation.labels(first, count, num_classes, FLAGS.label)[:, np.newaxis]
         return np.concatenate([drawn(first, count), column.astype(np.float32)], axis=1)
 
@@ -287,29 +285,29 @@ def exported_maker(
 
 
 def check_label(num_classes: int) -> None:
-    """Raises an `InputError` if --label is no class, or there are none."""
+    """Raises an `InputError` if --label is not a class, or there are no classes."""
     if FLAGS.label is None:
         return
     if not num_classes:
         raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
     if not 0 <= FLAGS.label < num_classes:
-        raise InputError(f"--label={FLAGS.label}: give a class from 0 to {num_classes - 1}")
+        raise InputError(f"--label={FLAGS.label}: must be a class from 0 to {num_classes - 1}")
 
 
 def check_flags() -> None:
-    """Raises an `InputError` for a value that nothing can be made with."""
+    """Raises an `InputError` for flags that cannot be combined or need a missing package."""
     if "gif" in FLAGS.formats and FLAGS.frames_per_second > 50:
         raise InputError(
-            f"--frames_per_second={FLAGS.frames_per_second}: a GIF has at most 50: give that, or "
+            f"--frames_per_second={FLAGS.frames_per_second}: must be ≤ 50 for a GIF: give that, or "
             "--formats=mp4"
         )
     if "mp4" in FLAGS.formats:
-        # Says now, not after all clips are made, that there is no encoder.
+        # A missing encoder raises now, not after all clips are made.
         rendering.encode_mp4(np.zeros([1, 2, 2, 1], np.uint8))
 
 
 def check_picture_sizes(frames: int, size: int) -> None:
-    """Raises an `InputError` if a picture would be larger than what can be written or shown."""
+    """Raises an `InputError` if a picture would be too large to write or show."""
     columns = math.ceil(math.sqrt(min(FLAGS.num_videos, GRID_CLIPS)))
     if "png" in FLAGS.formats:
         columns = max(columns, frames, min(FLAGS.num_videos, SHEET_CLIPS))
@@ -318,13 +316,13 @@ def check_picture_sizes(frames: int, size: int) -> None:
 
 
 def check_room(maker: VideoMaker, output_dir: Path) -> None:
-    """Raises an `InputError` if the files are more than the disk, or pictures than the memory."""
+    """Raises an `InputError` if files exceed the disk, or pictures the memory."""
     count, scale = FLAGS.num_videos, FLAGS.scale
     formats = set(FLAGS.formats)
     videos = len(formats & {"gif", "mp4"})
     frames, *frame_shape = maker.clip_shape
     clip = frames * math.prod(frame_shape)
-    # The clips, which are kept until all are made; clips.npz; at least a block of the disk a file.
+    # The clips, kept until all are made; clips.npz; at least one disk block per file.
     each = clip + ("npz" in formats) * (clip + 8 * maker.z0_dim) + 4096 * videos
     check_disk(
         count * each,
@@ -332,7 +330,7 @@ def check_room(maker: VideoMaker, output_dir: Path) -> None:
         f"--num_videos={count}: videos of {frames:,} frames",
         "give fewer, a lower --factor or another --output_dir",
     )
-    # Pixels of the clips shown together: as they are, enlarged, and as what encodes them has them.
+    # Pixels of the clips shown together: original, enlarged, and in the encoder.
     most = max(GRID_CLIPS if videos else 1, SHEET_CLIPS if "png" in formats else 1)
     check_memory(
         min(count, most) * clip * (2 + (2 * scale**2 if videos or "png" in formats else 0)),
@@ -343,7 +341,7 @@ def check_room(maker: VideoMaker, output_dir: Path) -> None:
 
 
 def stored(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Blocks of rows in a file, which the array reads from: any number of them fits the memory."""
+    """Writes blocks of rows to a memory-mapped file, so that any number fits the memory."""
     with path.open("wb") as file:
         for block in blocks:
             file.write(block.tobytes())
@@ -351,9 +349,9 @@ def stored(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...]) -> 
 
 
 def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
-    """Writes the files of --formats into an empty directory."""
+    """Writes the files of --formats to an empty directory."""
     formats, rate, scale = FLAGS.formats, FLAGS.frames_per_second, FLAGS.scale
-    # Of one class only there are no rows to tell apart.
+    # With only one class no rows need separating.
     rows = maker.num_classes if FLAGS.label is None else 0
     for name, save_video in (("gif", rendering.save_gif), ("mp4", rendering.save_mp4)):
         if name in formats:
@@ -378,15 +376,17 @@ def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
 
 
 def contents(count: int) -> list[str]:
-    """What was written, a line a kind."""
+    """Lines that describe the written files, one per kind."""
     formats, lines = FLAGS.formats, []
-    for name in ("gif", "mp4"):
-        if name in formats:
-            lines.append(f"grid.{name}: {min(count, GRID_CLIPS)} clips side by side")
-            lines.append(f"clips/clip-0000.{name} and so on: each clip by itself")
+    videos = [name for name in ("gif", "mp4") if name in formats]
+    if videos:
+        names = ", ".join(f"grid.{name}" for name in videos)
+        lines.append(f"{names}: {min(count, GRID_CLIPS)} clips side by side")
+        names = ", ".join(f"clips/clip-0000.{name}" for name in videos)
+        lines.append(f"{names} and so on: each clip separately")
     if "png" in formats:
         rows = min(count, SHEET_CLIPS)
-        lines.append(f"contact_sheet.png: {rows} clips, a row each, a column for each frame")
+        lines.append(f"contact_sheet.png: {rows} clips, one row per clip, one column per frame")
     if "npz" in formats:
         lines.append("clips.npz: all clips (uint8) and their latents (float32)")
     return lines

@@ -1,9 +1,9 @@
-"""Shows what a training would see: counts, classes, lengths, and a sheet of random clips.
+"""Shows the data of a training: counts, classes, lengths, and a sheet of random clips.
 
     python experiments/inspect_data.py --data_path=prepared/ucf101 --output=ucf101.png
 
-The flags are those of train.py, and so are the clips: the sheet's rows are the first of a training
-with the same flags, each frame as the networks see it.
+The flags are those of train.py. The rows of the sheet are the first clips of a training with the
+same flags, with each frame as the networks see it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ FLAGS = flags.FLAGS
 data_flags.define_videos()
 data_flags.define_clips()
 flags.adopt_module_key_flags(data_flags)
-flags.DEFINE_enum("subset", "train", ["train", "test"], "Which videos.")
-checked_flags.integer("seed", 0, "As of train.py: another seed, other clips.", at_least=0)
+flags.DEFINE_enum("subset", "train", ["train", "test"], "Subset of the videos.")
+checked_flags.integer("seed", 0, "Seed of the clips, as in train.py.", at_least=0)
 checked_flags.new_file(
-    "output", "clips.png", "PNG of the sheet; must not exist yet.", suffixes=(".png",)
+    "output", "clips.png", "PNG file for the sheet, which must not exist yet.", suffixes=(".png",)
 )
-checked_flags.integer("num_clips", 8, "Clips on the sheet, a row each.", at_least=1)
+checked_flags.integer("num_clips", 8, "Clips on the sheet, one per row.", at_least=1)
 checked_flags.integer(
     "scale",
     1,
-    "Rows and columns of the sheet that a pixel becomes.",
+    "Enlargement of the sheet: rows and columns per pixel.",
     at_least=1,
     at_most=rendering.LONGEST_SIDE,
 )
@@ -51,14 +51,14 @@ def main(_) -> None:
     corpus = data_flags.open_data()
     source = data_flags.make_source(corpus, FLAGS.subset)
     check_memory(
-        # As read, as values, as those of the sheet, and enlarged.
+        # As read, as float32 values, as the sheet's pixels, and enlarged.
         FLAGS.num_clips * math.prod(source.clip_shape) * (10 + 2 * FLAGS.scale**2),
         f"--num_clips={FLAGS.num_clips} --scale={FLAGS.scale}: a sheet of clips of "
         + " x ".join(map(str, source.clip_shape)),
         "give lower ones",
     )
     if corpus is None:
-        print("Moving MNIST: clips of bouncing digits without end")
+        print("Moving MNIST: endless clips of bouncing digits")
     else:
         subsets = ", ".join(corpus.subsets)
         print(f"{corpus.path}: {corpus.kind}, subset {FLAGS.subset} of {subsets}")
@@ -70,11 +70,11 @@ def main(_) -> None:
     clips = next(iter(batches(source, FLAGS.num_clips, seed=FLAGS.seed))).numpy()
     print(f"Values: {clips.min():.3f} to {clips.max():.3f}, mean {clips.mean():.3f}")
     rendering.save_png(output, rendering.contact_sheet(rendering.to_uint8(clips)), FLAGS.scale)
-    print(f"{output}: {FLAGS.num_clips} clips, a row each")
+    print(f"{output}: {FLAGS.num_clips} clips, one per row")
 
 
 def described(source: Windows) -> list[str]:
-    """Lines about the videos that clips are cut from."""
+    """Lines that describe the videos from which clips are cut."""
     videos = source.videos
     lengths = np.sort(videos.lengths)
     lines = [
@@ -87,7 +87,7 @@ def described(source: Windows) -> list[str]:
     counts = Counter({name: 0 for name in videos.classes})
     counts.update(videos.classes[label] for label in videos.labels)
     fewest, most = min(counts.values()), max(counts.values())
-    lines.append(f"Classes: {len(counts)}, of {fewest} to {most} videos")
+    lines.append(f"Classes: {len(counts)}, with {fewest} to {most} videos each")
     lines += [
         f"    {count:6d}  {one_line(name)}" for name, count in counts.most_common(SHOWN_CLASSES)
     ]

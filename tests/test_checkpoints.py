@@ -64,7 +64,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tgan, tmp_path, how)
     checkpoints.save(tgan, tmp_path, 1)
     set_weights(tgan, 0.75)
     damage(checkpoints.save(tgan, tmp_path, 2), how)
-    with pytest.warns(UserWarning, match="step-2: damaged checkpoint passed over"):
+    with pytest.warns(UserWarning, match="step-2: damaged checkpoint skipped"):
         assert checkpoints.restore(tgan, tmp_path) == 1
     for value in weights(tgan.generator).values():
         np.testing.assert_array_equal(value, 0.5)
@@ -162,7 +162,9 @@ def test_other_networks_are_refused_and_none_is_passed_over(tgan, tmp_path, recw
     checkpoints.save(tgan, tmp_path, 1)
     checkpoints.save(tgan, tmp_path, 2)
     other = VideoGenerator(4, 16, 1, 6, 4, temporal_filters=8, image_filters=8)
-    with pytest.raises(InputError, match="step-2: is of other networks or optimisers") as error:
+    with pytest.raises(
+        InputError, match="step-2: belongs to other networks or optimisers"
+    ) as error:
         checkpoints.restore_networks(tmp_path, generator=other)
     assert "away" not in str(error.value)
     assert not [one for one in recwarn if "damaged" in str(one.message)]

@@ -196,8 +196,11 @@ def test_an_object_may_stand_in_the_place_of_a_name():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"critic": {"name": Named}}, r"^critic\.name=.*Named.*has no name to be kept by"),
-        ({"objective": objectives.Objective(max, max)}, "^objective=.*has no name to be kept by"),
+        ({"critic": {"name": Named}}, r"^critic\.name=.*Named.*has no name, so it cannot be saved"),
+        (
+            {"objective": objectives.Objective(max, max)},
+            "^objective=.*has no name, so it cannot be saved",
+        ),
     ],
 )
 def test_an_object_without_a_name_is_not_kept(entries, message):

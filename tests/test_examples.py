@@ -9,14 +9,13 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
-import re
-from pathlib import Path
 
 import keras
 import model_servers
 import numpy as np
 import pytest
 import tensorflow as tf
+from documents import DOCUMENTS, TOP, TUTORIALS, code_blocks, name_of
 from tiny_tgan import make_generator, save_run
 
 import tgan_tf
@@ -24,20 +23,13 @@ from tgan_tf.data.recordings import recipe
 from tgan_tf.export import export_generator
 from tgan_tf.rendering import encode_gif
 
-TOP = Path(__file__).parents[1]
-# The examples of adding_your_own.md are run by test_adding_your_own.py, a section at a time.
-DOCUMENTS = [
-    TOP / "README.md",
-    *sorted(path for path in (TOP / "docs").glob("*.md") if path.name != "adding_your_own.md"),
-]
-
 NOT_RUN = {
     "tgan_tf.data.golf.GolfScenes": "needs scenes of Golf",
     "tgan_tf.data.hdf5.HDF5File": "needs a file of the reference's, 85 columns wide",
     "tgan_tf.data.tfrecord_videos.TFRecordVideos": "needs videos that Apache Beam has prepared",
     "tgan_tf.data.windows.Windows": "needs videos that Apache Beam has prepared",
 }
-# Of README.md, where an example would take days: what is put in place of what, all of it there.
+# Of the documents, where an example would take days: what is put in place of what, all of it there.
 SMALLER = {
     "steps_per_epoch=1000, epochs=100": "steps_per_epoch=1, epochs=1, verbose=0",
     "generator = VideoGenerator(frames=16, size=64,": "generator = VideoGenerator(4, 16,",
@@ -49,15 +41,21 @@ SMALLER = {
 }
 
 
-def code_blocks() -> list[tuple[str, str]]:
-    """The Python of the documents: where each stands, and what it is."""
-    blocks = []
-    for path in DOCUMENTS:
-        text = path.read_text()
-        for found in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            line = text.count("\n", 0, found.start()) + 1
-            blocks.append((f"{path.name}:{line}", found[1]))
-    return blocks
+def examples() -> list[tuple[str, str]]:
+    """The Python of the documents: where each stands, and what it is.
+
+    A tutorial is one example, whose blocks follow each other. Those of adding_your_own.md are run
+    by test_adding_your_own.py, a section at a time.
+    """
+    found = []
+    for document in DOCUMENTS:
+        if document.name == "adding_your_own.md":
+            continue
+        blocks = code_blocks(document, "python")
+        if document in TUTORIALS and blocks:
+            blocks = [(blocks[0][0], "\n".join(block for _, block in blocks))]
+        found.extend((f"{name_of(document)}:{line}", block) for line, block in blocks)
+    return found
 
 
 def docstring_examples() -> list[str]:
@@ -99,13 +97,13 @@ def server(directory):
 
 
 def test_what_is_changed_of_the_documents_is_there():
-    text = "\n".join(block for _, block in code_blocks())
+    text = "\n".join(block for _, block in examples())
     assert [there for there in SMALLER if there not in text] == []
     assert "localhost:8500" in text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "block"), code_blocks(), ids=lambda value: value[:20])
+@pytest.mark.parametrize(("place", "block"), examples(), ids=lambda value: value[:40])
 def test_an_example_of_the_documents_runs(place, block, directory, request, monkeypatch):
     monkeypatch.chdir(directory)
     if "localhost:8500" in block:

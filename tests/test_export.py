@@ -264,10 +264,10 @@ class TestLoading:
         other.call = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([])])
         tf.saved_model.save(other, str(tmp_path / "other"), signatures=other.call)
         for name, reason in {
-            "missing": "no SavedModel and no version of one",
-            "empty": "no SavedModel and no version of one",
+            "missing": "holds no SavedModel and no version of one",
+            "empty": "holds no SavedModel and no version of one",
             "damaged": "cannot be loaded",
-            "other": "it has no 'z0'",
+            "other": "has no 'z0', so it is not an exported generator",
         }.items():
             with pytest.raises(InputError, match=f"{name}: {reason}") as error:
                 export.load_exported(tmp_path / name)
@@ -276,7 +276,7 @@ class TestLoading:
     def test_refuses_one_of_another_tensorflow_and_names_both(self, tmp_path):
         (tmp_path / "saved_model.pb").write_text("no protocol buffer")
         (tmp_path / "model_card.json").write_text('{"versions": {"tensorflow": "9.9.9"}}')
-        message = f"it is of TensorFlow 9.9.9, this one is {tf.__version__}"
+        message = f"it was made by TensorFlow 9.9.9, this is {tf.__version__}"
         with pytest.raises(InputError, match=message):
             export.load_exported(tmp_path)
 
@@ -300,14 +300,20 @@ class TestLoading:
         ("text", "reason"),
         [
             (None, "cannot be read .No such file or directory.: give a path that exists"),
-            ("{", "damaged"),
-            ("\xff", "damaged"),
-            ("[]", "damaged"),
-            ('{"generator": 3}', "damaged"),
-            ('{"generator": {"num_classes": "x"}}', "damaged .num_classes='x': must be an integer"),
-            ('{"generator": {"num_classes": NaN}}', "damaged .num_classes=nan"),
-            ('{"generator": {"latent_distribution": "cauchy"}}', "damaged .latent_distribution='c"),
-            ("[" * 100_000, "damaged"),
+            ("{", "is damaged"),
+            ("\xff", "is damaged"),
+            ("[]", "is damaged"),
+            ('{"generator": 3}', "is damaged"),
+            (
+                '{"generator": {"num_classes": "x"}}',
+                "is damaged .num_classes='x': must be an int",
+            ),
+            ('{"generator": {"num_classes": NaN}}', "is damaged .num_classes=nan"),
+            (
+                '{"generator": {"latent_distribution": "cauchy"}}',
+                "is damaged .latent_distribution='c",
+            ),
+            ("[" * 100_000, "is damaged"),
         ],
     )
     def test_refuses_a_damaged_card_in_one_line(self, tmp_path, text, reason):
@@ -468,12 +474,12 @@ class TestBadExportDir:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("file", "is no directory"),
+            ("file", "is not a directory"),
             ("file/name", "could not be written (Not a directory)"),
             ("run", "holds configuration.json"),
-            ("other", "holds name, which is no version of a model"),
+            ("other", "holds name, which is not a version of a model"),
             ("other/name/1", "holds saved_model.pb"),
-            ("numbered_file", "holds 2, which is no version"),
+            ("numbered_file", "holds 2, which is not a version"),
         ],
     )
     def test_is_refused_in_one_line_and_left_alone(self, generator, tmp_path, name, reason):
@@ -486,7 +492,7 @@ class TestBadExportDir:
             export_generator(generator, tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
         assert reason in str(error.value)
-        assert "give an" in str(error.value)
+        assert "give a" in str(error.value)
         assert "\n" not in str(error.value)
         assert listing(tmp_path) == before
 

@@ -120,7 +120,7 @@ def test_are_not_mixed_with_those_of_other_weights(generator, tmp_path):
 
 def test_are_not_put_among_other_files(generator, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"holds mine.txt, and no shards of videos"):
+    with pytest.raises(InputError, match=r"holds mine.txt but no shards of videos"):
         write(generator, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -133,7 +133,7 @@ def test_are_not_put_beside_a_damaged_plan(generator, tmp_path):
 
 
 def test_are_made_in_whole_batches(generator, tmp_path):
-    with pytest.raises(InputError, match="videos_per_shard=12: must divide by 8.*give 16"):
+    with pytest.raises(InputError, match="videos_per_shard=12: must be a multiple of 8.*give 16"):
         generation.write_shards(generator, tmp_path / "videos", 0, 40, here, 12)
     assert not (tmp_path / "videos").exists()
 

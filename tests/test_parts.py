@@ -77,7 +77,7 @@ def test_passes_over_what_is_whole_and_nothing_else(tmp_path):
 
 
 def test_keeps_what_is_written_when_a_part_fails_and_goes_on_from_there(tmp_path):
-    with pytest.raises(InputError, match=r"not finished \(broken\): start again"):
+    with pytest.raises(InputError, match=r"not finished \(broken\): correct that and start again"):
         write(tmp_path, broken=4)
     assert list(texts(tmp_path)) == ["numbers-00000-of-00003.txt"]
     assert write(tmp_path) == 1
@@ -92,7 +92,7 @@ def test_tells_of_a_part_that_was_not_written(tmp_path):
 def test_says_so_if_what_writes_cannot_get_to_another_process(tmp_path):
     planned = parts.planned(tmp_path, "numbers", ".txt", total=10, rows=4)
     writer = functools.partial(numbers, threading.Lock(), str(tmp_path / "called"))
-    with pytest.raises(InputError, match="cannot be handed to other processes .*lock"):
+    with pytest.raises(InputError, match="cannot be passed to other processes .*lock"):
         parts.write(planned, writer, is_whole, here, "number")
     assert list(tmp_path.iterdir()) == []
 

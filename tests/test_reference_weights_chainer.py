@@ -228,11 +228,11 @@ def test_pickled_states_of_chainer_s_trainer_are_not_looked_at(tmp_path, svc):
         ),
         (
             {"updater/model:vdis/bn1/beta": np.zeros(8, np.float32)},
-            r"vdis/: what the network has no place for, bn1/beta: give",
+            r"vdis/: has arrays that the network lacks, bn1/beta: give",
         ),
         (
             {"updater/model:fsgen/dc0/W": np.zeros((7, 512, 1), np.float32)},
-            r"fsgen/: other sizes than the configuration's, "
+            r"fsgen/: has other sizes than the configuration, "
             r"dc0/W is float32 \(7, 512, 1\), not float32 \(6, 512, 1\): give",
         ),
         (
@@ -243,7 +243,7 @@ def test_pickled_states_of_chainer_s_trainer_are_not_looked_at(tmp_path, svc):
             {"updater/optimizer:fsgen/dc4/b/ms": None},
             r"updater/optimizer:fsgen/: no dc4/b/ms: give",
         ),
-        ({"updater/iteration": None}, "no snapshot of the reference's trainer"),
+        ({"updater/iteration": None}, "not a snapshot of the reference's trainer"),
     ],
 )
 def test_arrays_of_another_snapshot_are_named(tmp_path, svc, change, message):
@@ -257,13 +257,16 @@ def test_arrays_of_another_snapshot_are_named(tmp_path, svc, change, message):
 @pytest.mark.slow
 def test_many_missing_arrays_are_counted(tmp_path, svc):
     np.savez(tmp_path / "gen_iter_1.npz", x_train=np.zeros(3))
-    with pytest.raises(InputError, match=r"no dc0/W, .* and 16 more; what .* for, x_train: give"):
+    with pytest.raises(
+        InputError, match=r"lacks dc0/W, .* and 16 more; has .* lacks, x_train: give"
+    ):
         reference_weights.load_chainer_networks(tmp_path, 1, svc.tgan)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"weights", "not readable as an .npz file")]
+    ("content", "message"),
+    [(None, "does not exist"), (b"weights", "cannot be read as an .npz file")],
 )
 def test_a_file_that_is_no_npz_is_an_input_error(tmp_path, svc, content, message):
     if content is not None:

@@ -172,7 +172,7 @@ def test_a_checkpoint_as_their_program_saves_it_is_loaded(tmp_path, pytorch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "does not exist"),
         ("text", r"does not load it with weights_only=True"),
         ({"epoch": 1, "gen_state_dict": {}}, "it has no dis_state_dict: give"),
         ({"epoch": Path("x")}, r"does not load it with weights_only=True \(Weights only load fail"),

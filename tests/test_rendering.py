@@ -89,7 +89,7 @@ def test_to_uint8_refuses_values_that_are_not_finite(broken):
     ids=["two_channels", "rank_2", "empty", "int64", "bool"],
 )
 def test_to_uint8_refuses_what_is_not_a_clip(clips):
-    with pytest.raises(InputError, match=f"{clips.dtype} array of shape .* give float32"):
+    with pytest.raises(InputError, match=f"{clips.dtype} array of shape .* must be float32"):
         rendering.to_uint8(clips)
 
 
@@ -337,7 +337,7 @@ def test_save_writes_the_encoded_bytes_and_nothing_else(save, encode, pixels, tm
 def test_save_refuses_to_overwrite_and_leaves_the_file_as_it_was(save, encode, pixels, tmp_path):
     path = tmp_path / "clips"
     path.write_bytes(b"the work of a week")
-    with pytest.raises(InputError, match=re.escape(f"{path} exists: give another path")):
+    with pytest.raises(InputError, match=re.escape(f"{path}: already exists: give another path")):
         save(path, pixels)
     assert path.read_bytes() == b"the work of a week"
     assert list(tmp_path.iterdir()) == [path]
@@ -368,7 +368,7 @@ def test_save_refuses_what_is_not_pixels_before_any_file_is_touched(
     save, encode, pixels, change, tmp_path
 ):
     bad = change(pixels)
-    with pytest.raises(InputError, match=f"{bad.dtype} array of shape .* give uint8 of shape"):
+    with pytest.raises(InputError, match=f"{bad.dtype} array of shape .* must be uint8 of shape"):
         save(tmp_path / "clips", bad)
     assert not list(tmp_path.iterdir())
 

@@ -64,7 +64,7 @@ class TestLoadGenerator:
     def test_takes_the_checkpoint_before_a_damaged_one_and_says_so(self, damaged_run):
         data = damaged_run / "checkpoints/step-10/tgan.data-00000-of-00001"
         data.write_bytes(data.read_bytes()[:1000])
-        with pytest.warns(UserWarning, match="step-10: damaged checkpoint passed over"):
+        with pytest.warns(UserWarning, match="step-10: damaged checkpoint skipped"):
             _, step = runs.load_generator(damaged_run)
         assert step == 5
 
@@ -73,7 +73,7 @@ class TestLoadGenerator:
         for path, reason in (
             (tmp_path / "missing", "no such directory"),
             (tmp_path / "file", "not a directory"),
-            (tmp_path, "no run directory"),
+            (tmp_path, "not a run directory"),
         ):
             self._refused(path, reason, str(path))
 
@@ -95,7 +95,7 @@ class TestLoadGenerator:
     def test_refuses_a_damaged_configuration(self, damaged_run, text):
         text = text.replace("OURS", __version__)
         (damaged_run / "configuration.json").write_text(text, encoding="latin-1")
-        self._refused(damaged_run, "configuration.json: damaged", "flags.cfg")
+        self._refused(damaged_run, "configuration.json: is damaged", "flags.cfg")
 
     def test_refuses_a_configuration_of_another_version_and_names_both(self, damaged_run):
         (damaged_run / "configuration.json").write_text(
@@ -124,14 +124,14 @@ class TestLoadGenerator:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after))
-        self._refused(damaged_run, "configuration.json: damaged", name)
+        self._refused(damaged_run, "configuration.json: is damaged", name)
 
     @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:.*damaged checkpoint")
     def test_refuses_a_configuration_other_than_the_checkpoint_s(self, damaged_run):
         path = damaged_run / "configuration.json"
         path.write_text(path.read_text().replace('"z1_dim": 5', '"z1_dim": 4'))
-        self._refused(damaged_run, "step-10: is of other networks", "(5, 64)", "(4, 64)")
+        self._refused(damaged_run, "step-10: belongs to other networks", "(5, 64)", "(4, 64)")
 
     @pytest.mark.slow
     def test_refuses_a_run_without_checkpoints(self, damaged_run):
@@ -250,7 +250,7 @@ class TestRunsOfVersion1:
     def test_that_are_damaged_are_refused(self, tmp_path, text):
         run_dir = shutil.copytree(VERSION_1 / "paper", tmp_path / "run")
         (run_dir / "model.json").write_text(text)
-        with pytest.raises(InputError, match=r"model\.json: damaged.*flags\.cfg"):
+        with pytest.raises(InputError, match=r"model\.json: is damaged.*flags\.cfg"):
             runs.load_generator(run_dir)
 
 

@@ -182,7 +182,7 @@ class TestOperatorNorm:
         np.testing.assert_array_equal(layer.kernel_constraint(layer.kernel), kernel)
 
     def test_without_its_layer_names_the_remedy(self):
-        with pytest.raises(InputError, match="no Keras layer .* give norm='matrix'"):
+        with pytest.raises(InputError, match="not in a Keras layer .* give norm='matrix'"):
             SingularValueClipping(norm="operator")(tf.ones([4, 1, 1]))
 
     @pytest.mark.slow

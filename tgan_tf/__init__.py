@@ -4,7 +4,7 @@ Saito, Matsumoto and Saito, ICCV 2017, arXiv 1611.06624v3.
 
     from tgan_tf import TGAN, Critic, SingularValueClipping, VideoGenerator
 
-imports what these need; `import tgan_tf` alone imports nothing, TensorFlow least of all.
+imports only what these names need; `import tgan_tf` alone does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# TensorFlow reads this when it is first imported. It leaves oneDNN off on processors without
-# AVX-512 VNNI, AMD's among them, where its own 3-D convolutions are many times slower.
+# TensorFlow reads this when it is first imported. By default it leaves oneDNN off on processors
+# without AVX-512 VNNI, including AMD's, where its own 3-D convolutions are many times slower.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __getattr__, __dir__ = lazy_names(

@@ -1,9 +1,9 @@
-"""Which values an argument takes, said once: for constructors, and for the flags of experiments/.
+"""The values that an argument takes, for constructors and for the flags of experiments/.
 
     check(Integer(1), frames=frames, size=size)        # frames=0: must be an integer ≥ 1
     check(Number(at_least=0, below=1), share=share)    # share=nan: must be a finite number
 
-A NaN, an infinity, a Boolean where a number is meant, a string and None are refused by all of them.
+All of them refuse a NaN, an infinity, a Boolean in place of a number, a string and None.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tgan_tf.errors import Argument, InputError
 
 
 def _is_of(kind: type, value: Any) -> bool:
-    """Whether a value is a number of a kind; a Boolean, which Python takes for one, is not."""
+    """Whether a value is a number of a kind; Booleans, which are numbers in Python, are not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -24,15 +24,15 @@ class Integer(NamedTuple):
     """The integers from `at_least` to `at_most`.
 
     Attributes:
-        at_least: the smallest.
-        at_most: the largest, or None.
+        at_least: the lower bound.
+        at_most: the upper bound, or None.
     """
 
     at_least: int
     at_most: int | None = None
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if _is_of(numbers.Integral, value):
             if self.at_most is not None and value > self.at_most:
                 return f"must be an integer ≤ {self.at_most}"
@@ -42,13 +42,13 @@ class Integer(NamedTuple):
 
 
 class Number(NamedTuple):
-    """The finite numbers between two bounds, each of which may belong to them, or not.
+    """The finite numbers between two bounds, each inclusive or exclusive.
 
     Attributes:
-        at_least: the smallest, or None.
-        above: what all are larger than, or None.
-        at_most: the largest, or None.
-        below: what all are smaller than, or None.
+        at_least: the inclusive lower bound, or None.
+        above: the exclusive lower bound, or None.
+        at_most: the inclusive upper bound, or None.
+        below: the exclusive upper bound, or None.
     """
 
     at_least: float | None = None
@@ -57,7 +57,7 @@ class Number(NamedTuple):
     below: float | None = None
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if not _is_of(numbers.Real, value):
             return f"must be a number{self._bounds()}"
         if not abs(value) < math.inf:
@@ -80,28 +80,28 @@ class Boolean(NamedTuple):
     """True and False."""
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         return "" if isinstance(value, bool) else "must be True or False"
 
 
 class OneOf(NamedTuple):
-    """Some names.
+    """One of several names.
 
     Attributes:
-        names: all of them.
+        names: the names.
     """
 
     names: tuple[str, ...]
 
     def refusal(self, value: Any) -> str:
-        """What a value must be that is none of these; empty for one that is."""
+        """Returns the requirement that a value violates; empty if the value is valid."""
         if isinstance(value, str) and value in self.names:
             return ""
         return f"must be one of {', '.join(self.names)}"
 
 
 def check(kind: Integer | Number | Boolean | OneOf, **values: Any) -> None:
-    """Raises an `InputError` that names the first value which is not of a kind."""
+    """Raises an `InputError` for the first value that is not of a kind."""
     for name, value in values.items():
         refusal = kind.refusal(value)
         if refusal:

@@ -1,9 +1,8 @@
-"""Checkpoints of a training run: `checkpoints/step-N/`, whole or not there.
+"""Checkpoints of a training run, `checkpoints/step-N/`, each complete or absent.
 
-A checkpoint holds the variables of both networks and of both optimisers, which are all that the
-next steps follow from, and beside them, in `means.json`, the sums of the means that the next report
-is about. One that was damaged after it was written is passed over when training resumes or networks
-are loaded.
+A checkpoint holds the variables of both networks and of both optimisers, which determine the next
+steps. `means.json` beside them holds the running means for the next report. A checkpoint that was
+damaged after it was written is skipped when training resumes or networks are loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PARTS = ("generator", "critic", "generator_optimizer", "critic_optimizer")
 
 
 def steps(directory: str | Path) -> list[int]:
-    """The training steps of which `directory` holds a checkpoint, in rising order."""
+    """The training steps of the checkpoints in `directory`, ascending."""
     names = (re.fullmatch(r"step-(\d+)", path.name) for path in Path(directory).glob("step-*"))
     return sorted(int(name[1]) for name in names if name)
 
@@ -37,15 +36,16 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
 
     Args:
         tgan: a compiled `TGAN`.
-        directory: where the run's checkpoints are; made if missing.
-        step: the training step that the checkpoint is named for.
-        keep: how many checkpoints are left, at least 1.
+        directory: directory of the run's checkpoints, made if missing.
+        step: the training step, for the checkpoint's name.
+        keep: number of checkpoints to keep, at least 1.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        InputError: it could not be written, as on a full disk. The earlier ones are untouched.
+        InputError: it cannot be written, for example on a full disk. Earlier checkpoints are
+            untouched.
     """
     path = Path(directory) / f"step-{step}"
     means = {
@@ -56,12 +56,13 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
         with file_locks.new_directory(path) as partial:
             _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
             (partial / _MEANS).write_text(json.dumps(means))
-            # Only a damaged checkpoint of this step can be there: a sound one was resumed from.
+            # An existing checkpoint of this step is damaged: training would have resumed from a
+            # intact one.
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
             f"{path}: the checkpoint could not be written ({reason(error)}): {remedy(error)}; then "
-            "the same command goes on"
+            "run the same command again to resume"
         ) from error
     prune(directory, keep)
     return path
@@ -71,9 +72,9 @@ def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
     """Deletes old checkpoints.
 
     Args:
-        directory: where the run's checkpoints are.
-        keep: how many are left, at least 1.
-        newest: of those up to this step; later ones, which may be damaged, do not count and stay.
+        directory: directory of the run's checkpoints.
+        keep: number of checkpoints to keep, at least 1.
+        newest: consider only checkpoints up to this step; later ones, which may be damaged, stay.
     """
     found = [step for step in steps(directory) if newest is None or step <= newest]
     for old in found[:-keep]:
@@ -81,17 +82,17 @@ def prune(directory: str | Path, keep: int, newest: int | None = None) -> None:
 
 
 def restore(tgan: tf.Module, directory: str | Path) -> int | None:
-    """Loads the newest sound checkpoint, with a warning for each newer one that is damaged.
+    """Loads the newest intact checkpoint, with a warning for each newer one that is damaged.
 
     Args:
-        tgan: a compiled `TGAN` of the same networks and optimisers.
-        directory: where the run's checkpoints are.
+        tgan: a compiled `TGAN` with the same networks and optimisers.
+        directory: directory of the run's checkpoints.
 
     Returns:
-        The step of the checkpoint; None if there is none at all.
+        The step of the checkpoint; None if there are no checkpoints.
 
     Raises:
-        InputError: there are checkpoints but none is sound, or one is of other networks or
+        InputError: there are checkpoints but none is intact, or one belongs to other networks or
             optimisers.
     """
     if not steps(directory):
@@ -110,17 +111,17 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
     """Loads some of a run's parts.
 
     Args:
-        directory: where the run's checkpoints are.
-        step: the checkpoint to load; None for the newest sound one.
-        **networks: of the run's configuration, by the names of a `TGAN`'s attributes: `generator`,
-            `critic`, `generator_optimizer`, or some of them.
+        directory: directory of the run's checkpoints.
+        step: the checkpoint to load; None for the newest intact one.
+        **networks: parts built from the run's configuration, under the names of a `TGAN`'s
+            attributes: `generator`, `critic`, `generator_optimizer`, or some of them.
 
     Returns:
         The step of the checkpoint.
 
     Raises:
-        InputError: there is no checkpoint, not the one asked for, none is sound, or it is of other
-            networks.
+        InputError: there is no checkpoint, or not the requested one, or none is intact, or it
+            belongs to other networks.
     """
     if not steps(directory):
         raise InputError(f"{directory}: no checkpoint there: train the run first (train.py)")
@@ -128,13 +129,13 @@ def restore_networks(directory: str | Path, step: int | None = None, **networks:
 
 
 def _tree(**parts: tf.Module) -> tf.train.Checkpoint:
-    """What is in a checkpoint, under the names that it has there."""
+    """The contents of a checkpoint, under the names used there."""
     trees = {name: stack.checkpoint_tree(part) for name, part in parts.items()}
     return tf.train.Checkpoint(tgan=tf.train.Checkpoint(**trees))
 
 
 def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None = None) -> int:
-    """Loads the newest sound checkpoint, or that of a step."""
+    """Loads the newest intact checkpoint, or the one of a step."""
     damaged: dict[int, _Damaged] = {}
     while True:
         found = steps(directory)
@@ -151,14 +152,14 @@ def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None 
             _read(tree, path)
             return left[-1]
         except _Damaged as error:
-            # Or its training has deleted it in the meantime, and newer ones are there.
+            # Otherwise its training has just deleted it, and there are newer ones.
             if path.exists():
                 damaged[left[-1]] = error
-                warnings.warn(f"{path}: damaged checkpoint passed over ({error})", stacklevel=3)
+                warnings.warn(f"{path}: damaged checkpoint skipped ({error})", stacklevel=3)
 
 
 class _Damaged(Exception):
-    """A checkpoint that is not what was written."""
+    """A checkpoint is damaged."""
 
 
 def _read(tree: tf.train.Checkpoint, path: Path) -> None:
@@ -167,7 +168,7 @@ def _read(tree: tf.train.Checkpoint, path: Path) -> None:
             json.loads((path / _MEANS).read_text())
         with storage.literal(path) as directory:
             status = tree.read(f"{directory}/{_PREFIX}")
-        # Before what follows can raise: else TensorFlow complains of each variable.
+        # First, before the next line can raise: otherwise TensorFlow warns about each variable.
         status.expect_partial()
         status.assert_existing_objects_matched()
     except (OSError, tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError) as error:
@@ -178,8 +179,8 @@ def _read(tree: tf.train.Checkpoint, path: Path) -> None:
         raise _Damaged(f"{_MEANS}: {error}") from error
     except (AssertionError, ValueError) as error:
         raise InputError(
-            f"{path}: is of other networks or optimisers ({reason(error)}): open it with those "
-            "that the run was trained with, see its configuration.json"
+            f"{path}: belongs to other networks or optimisers ({reason(error)}): use those of the "
+            "run, see its configuration.json"
         ) from error
-    except Exception as error:  # TensorFlow's reader raises many kinds, IndexError for one
+    except Exception as error:  # TensorFlow's reader may raise anything, such as IndexError
         raise _Damaged(reason(error)) from error

@@ -1,4 +1,4 @@
-"""A training as data: the networks, what keeps the critic Lipschitz, the game and its optimisers.
+"""A training as data: the networks, the Lipschitz method, the game and its optimisers.
 
     configuration = Configuration(
         frames=16,
@@ -11,12 +11,12 @@
     tgan = build(configuration)      # a compiled TGAN
     tgan.fit(clips)
 
-A part that is chosen by name is a mapping of `name` and of the arguments of what the name stands
-for; what is left out is at its default. Instead of the name the class or function itself may stand
-there, and an `Objective` instead of an objective's name.
+A part that is chosen by name is a mapping with `name` and the arguments of the named class or
+function; missing arguments have their defaults. A class or function may stand in place of its name,
+and an `Objective` in place of an objective's name.
 
-A configuration is JSON of our own arguments alone, `to_json` and `from_json`, so that it can be
-read by another version of Keras.
+`to_json` and `from_json` convert a configuration to JSON that holds only this package's arguments,
+so that any version of Keras can read it.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ INITIALIZERS: dict[str, Callable[[], keras.initializers.Initializer]] = {
     "uniform": lambda: keras.initializers.RandomUniform(-0.01, 0.01),
     "lecun_normal": keras.initializers.LecunNormal,
 }
-"""The initial weights by name, as of pfnet-research/tgan: Uniform(-0.01, 0.01), and LeCun normal,
+"""The initial weights by name, from pfnet-research/tgan: Uniform(-0.01, 0.01), and LeCun normal,
 which Keras scales as Chainer does."""
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-"""The Keras policies that a training computes in."""
+"""The Keras policies for training."""
 
 SHARED = ("frames", "size", "channels", "num_classes")
-"""Arguments of both networks that are entries of their own."""
+"""Arguments of both networks that are separate entries."""
 
 OF_LIPSCHITZ = (
     "kernel_constraint",
@@ -55,7 +55,7 @@ OF_LIPSCHITZ = (
     "gamma_constraint",
     "spectral_normalization",
 )
-"""Arguments of a critic that its Lipschitz method gives."""
+"""Arguments of a critic that come from its Lipschitz method."""
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "generator": GENERATORS,
@@ -64,43 +64,44 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "generator_optimizer": OPTIMIZERS,
     "critic_optimizer": OPTIMIZERS,
 }
-"""What each part that is chosen by name is chosen from."""
+"""The choices for each part that is chosen by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
     """A training's configuration.
 
-    Each part holds all its arguments once it is made, those at their defaults too: a run does not
+    A configuration holds all arguments of each part, including defaults, so that a run does not
     change when a later version has other defaults.
 
     Args:
-        frames: T, of a clip.
+        frames: frames of a clip T.
         size: rows and columns of a frame.
-        channels: of a frame.
-        critic_frames: how many successive frames of a clip the critic sees in an update, as many
-            as a power of two; None for all of them.
-        num_classes: that both networks are conditioned on; 0 for none.
+        channels: channels of a frame.
+        critic_frames: number of successive frames that the critic sees in an update, a power of
+            two; None for all frames.
+        num_classes: number of classes of conditional networks; 0 for unconditional ones.
         generator: a name in `tgan_tf.models.GENERATORS` and the generator's other arguments;
             initial weights by their names in `INITIALIZERS`.
-        critic: a name in `tgan_tf.models.CRITICS` and the critic's other arguments, but those that
-            the Lipschitz method gives it.
+        critic: a name in `tgan_tf.models.CRITICS` and the critic's other arguments, except those
+            that the Lipschitz method gives.
         lipschitz: a name in `tgan_tf.lipschitz.METHODS` and the method's arguments.
         objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
-        generator_optimizer: a name in `tgan_tf.optimizers.OPTIMIZERS`, the optimiser's
-            arguments, such as `learning_rate`, and `ema_momentum` of the moving average that is
-            kept of the weights, None for no average.
+        generator_optimizer: a name in `tgan_tf.optimizers.OPTIMIZERS`, the optimiser's arguments,
+            such as `learning_rate`, and `ema_momentum`, the momentum of a moving average of the
+            weights; None for no average.
         critic_optimizer: a name and the optimiser's arguments.
-        learning_rate_decay_steps: updates of the generator in which both rates fall linearly to 0;
-            None if they are constant.
-        n_critic: updates of the critic for one of the generator.
-        shuffle_frames: probability that a step's clips are seen in a random order of frames.
+        learning_rate_decay_steps: updates of the generator over which both learning rates fall
+            linearly to 0; None for constant rates.
+        n_critic: updates of the critic per update of the generator.
+        shuffle_frames: probability that a step's clips have their frames in a random order.
         dtype_policy: one of `POLICIES`.
-        seed: what latents, noise and orders are drawn by, 0 to 2^63 - 1.
+        seed: the seed of latents, noise and orders, 0 to 2^63 - 1.
 
     Raises:
-        InputError: an entry is unknown or cannot be what it is; the objective's loss has no bound,
-            and nothing keeps the critic Lipschitz. What only the networks can say, `build` does.
+        InputError: an entry is unknown or invalid, or the objective's loss has no lower bound and
+            no method keeps the critic Lipschitz. `build` raises errors that only the networks can
+            find.
     """
 
     frames: int = 16
@@ -144,28 +145,30 @@ class Configuration:
                 Argument("objective", self.objective),
                 " with ",
                 Argument("lipschitz", self.lipschitz["name"]),
-                ": its critic's loss has no lower bound: give a method that keeps it Lipschitz, ",
+                ": the critic's loss has no lower bound: give a method that keeps the critic "
+                "Lipschitz, ",
                 "or a gradient penalty",
             )
 
 
 def build(configuration: Configuration, model: type[TGAN] = TGAN) -> TGAN:
-    """Makes the model of a configuration and compiles it.
+    """Builds and compiles the model of a configuration.
 
-    Initial weights are drawn by `keras.utils.set_random_seed`, if it was called before. Keras's
-    policy is set to the configuration's for the whole process: a loss scale depends on it as well.
+    Initial weights follow `keras.utils.set_random_seed`, if it was called before. Keras's policy is
+    set to the configuration's for the whole process, since a loss scale depends on it too.
 
     Args:
-        configuration: of the training.
-        model: the class of the model, `TGAN` or one that derives from it.
+        configuration: the training's configuration.
+        model: the class of the model, `TGAN` or a subclass.
 
     Raises:
-        InputError: the networks cannot be built of what the configuration says; it names the entry.
+        InputError: the networks cannot be built from the configuration; the message names the
+            entry.
     """
     keras.mixed_precision.set_global_policy(configuration.dtype_policy)
-    # One object: its constraints and its penalty may know each other.
+    # One object, since its constraints and its penalty may be linked.
     method = build_lipschitz(configuration)
-    # In this order: a seed's initial weights follow from it.
+    # The order determines a seed's initial weights.
     generator = build_generator(configuration)
     critic = _network(configuration, "critic", method.critic_arguments)
     tgan = model(generator, critic, configuration.seed)
@@ -181,32 +184,32 @@ def build(configuration: Configuration, model: type[TGAN] = TGAN) -> TGAN:
 
 
 def build_generator(configuration: Configuration) -> GeneratorNetwork:
-    """The generator alone, in the process's policy; raises as `build`."""
+    """Builds the generator alone, in the process's policy; raises errors like `build`."""
     return _network(configuration, "generator", {})
 
 
 def build_critic(configuration: Configuration) -> CriticNetwork:
-    """The critic alone, in the process's policy; raises as `build`."""
+    """Builds the critic alone, in the process's policy; raises errors like `build`."""
     return _network(configuration, "critic", build_lipschitz(configuration).critic_arguments)
 
 
 def build_lipschitz(configuration: Configuration) -> lipschitz.LipschitzMethod:
-    """What keeps the critic Lipschitz."""
+    """Builds the Lipschitz method."""
     name, arguments = _split(configuration.lipschitz)
     with within("lipschitz"):
         return _found("lipschitz", name)(**arguments)
 
 
 def build_generator_optimizer(configuration: Configuration) -> keras.optimizers.Optimizer:
-    """The generator's optimiser alone."""
+    """Builds the generator's optimiser alone."""
     return _optimizer(configuration, "generator_optimizer", 1)
 
 
 def to_json(configuration: Configuration) -> dict[str, Any]:
-    """A configuration as JSON has it.
+    """Converts a configuration to JSON types.
 
     Raises:
-        InputError: a class, function or objective stands in it that no table has a name for.
+        InputError: it holds a class, function or objective that has no name in a table.
     """
     entries = dataclasses.asdict(configuration)
     entries["objective"] = objectives.name_of(objectives.get(configuration.objective))
@@ -216,10 +219,10 @@ def to_json(configuration: Configuration) -> dict[str, Any]:
 
 
 def from_json(entries: Mapping[str, Any]) -> Configuration:
-    """The configuration of what `to_json` has made.
+    """Makes a configuration from the result of `to_json`.
 
     Raises:
-        InputError: it is no mapping, an entry is unknown, or as `Configuration` raises it.
+        InputError: it is not a mapping, an entry is unknown, or `Configuration` raises it.
     """
     if not isinstance(entries, Mapping):
         raise InputError(f"a configuration must be a mapping, not {type(entries).__name__}")
@@ -231,11 +234,11 @@ def from_json(entries: Mapping[str, Any]) -> Configuration:
 
 
 def arguments_of(part: str, name: str | Callable[..., Any]) -> dict[str, Any]:
-    """The arguments that a part of a name takes in a configuration, with their defaults.
+    """The arguments of a named part in a configuration, with their defaults.
 
     Args:
         part: "generator", "critic", "lipschitz", "generator_optimizer" or "critic_optimizer".
-        name: in the part's table, or the class or function itself.
+        name: a name in the part's table, or the class or function itself.
 
     Raises:
         InputError: there is no such name.
@@ -256,7 +259,7 @@ def arguments_of(part: str, name: str | Callable[..., Any]) -> dict[str, Any]:
 
 
 def _constructors(network: type) -> list[Callable[..., Any]]:
-    """Those of a network's class and of the classes that it derives from, up to `Network`."""
+    """The constructors of a network's class and of its base classes up to `Network`."""
     return [
         base.__init__
         for base in network.__mro__
@@ -265,7 +268,7 @@ def _constructors(network: type) -> list[Callable[..., Any]]:
 
 
 def _found(part: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
-    """What stands in the table under a name."""
+    """The entry of a table for a name."""
     if callable(name):
         return name
     with within(part):
@@ -281,7 +284,7 @@ def _name_of(
             return known
     raise InputError(
         Argument(f"{part}.name", name),
-        ": has no name to be kept by: put it into the table of those under one",
+        ": has no name, so it cannot be saved: put it into its table under a name",
     )
 
 
@@ -300,7 +303,7 @@ def _completed(part: str, given: Mapping[str, Any]) -> dict[str, Any]:
             if key not in known:
                 choice = ", ".join(known) or "none"
                 raise InputError(
-                    Argument(key, value), f": {name} has no such argument: its are {choice}"
+                    Argument(key, value), f": {name} has no such argument: must be one of {choice}"
                 )
             if key.endswith("initializer"):
                 check(OneOf(tuple(INITIALIZERS)), **{key: value})
@@ -327,7 +330,7 @@ def _network(configuration: Configuration, part: str, more: Mapping[str, Any]) -
 
 
 def _optimizer(configuration: Configuration, part: str, updates: int) -> keras.optimizers.Optimizer:
-    """An optimiser that makes so many updates a step."""
+    """Builds an optimiser that makes `updates` updates per step."""
     name, arguments = _split(getattr(configuration, part))
     if configuration.learning_rate_decay_steps is not None:
         arguments["learning_rate"] = keras.optimizers.schedules.PolynomialDecay(

@@ -7,10 +7,10 @@ A constraint runs after each update of the optimiser, so that
 is all that a critic of any Keras model needs. The paper clips every fifth step only: a constraint
 with `interval=5` acts by the step count of the optimiser that has just updated its variable.
 
-Keras gives a constraint the variable and nothing else. Which layer it is of, and so what is to be
-clipped, the constraint finds out where it is first used: by the layers that `follow_optimizer` gave
-it, or else among all that there are. The optimiser it finds anew each time, so that a model which
-is compiled again cannot go by the count of an optimiser that stands still.
+Keras gives a constraint only the variable. On its first use the constraint finds the layer of the
+variable, and so what to clip, among the layers that `follow_optimizer` gave it or else among all
+existing layers. It looks for the optimiser on each call, so that a recompiled model never uses the
+count of an old optimiser that stands still.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _TOLERANCE = 1e-3
 class _AtIntervals(keras.constraints.Constraint):
     """A constraint that acts only when its optimiser's step count is a multiple of `interval`.
 
-    The count is that of the optimiser whose update it follows. Where it is called otherwise, by
-    hand, it is that of the optimiser that `follow_optimizer` was given.
+    The count is that of the optimiser whose update it follows. If the user calls it directly, it is
+    the count of the optimiser that `follow_optimizer` was given.
 
     Args:
         interval: steps from one action to the next, at least 1.
@@ -54,8 +54,8 @@ class _AtIntervals(keras.constraints.Constraint):
         if step is None:
             raise InputError(
                 f"{type(self).__name__}(interval={self.interval}) has no step count: it is not "
-                "called by a Keras optimizer; call "
-                "tgan_tf.constraints.follow_optimizer(model, optimizer) before"
+                "called by a Keras optimizer: call tgan_tf.constraints.follow_optimizer(model, "
+                "optimizer) first"
             )
         return tf.cond(
             tf.equal(step % self.interval, 0),
@@ -73,36 +73,36 @@ class _AtIntervals(keras.constraints.Constraint):
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class SingularValueClipping(_AtIntervals):
-    """Clips the singular values of a kernel, the method of the paper.
+    """Clips the singular values of a kernel, as in the paper.
 
-    The kernel of a layer with m outputs is seen as the matrix of everything else x m; its singular
-    values above the maximum become the maximum. The result is the nearest matrix, in the Frobenius
-    norm, whose spectral norm is at most the maximum. Which matrix it is says the layer's class, see
-    `tgan_tf.kernels`; a kernel that is several matrices side by side, such as a depthwise one, has
-    each of them clipped.
+    The kernel of a layer with m outputs is a matrix of everything else x m; its singular values
+    above the maximum become the maximum. The result is the nearest matrix, in the Frobenius norm,
+    whose spectral norm is at most the maximum. The layer's class determines the matrix, see
+    `tgan_tf.kernels`. If a kernel is several matrices side by side, such as a depthwise one, each
+    is clipped.
 
-    The spectral norm of that matrix is what the paper clips. It is not the norm of the convolution
-    as an operator, which can be larger where the kernel's windows overlap: with kernel 4 and
-    stride 2 up to √2 times for each dimension, √8 in 3-D. With norm="operator" it is that norm
-    which is kept at the maximum, of the layer with its own padding, strides and input size: a
-    kernel above it is divided by as much. The norm is found by power iteration, which ends when it
-    changes by less than 0.001 in a step, and comes out a little too small where many directions are
-    stretched alike: by up to some hundredths.
+    The paper clips the spectral norm of that matrix. The norm of the convolution as an operator can
+    be larger if the kernel's windows overlap: with kernel 4 and stride 2 up to √2 times per
+    dimension, √8 in 3-D. norm="operator" bounds the operator's norm instead, for the layer with its
+    own padding, strides and input size: a kernel above the maximum is divided by the excess factor.
+    Power iteration finds the norm and ends when it changes by less than 0.001 in a step. If many
+    directions are stretched alike, the result is too small by up to a few hundredths.
 
-    A kernel that holds a NaN or an infinity is left as it is.
+    A kernel that holds a NaN or an infinity is left unchanged.
 
     Args:
         max_singular_value: the largest singular value that is left, positive.
-        interval: acts when the optimiser's step count is a multiple of it. The reference clips
-            every 5 steps.
-        output_axis: the axis of the kernel's outputs, for a layer of your own: its kernel is then
-            one matrix of everything else x that axis. None asks the layer, of a class of Keras or
-            one derived from it. What has 2 axes in a layer of another class is a matrix as it is.
-        norm: "matrix" or "operator", which dense layers and convolutions have.
+        interval: steps between clippings: it acts when the optimiser's step count is a multiple of
+            it. The reference clips every 5 steps.
+        output_axis: the axis of the kernel's outputs, for custom layers: the kernel is then one
+            matrix of everything else x that axis. With None the layer's class decides, which must
+            be a Keras class or derived from one; in other layers a variable with 2 axes is taken as
+            the matrix.
+        norm: the norm to bound, "matrix" or, for dense layers and convolutions, "operator".
 
     Raises:
-        InputError: an argument is out of range; on use, it is not known which matrix the variable
-            is, or with norm="operator" what its layer's norm is.
+        InputError: an argument is out of range; on use, the matrix of the variable or, with
+            norm="operator", the norm of its layer is not known.
 
     Example:
         >>> layer = keras.layers.Conv3D(8, 4, kernel_constraint=SingularValueClipping())
@@ -141,17 +141,17 @@ class SingularValueClipping(_AtIntervals):
     def _owner(
         self, w: tf.Variable | tf.Tensor
     ) -> tuple[keras.layers.Layer | None, kernels.Matrices]:
-        """The layer whose kernel a variable is, None if there is none known, and its matrices."""
+        """The layer of a kernel, None if it is not known, and the kernel's matrices."""
         if not stack.is_variable(w):
             return self._unknown(w, [])
         if id(w) not in self._found:
             found = kernels.matrices_of_variable(w, self.layers)
             if found is None:
                 living = _living_layers()
-                # To the other constraints too, so that this is done once for a model.
+                # The other constraints get theirs too, so that this happens once per model.
                 _give_layers(living, SingularValueClipping)
                 found = kernels.matrices_of_variable(w, living) or self._unknown(w, living)
-            # The variable too, so that no other one can be of its number.
+            # Keeps the variable too, so that its id cannot be reused.
             self._found[id(w)] = (w, *found)
         return self._found[id(w)][1:]
 
@@ -160,16 +160,16 @@ class SingularValueClipping(_AtIntervals):
     ) -> tuple[None, kernels.Matrices]:
         if self.norm == "operator":
             raise InputError(
-                f"SingularValueClipping(norm='operator') on {kernels.described(w)}: it is in no "
-                "Keras layer whose norm could be found: give norm='matrix'"
+                f"SingularValueClipping(norm='operator') on {kernels.described(w)}: it is not in a "
+                "Keras layer whose norm is known: give norm='matrix'"
             )
         return None, kernels.matrices_of_unknown(w, layers)
 
     def _scaled(self, w: tf.Variable | tf.Tensor) -> tf.Tensor:
-        """The kernel divided by how far its operator's norm is above the maximum."""
+        """The kernel, divided by its operator's norm over the maximum if that is above 1."""
         layer, _ = self._owner(w)
         kernel = tf.cast(tf.convert_to_tensor(w), tf.float32)
-        # What is not finite is left as it is: there is no norm.
+        # A kernel that is not finite has no norm and is left unchanged.
         finite = tf.reduce_all(tf.math.is_finite(kernel))
         norm, _ = convolutions.convolution_of(layer).norm(
             tf.where(finite, kernel, tf.zeros_like(kernel)), tolerance=_TOLERANCE
@@ -191,19 +191,19 @@ class BatchNormScaleClipping(_AtIntervals):
     """Clips the scale γ of a batch normalisation to [0.01 s, s], s = √(running variance).
 
     In inference a batch normalisation multiplies its input by γ / √(running variance + ε): with
-    γ ≤ s it stretches nothing, as the paper asks of the critic. The lower bound is of the authors'
-    code (pfnet-research/tgan, `tgan_updater_wgan.py`).
+    γ ≤ s it does not stretch, as the paper requires of the critic. The lower bound comes from the
+    authors' code (pfnet-research/tgan, `tgan_updater_wgan.py`).
 
-    It needs the running variance of the layer it belongs to: call `follow_optimizer`, and give
-    each layer a constraint of its own.
+    It needs the running variance of its layer: call `follow_optimizer`, and give each layer a
+    separate constraint.
 
     Args:
         interval: acts when the optimiser's step count is a multiple of it.
 
     Raises:
-        InputError: `interval` is not a whole number of at least 1; on use, the constraint has
-            not been given its layer, or several layers share it, or each replica of a distributed
-            training has a running variance of its own.
+        InputError: `interval` is not an integer ≥ 1; on use, the constraint does not know its
+            layer, several layers share it, or each replica of a distributed training has a separate
+            running variance.
 
     Example:
         >>> layer = keras.layers.BatchNormalization(gamma_constraint=BatchNormScaleClipping())
@@ -218,16 +218,16 @@ class BatchNormScaleClipping(_AtIntervals):
         layers = [layer for layer in self.layers if hasattr(layer, "moving_variance")]
         if not layers:
             raise InputError(
-                "BatchNormScaleClipping has no layer whose running variance it could read: "
+                "BatchNormScaleClipping does not know the layer whose running variance it needs: "
                 "call tgan_tf.constraints.follow_optimizer(model, optimizer) before training"
             )
         names = ", ".join(layer.name for layer in layers)
         if len(layers) > 1:
             raise InputError(
-                f"{names} share a BatchNormScaleClipping: give each layer one of its own, "
-                "since it clips by its layer's running variance"
+                f"{names} share a BatchNormScaleClipping, which clips by its layer's running "
+                "variance: give each layer a separate one"
             )
-        # Each replica would clip its copy of γ by its own running variance.
+        # Otherwise each replica would clip its copy of γ by its own running variance.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1 and not getattr(layers[0], "synchronized", True):
             raise InputError(
@@ -249,7 +249,7 @@ class WeightClipping(keras.constraints.Constraint):
     """Clips every entry to [-limit, limit] (the paper's baseline, Arjovsky et al. 2017).
 
     Args:
-        limit: the largest magnitude that is left, positive. The reference's is 0.01.
+        limit: the largest magnitude left, positive. The reference's is 0.01.
 
     Raises:
         InputError: `limit` is not a positive, finite number.
@@ -267,19 +267,19 @@ class WeightClipping(keras.constraints.Constraint):
 
 
 def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Optimizer) -> None:
-    """Gives the constraints of a model's layers their layers, and an optimiser's step count.
+    """Tells the constraints of a model's layers their layers and an optimiser's step count.
 
-    A `BatchNormScaleClipping` needs it, to know its layer. A `SingularValueClipping` finds its
-    layer and its optimiser by itself; here it is refused at once where it does not know what to
-    clip, and the count is for calls by hand. `TGAN.compile` does this for its critic; for another
+    A `BatchNormScaleClipping` needs this to know its layer. A `SingularValueClipping` finds its
+    layer and its optimiser itself; here an error is raised at once if it does not know what to
+    clip, and the count serves direct calls. `TGAN.compile` calls this for its critic; for another
     model call it after `compile` and after loading.
 
     Args:
-        model: a model or layer; all layers that it holds, at any depth, are visited.
+        model: a model or layer; all layers in it, at any depth, are visited.
         optimizer: the optimiser whose `apply_gradients` updates the model.
 
     Raises:
-        InputError: a layer has a `SingularValueClipping` on what is no kernel that it knows.
+        InputError: a layer has a `SingularValueClipping` on a variable that is not a known kernel.
     """
     layers = stack.held_layers(model)
     for layer in layers:
@@ -294,10 +294,10 @@ def follow_optimizer(model: keras.layers.Layer, optimizer: keras.optimizers.Opti
 
 
 def _give_layers(layers: list[keras.layers.Layer], kinds: type | tuple[type, ...]) -> None:
-    """Gives the constraints of some classes those of the layers that have them as an attribute."""
+    """Tells the constraints of some classes the layers that have them as attributes."""
     having: dict[int, tuple[Any, list[keras.layers.Layer]]] = {}
     for layer in layers:
-        # A layer may have the same one twice, for a kernel and a recurrent kernel.
+        # A layer may have the same constraint twice, for a kernel and a recurrent kernel.
         for attribute in {id(value): value for value in vars(layer).values()}.values():
             if isinstance(attribute, kinds):
                 having.setdefault(id(attribute), (attribute, []))[1].append(layer)
@@ -306,16 +306,16 @@ def _give_layers(layers: list[keras.layers.Layer], kinds: type | tuple[type, ...
 
 
 def _living_layers() -> list[keras.layers.Layer]:
-    """All Keras layers of this process. It takes a tenth of a second."""
-    # The types alone are looked at: `isinstance` would wake modules that are imported lazily.
+    """All Keras layers of this process. Finding them takes a tenth of a second."""
+    # Checks types only: `isinstance` would trigger lazy imports.
     return [thing for thing in gc.get_objects() if issubclass(type(thing), keras.layers.Layer)]
 
 
 def _calling_optimizer() -> keras.optimizers.Optimizer | None:
-    """The optimiser that is applying this constraint now; None if it is called otherwise.
+    """The optimiser that is applying this constraint now; None for a direct call.
 
-    It is the `self` of the nearest method of an optimiser that is running. Keras tells a constraint
-    nothing of it, and an optimiser given beforehand may have been replaced since.
+    It is the `self` of the innermost running method of an optimiser. Keras does not pass it to a
+    constraint, and an optimiser given beforehand may have been replaced since.
     """
     frame = inspect.currentframe()
     while frame is not None:

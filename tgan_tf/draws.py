@@ -1,9 +1,10 @@
-"""What is drawn at random, and the stream that each draw is of.
+"""The random draws, and the stream of each.
 
-All that is random in a step follows from the run's seed, the step, which draw it is and the place
-in the global batch: so a run that goes on draws what an unbroken one would, and two replicas what
-one would. The streams are those of the counter-based generator Philox (Salmon et al., "Parallel
-random numbers: as easy as 1, 2, 3", SC 2011), by name: TensorFlow by itself chooses by the device:
+Everything random in a step depends only on the run's seed, the step, the kind of draw and the
+position in the global batch. So a resumed run draws the same as an uninterrupted one, and two
+replicas the same as one. The streams are those of the counter-based generator Philox (Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), chosen by name, since TensorFlow's
+default depends on the device:
 
     tf.random.stateless_uniform(shape, seed(run_seed, step, Draw.LATENTS), alg=ALGORITHM)
 """
@@ -19,33 +20,33 @@ _STEPS = 2**40
 
 
 class Draw(enum.IntEnum):
-    """What is drawn once for an update of the critic or, `CLIPS`, once for a real clip.
+    """The kinds of draws: one for each update of the critic or, for `CLIPS`, for each real clip.
 
-    A number keeps its meaning, or a run that goes on would draw otherwise than before.
+    The numbers never change, since a resumed run must draw as before.
     """
 
     CLIPS = 0
-    """What a real clip shows, or which window of a video it is; its number is the step."""
+    """What a real clip shows, or its window of a video; the clip's number is the step."""
     WHETHER_TO_SHUFFLE = 1
-    """Whether the frames of this step's clips are put in another order."""
+    """Whether the frames of this step's clips are shuffled."""
     ORDER_OF_FAKE = 2
-    """That order, of the generated clips."""
+    """The order of frames for the generated clips."""
     ORDER_OF_REAL = 3
-    """That order, of the real clips."""
+    """The order of frames for the real clips."""
     PENALTY_WEIGHTS = 4
-    """Where between a real and a generated clip the critic's gradient is penalised."""
+    """The point between a real and a generated clip at which the critic's gradient is penalised."""
     LATENTS = 5
     """The latents z0 of the generated clips."""
     WINDOW_OF_FAKE = 6
-    """Which frames of the generated clips the critic sees."""
+    """The frames of the generated clips that the critic sees."""
     WINDOW_OF_REAL = 7
-    """Which frames of the real clips the critic sees."""
+    """The frames of the real clips that the critic sees."""
 
 
 class Pass(enum.IntEnum):
-    """The critic's passes in an update, each with noise of its own.
+    """The critic's passes in an update, each with different noise.
 
-    The noise is of further streams, one for each pass and activation: see
+    The noise has separate streams, one for each pass and activation; see
     `tgan_tf.models.network.global_normal`.
     """
 
@@ -55,12 +56,12 @@ class Pass(enum.IntEnum):
 
 
 def seed(run_seed: int, step: tf.Tensor, draw: Draw) -> tf.Tensor:
-    """The seed of a draw, another one for each run's seed, step and draw.
+    """The seed of a draw, different for each run's seed, step and kind of draw.
 
     Args:
-        run_seed: of the run, from 0 to 2^63 - 1.
+        run_seed: the run's seed, from 0 to 2^63 - 1.
         step: integer scalar, the critic's step count or a clip's number, from 0 to 2^40 - 1.
-        draw: which of the step's it is.
+        draw: the kind of draw.
 
     Returns:
         int64 [2], for TensorFlow's stateless operations.

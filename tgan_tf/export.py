@@ -1,4 +1,4 @@
-"""A trained generator as a versioned SavedModel, for TensorFlow Serving.
+"""Exports a trained generator as a versioned SavedModel for TensorFlow Serving.
 
     export_generator(generator, "saved_models/moving_mnist")  # saved_models/moving_mnist/1
 
@@ -6,11 +6,11 @@ writes
 
     1/saved_model.pb, 1/variables/     the generator and its signatures, see `tgan_tf.signatures`
     1/assets.extra/tf_serving_warmup_requests
-                                       what the server runs before the first request, so that this
-                                       one is as fast as any
-    1/model_card.json                  what it is and where it comes from
+                                       requests that the server runs at its start, so that the first
+                                       real one is as fast as any
+    1/model_card.json                  a description and its origin
 
-The model runs with the running averages of batch normalisation. It has nothing but TensorFlow's own
+The model uses the running averages of batch normalisation. It contains only TensorFlow's own
 operations and the generator's variables.
 """
 
@@ -40,8 +40,8 @@ from tgan_tf.signatures import signatures
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16")
 MODEL_CARD = "model_card.json"
 WARM_UP_BATCHES = {"serving_default": (1, 2, 4, 8), "generate": (1, 2, 4, 8)}
-"""Batches of the warm-up requests of a signature, one of 1 where not given. A shape's first run is
-slower; batches over 8 are run in parts of 8, of a generator of 16 frames."""
+"""Batch sizes of a signature's warm-up requests; by default one request of 1. The first run of a
+shape is slower; larger batches run in parts of 8, for a generator of 16 frames."""
 
 
 def export_generator(
@@ -52,32 +52,33 @@ def export_generator(
 ) -> Path:
     """Writes the next version of a served model, whole or not at all.
 
-    It is written into a temporary directory beside `export_dir`, where no server looks, and then
-    renamed. Several exports at once each get a version of their own.
+    It is written to a temporary directory beside `export_dir`, where no server looks, and then
+    renamed. Concurrent exports get different versions.
 
     Args:
-        generator: a trained generator, of any precision policy.
-        export_dir: what TensorFlow Serving is given as the model's base path; made if missing.
-        compute_dtype: of `COMPUTE_DTYPES`, what the layers compute in. Variables, batch
-            normalisation and outputs are float32.
-        training: where the weights come from, as of `describe_run`, for the model card.
+        generator: a trained generator with any precision policy.
+        export_dir: the model's base path for TensorFlow Serving; made if missing.
+        compute_dtype: one of `COMPUTE_DTYPES`, the dtype that the layers compute in. Variables,
+            batch normalisation and outputs are float32.
+        training: the origin of the weights, see `describe_run`, for the model card.
 
     Returns:
-        The version's directory, `export_dir` / N, N one above the highest that was there, or 1.
+        The version's directory, `export_dir` / N, where N is one above the highest existing
+        version, or 1.
 
     Raises:
         InputError: `compute_dtype` is unknown; `export_dir` is a file or a mount point, holds
-            anything but versions and hidden files, or could not be written, as on a full disk. What
-            was there is untouched.
+            anything but versions and hidden files, or cannot be written, for example on a full
+            disk. Existing versions are untouched.
     """
     check(OneOf(COMPUTE_DTYPES), compute_dtype=compute_dtype)
     export_dir = Path(export_dir)
     _versions(export_dir)
-    # A symbolic link may lead to another file system, where nothing can be renamed to.
+    # A symbolic link may lead to another file system, and renaming across file systems fails.
     place = export_dir.resolve()
     if place.is_mount():
         raise InputError(
-            f"{export_dir} is a mount point, which nothing beside it can be renamed into: give a "
+            f"{export_dir} is a mount point, into which nothing outside can be renamed: give a "
             f"directory in it, such as {export_dir / 'NAME'}"
         )
     try:
@@ -92,11 +93,11 @@ def export_generator(
 
 
 def save_keras(generator: GeneratorNetwork, path: str | Path) -> None:
-    """Writes a generator as a `.keras` file, for `keras.models.load_model` after `import tgan_tf`.
+    """Writes a generator to a `.keras` file, for `keras.models.load_model` after `import tgan_tf`.
 
     Args:
         generator: a trained generator.
-        path: a name that ends in `.keras`.
+        path: path of the file, ending in `.keras`.
 
     Raises:
         InputError: it could not be written, as on a full disk.
@@ -112,16 +113,16 @@ def save_keras(generator: GeneratorNetwork, path: str | Path) -> None:
 
 
 def describe_run(run_dir: str | Path, step: int) -> dict[str, Any]:
-    """What a model card says about the training.
+    """The model card's description of the training.
 
     Args:
-        run_dir: as of train.py.
-        step: of the checkpoint.
+        run_dir: directory of the run.
+        step: step of the checkpoint.
 
     Returns:
-        `run`, its directory's name; `step`; `data`, what evaluate.py has found it to be, or its
-        path, None of a run of version 1; `flags`, the flagfile that makes the run again;
-        `metrics`, what evaluate.py has found of that checkpoint, the newest of each metric.
+        `run`, the name of its directory; `step`; `data`, the data as evaluate.py described it, or
+        its path, or None for a run of version 1; `flags`, the flagfile that makes the run again;
+        `metrics`, evaluate.py's newest result of each metric for that checkpoint.
 
     Raises:
         InputError: the run's flags or metrics cannot be read.
@@ -160,16 +161,17 @@ def describe_run(run_dir: str | Path, step: int) -> dict[str, Any]:
 def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunction, Path]:
     """Opens an exported generator as TensorFlow Serving does, without this package's models.
 
-    A SavedModel is a program, which runs when it is called: only of a source you trust.
+    A SavedModel is a program that runs when it is called: use only one that you trust.
 
     Args:
-        path: a version's directory, or an export_dir, of which the highest version is taken.
+        path: a version's directory, or an export_dir, whose highest version is used.
 
     Returns:
         The signature `serving_default`, a concrete function of `z0`, and the version's directory.
 
     Raises:
-        InputError: there is no SavedModel, it cannot be loaded, or it makes no videos of latents.
+        InputError: there is no SavedModel, it cannot be loaded, or it does not make videos from
+            latents.
     """
     path = Path(path)
     version = path
@@ -177,7 +179,8 @@ def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunct
         numbers = [int(child.name) for child in path.glob("*") if _is_version(child)]
         if not numbers:
             raise InputError(
-                f"{path}: no SavedModel and no version of one: give what export.py has written"
+                f"{path}: holds no SavedModel and no version of one: give a directory that "
+                "export.py has written"
             )
         version = path / str(max(numbers))
     try:
@@ -186,15 +189,15 @@ def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunct
         serve.structured_input_signature[1]["z0"], serve.structured_outputs["videos"]
     except KeyError as error:
         raise InputError(
-            f"{version}: it has no {error}, so it is no exported generator: give what export.py "
-            "has written"
+            f"{version}: has no {error}, so it is not an exported generator: give a directory that "
+            "export.py has written"
         ) from error
-    except Exception as error:  # Whatever TensorFlow raises for files that make no sense.
+    except Exception as error:  # damaged files may raise anything
         made_by = _tensorflow_of(version)
         by_another = (
             ""
             if made_by in (None, tf.__version__)
-            else f"; it is of TensorFlow {made_by}, this one is {tf.__version__}"
+            else f"; it was made by TensorFlow {made_by}, this is {tf.__version__}"
         )
         raise InputError(
             f"{version}: cannot be loaded ({reason(error)}{by_another}): restore it from a copy, "
@@ -204,7 +207,7 @@ def load_exported(path: str | Path) -> tuple[tf.types.experimental.ConcreteFunct
 
 
 def _tensorflow_of(version: Path) -> object:
-    """The version of TensorFlow that an exported generator was made by; None if none is told."""
+    """The TensorFlow version that made an exported generator; None if unknown."""
     try:
         return json.loads((version / MODEL_CARD).read_text())["versions"]["tensorflow"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -212,14 +215,14 @@ def _tensorflow_of(version: Path) -> object:
 
 
 def read_latents(version: Path) -> tuple[int, str]:
-    """What latents an exported generator takes, by its model card.
+    """Reads from its model card which latents an exported generator takes.
 
     Args:
-        version: of `load_exported`.
+        version: a version's directory, see `load_exported`.
 
     Returns:
-        Its number of classes, 0 if it is not conditional or, as cards of before there were classes,
-        does not tell; and the distribution of z0.
+        The number of classes, 0 if it is unconditional or the card is older than conditional
+        generators; and the distribution of z0.
 
     Raises:
         InputError: the card is missing or damaged.
@@ -236,7 +239,7 @@ def read_latents(version: Path) -> tuple[int, str]:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({reason(error)}): restore it from a copy, or export the run again"
+            f"{path}: is damaged ({reason(error)}): restore it from a copy, or export the run again"
         ) from error
     return found
 
@@ -246,25 +249,25 @@ def _is_version(path: Path) -> bool:
 
 
 def _versions(export_dir: Path) -> list[int]:
-    """The versions in a directory, which need not exist and may hold nothing else."""
+    """The versions in a directory, which need not exist but must not hold anything else."""
     if not export_dir.exists():
         return []
     if not export_dir.is_dir():
-        raise InputError(f"{export_dir} is no directory: give another export_dir")
+        raise InputError(f"{export_dir} is not a directory: give another export_dir")
     versions = []
     for path in export_dir.iterdir():
         if _is_version(path):
             versions.append(int(path.name))
         elif not path.name.startswith("."):
             raise InputError(
-                f"{export_dir} holds {path.name}, which is no version of a model: give an "
-                f"export_dir of its own, such as {export_dir / 'NAME'}"
+                f"{export_dir} holds {path.name}, which is not a version of a model: give a "
+                f"separate export_dir, such as {export_dir / 'NAME'}"
             )
     return versions
 
 
 def _computing_in(dtype: str, generator: GeneratorNetwork) -> GeneratorNetwork:
-    """A copy that computes in a dtype; a layer keeps the policy that it was made under."""
+    """A copy that computes in a dtype; a layer keeps the policy that was set when it was made."""
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
     try:
@@ -278,8 +281,8 @@ def _computing_in(dtype: str, generator: GeneratorNetwork) -> GeneratorNetwork:
 def _save(
     generator: GeneratorNetwork, path: Path, name: str, training: dict[str, Any] | None
 ) -> None:
-    """Writes everything of a version into a directory that is not there yet."""
-    # Saved by itself the Keras model would bring the traces of each of its layers with it.
+    """Writes a complete version to a directory that does not exist yet."""
+    # A saved Keras model would include the traces of all its layers.
     module = tf.Module()
     module.weights = [stack.tensorflow_variable(weight) for weight in generator.weights]
     served = signatures(generator)
@@ -287,7 +290,7 @@ def _save(
     specs = {}
     for signature, function in served.items():
         traced = function.get_concrete_function()
-        # None stands for the label of a generator that is not conditional.
+        # The label of an unconditional generator is None.
         inputs = {spec.name: spec for spec in traced.structured_input_signature[0] if spec}
         specs[signature] = {"inputs": inputs, "outputs": traced.structured_outputs}
     (path / "assets.extra").mkdir()
@@ -320,10 +323,10 @@ def _save(
 
 
 def weights_sha256(weights: list[np.ndarray]) -> str:
-    """SHA-256 of weights, each as little-endian float32 in C order, one after the other.
+    """SHA-256 of weights, each as little-endian float32 in C order, one after another.
 
-    Their order is that of the generator's `weights`, which the SavedModel's variables are numbered
-    by: weights/0, weights/1, …
+    Their order is that of the generator's `weights`, as in the SavedModel's variables weights/0,
+    weights/1, …
     """
     digest = hashlib.sha256()
     for weight in weights:
@@ -332,7 +335,7 @@ def weights_sha256(weights: list[np.ndarray]) -> str:
 
 
 def _write_warm_up(path: Path, model: str, specs: dict[str, Any]) -> None:
-    """Requests for each signature, as the server's warm-up reads them."""
+    """Writes requests for each signature in the format of the server's warm-up."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, kinds in specs.items():
             for batch in WARM_UP_BATCHES.get(signature, (1,)):
@@ -341,7 +344,7 @@ def _write_warm_up(path: Path, model: str, specs: dict[str, Any]) -> None:
                 request.model_spec.name = model
                 request.model_spec.signature_name = signature
                 for name, spec in kinds["inputs"].items():
-                    # A factor may not be 0, a label be nothing else if there is one class.
+                    # A factor must not be 0; with one class a label must be 0.
                     value = 0 if name == "label" else 1
                     values = np.full([batch, *spec.shape[1:]], value, spec.dtype.as_numpy_dtype)
                     request.inputs[name].CopyFrom(tensor_proto(values))
@@ -357,6 +360,6 @@ def _publish(saved: Path, export_dir: Path) -> Path:
             os.rename(saved, version)
             return version
         except OSError as error:
-            # Else another export has taken the number in the meantime.
+            # These mean that another export has taken the number.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise

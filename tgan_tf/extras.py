@@ -1,4 +1,4 @@
-"""Packages that not every user needs, and the extra of setup.py that installs each.
+"""Optional packages, and the extra in setup.py that installs each.
 
 with extra("data", "clip.mp4"):
     import av
@@ -14,15 +14,15 @@ from tgan_tf.errors import InputError
 
 @contextlib.contextmanager
 def extra(name: str, what: str, otherwise: str | None = None) -> Iterator[None]:
-    """Says what to install where the imports within find no package.
+    """Says what to install if an import inside fails.
 
     Args:
-        name: of the extra in setup.py that has it, as "data".
-        what: it is needed for, as "MP4" or a path; the message begins with it.
-        otherwise: what a user can do instead, as "make a GIF".
+        name: name of the extra in setup.py, such as "data".
+        what: what needs the package, such as "MP4" or a path: the beginning of the message.
+        otherwise: what the user can do instead, such as "make a GIF".
 
     Raises:
-        InputError: an import failed.
+        InputError: an import fails.
     """
     try:
         yield

@@ -1,15 +1,15 @@
-"""One writer a directory, and files and directories that appear whole or not at all.
+"""One writer per directory, and files and directories that appear whole or not at all.
 
-    with exclusive("runs/mine", "is being trained"):     # a second one is refused, by its holder
+    with exclusive("runs/mine", "is being trained"):     # a second one is refused
         with new_directory("runs/mine/checkpoints/step-3") as partial:
             ...                                          # partial/ becomes step-3/ at the end
         with replacing("runs/mine/flags.cfg") as temporary:
             temporary.write_text(...)                    # becomes flags.cfg at the end
 
-What is being written lies in a hidden directory beside its place, `.NAME.unfinished-…`, which its
-process holds locked. The locks are the operating system's (`flock`): when a process ends, however
-it ends, they are free. So what a killed process has left can be told from what another one is
-writing; the next process that writes in the same directory removes it.
+Unfinished output lies in a hidden directory beside its final place, `.NAME.unfinished-…`, which the
+writing process holds locked. The locks are the operating system's (`flock`) and are released when
+the process ends, however it ends. This distinguishes the leftovers of a killed process from
+another's current output; the next process that writes in the same directory removes them.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from pathlib import Path
 from tgan_tf.errors import InputError, remedy
 
 LOCK = ".lock"
-"""The name of the file in a directory that its holder has locked."""
+"""The name of a directory's lock file."""
 
 _MARK = ".unfinished-"
 
 
 @contextlib.contextmanager
 def exclusive(directory: str | Path, doing: str) -> Iterator[None]:
-    """Holds a directory for this process alone; readers need not ask.
+    """Locks a directory for this process alone; readers need no lock.
 
     Args:
-        directory: made if missing, with its parents; what was made is removed again if it is still
-            empty at the end.
-        doing: what the holder does, for the message to the next one: "is being trained".
+        directory: the directory, made if missing, with its parents; directories made here are
+            removed at the end if they are still empty.
+        doing: what the holder does, for the message to others: "is being trained".
 
     Raises:
         InputError: another process holds it, which the message names, or it cannot be written to.
     """
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory}: is no directory: give one")
+        raise InputError(f"{directory}: is not a directory: give one")
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,14 +62,14 @@ def exclusive(directory: str | Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is locked: who waits for it opens a new one.
+        # Removed while locked, so that a waiting process opens a new one.
         (directory / LOCK).unlink(missing_ok=True)
         os.close(file)
         _remove_empty(missing)
 
 
 def _lock_file(directory: Path, doing: str) -> int:
-    """The descriptor of the directory's lock file, locked, with this process's name in it."""
+    """Locks the directory's lock file, writes this process's name and returns its descriptor."""
     path = directory / LOCK
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -93,27 +93,27 @@ def _lock_file(directory: Path, doing: str) -> int:
         except BaseException:
             os.close(file)
             raise
-        # Its holder has removed it in the meantime.
+        # Its holder has just removed it.
         os.close(file)
 
 
 @contextlib.contextmanager
 def unfinished(path: str | Path) -> Iterator[Path]:
-    """A hidden directory beside a path, to write in what is then renamed to it.
+    """Makes a hidden directory beside a path, for output that is then renamed to the path.
 
     Args:
-        path: its parent is made if missing, with the directories above; what was made is removed
-            again if it is still empty at the end.
+        path: the final path. Its parents are made if missing, and removed at the end if they are
+            still empty.
 
     Yields:
-        The directory, which is removed at the end with what is still in it.
+        The directory, which is removed at the end with its contents.
 
     Raises:
         OSError: it cannot be made.
     """
     parent = Path(path).parent
     missing = [place for place in (parent, *parent.parents) if not place.exists()]
-    # If it is a file, "not a directory" is clearer, which comes next.
+    # If it is a file, the next error, "not a directory", is clearer.
     with contextlib.suppress(FileExistsError):
         parent.mkdir(parents=True)
     try:
@@ -125,16 +125,17 @@ def unfinished(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_directory(path: str | Path) -> Iterator[Path]:
-    """An empty directory to fill, which then becomes `path`.
+    """Makes an empty directory to fill, which then becomes `path`.
 
     Args:
-        path: nothing or an empty directory may be there. Its parent is made if missing.
+        path: the final path, which must not exist or be an empty directory. Its parent is made if
+            missing.
 
     Yields:
         The directory, under another name.
 
     Raises:
-        OSError: it cannot be made, or something is at `path` when it is finished.
+        OSError: it cannot be made, or `path` exists at the end.
     """
     path = Path(path)
     with unfinished(path) as place:
@@ -146,7 +147,7 @@ def new_directory(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A name to write a file to, which then becomes `path`, in place of one that is there.
+    """Yields a name to write a file to, which then replaces `path`.
 
     Raises:
         OSError: it cannot be written.
@@ -159,10 +160,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def sweep(directory: str | Path) -> None:
-    """Removes what processes that were killed have left unfinished in a directory.
+    """Removes the unfinished output of killed processes from a directory.
 
     Args:
-        directory: need not exist. Directories in it are not looked into.
+        directory: the directory, which need not exist; not its subdirectories.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -170,7 +171,7 @@ def sweep(directory: str | Path) -> None:
     for path in directory.iterdir():
         if not re.fullmatch(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}", path.name, re.DOTALL):
             continue
-        # Else another process has removed it in the meantime, or it is another user's.
+        # An error means that another process has just removed it, or that it is another user's.
         with contextlib.suppress(OSError):
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
@@ -194,7 +195,7 @@ def _beside(path: Path) -> Iterator[Path]:
             file = os.open(place, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        # Before it was locked another process may have swept it.
+        # Another process may have swept it before it was locked.
         if _lock(file) and _is_still(place, file):
             break
         os.close(file)
@@ -206,19 +207,19 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _lock(file: int) -> bool:
-    """Locks an open file or directory; False if another process has it locked."""
+    """Locks an open file or directory; returns False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        # Some network file systems know no locks. Then none is swept either.
+        # Some network file systems have no locks; nothing is swept there either.
         pass
     return True
 
 
 def _is_still(path: Path, file: int) -> bool:
-    """Whether a path is that of an open file."""
+    """Whether a path still refers to an open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:
@@ -226,7 +227,7 @@ def _is_still(path: Path, file: int) -> bool:
 
 
 def _remove_empty(directories: list[Path]) -> None:
-    """Removes directories, the innermost first, as far as they are empty."""
+    """Removes empty directories, innermost first."""
     with contextlib.suppress(OSError):
         for directory in directories:
             directory.rmdir()

@@ -1,18 +1,18 @@
-"""Videos of a seed in shards: any number of them, made by several processes.
+"""Generates any number of videos of a seed in shards, by several processes.
 
     run = on_beam(["--direct_num_workers=4"])
     write_shards(generator, "videos", seed=0, count=10**6, run=run)
 
-makes videos/clips-00000-of-00977.npz and on, each of up to 1024 successive videos:
+writes videos/clips-00000-of-00977.npz and so on, each with up to 1024 successive videos:
 
     clips      uint8 [videos, frames, rows, columns, channels]
     latents    float32 [videos, z0_dim]
-    labels     int64 [videos], of a conditional generator
+    labels     int64 [videos], for a conditional generator
 
-A video follows from the seed and its number alone, and each shard is made in the batches of a
-single process: the shards one after the other are what that makes, to the bit on one machine. The
-same call goes on where it was stopped: shards that are there and whole are passed over.
-`shards.json` says how the videos were made, and no others are put beside them.
+A video depends only on the seed and its number, and every shard is made in the batches of a single
+process. The concatenated shards equal the videos of a single process, to the bit on one machine.
+Whole shards are skipped, so the same call resumes after an interruption. `shards.json` records how
+the videos were made; a call that would make others raises.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ from tgan_tf.models.network import GeneratorNetwork
 PLAN = "shards.json"
 
 Columns = dict[str, tuple[tuple[int, ...], np.dtype]]
-"""The arrays of a shard: of each the shape of a video's entry, and the type."""
+"""The arrays of a shard by name: shape of a video's entry, and dtype."""
 
 
 def labels(first: int, count: int, num_classes: int, label: int | None = None) -> np.ndarray | None:
-    """The classes of successive videos: one, or all in turn; None if there are no classes.
+    """The classes of successive videos: one class, or all in turn.
 
     Args:
         first: number of the first video.
-        count: how many.
-        num_classes: of the generator, 0 if it is not conditional.
-        label: the class of all videos.
+        count: number of videos.
+        num_classes: the generator's number of classes; 0 if it is unconditional.
+        label: class of all videos; None for all classes in turn.
 
     Returns:
-        int64 [count].
+        int64 [count]; None if there are no classes.
     """
     if not num_classes:
         return None
@@ -73,34 +73,33 @@ def write_shards(
     label: int | None = None,
     factor: int = 1,
 ) -> int:
-    """Makes videos and writes them as shards; shows its progress on stderr.
+    """Generates videos, writes them as shards and shows the progress on stderr.
 
     Args:
-        generator: a trained generator, which gets to the other processes by pickle.
-        output_dir: local, made if missing; where there are shards already, of the same videos.
-        seed: of the latents.
-        count: how many videos.
-        run: what has the shards made, as of `tgan_tf.data.beam.on_beam`.
-        videos_per_shard: the unit of work and of restart; whole batches, so it divides by
-            `runs.BATCH_SIZE`.
-        label: of a conditional generator, the class of all videos; default all in turn.
-        factor: as of `runs.generate`.
+        generator: a trained generator; it is pickled for the other processes.
+        output_dir: local directory, created if missing; it may hold shards of the same videos.
+        seed: seed of the latents.
+        count: number of videos.
+        run: calls the work in other processes, see `tgan_tf.data.beam.on_beam`.
+        videos_per_shard: number of videos of a shard, a multiple of `runs.BATCH_SIZE`.
+        label: class of all videos of a conditional generator; None for all classes in turn.
+        factor: see `runs.generate`.
 
     Returns:
-        How many shards were there before.
+        The number of shards that existed before.
 
     Raises:
-        InputError: an argument is out of range, the directory holds something else, the disk or the
-            memory has no room for the videos, or not all of them could be made.
+        InputError: an argument is out of range, the directory holds something else, the videos
+            exceed the disk or the memory, or some shards could not be written.
     """
     check(Integer(1), count=count, videos_per_shard=videos_per_shard)
     if videos_per_shard % runs.BATCH_SIZE:
         nearest = -(-videos_per_shard // runs.BATCH_SIZE) * runs.BATCH_SIZE
         raise InputError(
             Argument("videos_per_shard", videos_per_shard),
-            f": must divide by {runs.BATCH_SIZE}, the videos made at once: give {nearest}",
+            f": must be a multiple of {runs.BATCH_SIZE}, the batch size: give {nearest}",
         )
-    runs.clip_maker(generator, factor)  # which refuses a factor
+    runs.clip_maker(generator, factor)  # raises for a wrong factor
     frames, frame_shape = num_frames(generator.frames, factor), generator.clip_shape[1:]
     clip_shape = (frames, *frame_shape)
     columns: Columns = {
@@ -131,14 +130,14 @@ def write_shards(
     }
     shards = parts.planned(output_dir, "clips", ".npz", count, videos_per_shard)
     writer = functools.partial(_shard_writer, generator, seed, label, factor, clip_shape)
-    with file_locks.exclusive(Path(output_dir), "videos are being made there"):
+    with file_locks.exclusive(Path(output_dir), "is being filled with videos"):
         _begin(Path(output_dir), plan)
         is_whole = functools.partial(_is_whole, columns)
         return parts.write(shards, writer, is_whole, run, "video")
 
 
 def _begin(output_dir: Path, plan: dict[str, Any]) -> None:
-    """Makes a directory ready; raises an `InputError` if it holds something else."""
+    """Prepares the directory; raises an `InputError` if it holds something else."""
     file_locks.sweep(output_dir)
     there = {path.name for path in output_dir.iterdir()} - {file_locks.LOCK}
     if PLAN in there:
@@ -157,7 +156,7 @@ def _begin(output_dir: Path, plan: dict[str, Any]) -> None:
                 )
     elif there:
         raise InputError(
-            f"{output_dir}: holds {min(there)}, and no shards of videos: give another ",
+            f"{output_dir}: holds {min(there)} but no shards of videos: give another ",
             Argument("output_dir"),
         )
     else:
@@ -170,7 +169,7 @@ def _begin(output_dir: Path, plan: dict[str, Any]) -> None:
 
 
 def _is_whole(columns: Columns, part: parts.Part) -> bool:
-    """Whether a shard is there and holds arrays as it should; what is in them is not read."""
+    """Whether a shard exists with the right arrays; their values are not read."""
     try:
         with zipfile.ZipFile(part.path) as archive:
             for name, (shape, dtype) in columns.items():

@@ -2,8 +2,7 @@
 
     text = document(element("p", "see: ", element("a", "a < b", href="#comparison")))
 
-ElementTree writes the document and escapes in it all that is text, so that nothing that a page
-tells of can become a part of its markup.
+ElementTree writes the document and escapes all text, so no text can become markup.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ Element = ElementTree.Element
 
 
 def document(html: Element) -> str:
-    """The text of a document, from its outermost element."""
+    """The text of a document, given its root element."""
     return f"<!DOCTYPE html>\n{ElementTree.tostring(html, encoding='unicode', method='html')}\n"
 
 
 def element(tag: str, *contents: Element | str, **attributes: str) -> Element:
-    """An element with contents, of which a text is the first."""
+    """An element with contents; only the first may be text."""
     made = Element(tag, attributes)
     for content in contents:
         if isinstance(content, str):
@@ -32,12 +31,12 @@ def element(tag: str, *contents: Element | str, **attributes: str) -> Element:
 
 
 def picture(data: bytes, alt: str, caption: str) -> Element:
-    """A picture that is in the document itself.
+    """A picture embedded in the document.
 
     Args:
-        data: GIF, PNG or SVG.
-        alt: what it shows, for those who do not see it.
-        caption: below it, if any.
+        data: contents of a GIF, PNG or SVG file.
+        alt: alternative text.
+        caption: text below the picture; "" for none.
     """
     kinds = {b"GIF": "gif", b"\x89PN": "png"}
     kind = kinds.get(data[:3], "svg+xml")
@@ -47,7 +46,7 @@ def picture(data: bytes, alt: str, caption: str) -> Element:
 
 
 def table(rows: Sequence[Sequence[str]], heading_column: bool = False) -> Element:
-    """A table whose first row, or else first column, are headings."""
+    """A table with headings in the first row or, with `heading_column`, the first column."""
     found = []
     for number, row in enumerate(rows):
         cells = []
@@ -62,10 +61,10 @@ def table(rows: Sequence[Sequence[str]], heading_column: bool = False) -> Elemen
 
 
 def preformatted(lines: Sequence[str]) -> Element:
-    """Lines as they stand."""
+    """Preformatted lines."""
     return scrolled(element("pre", "\n".join(lines)))
 
 
 def scrolled(content: Element) -> Element:
-    """What may be wider than a phone, and is then moved by a finger or by the arrow keys."""
+    """A container that scrolls sideways if its content is too wide."""
     return element("div", content, **{"class": "scrolled", "tabindex": "0"})

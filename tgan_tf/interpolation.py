@@ -1,6 +1,6 @@
 """Frame interpolation: more frames than a generator was trained for (the paper, applications).
 
-The frame latents z1 of a video, [n, T, z1_dim], are a path; the image generator renders any point
+The frame latents z1 of a video, [n, T, z1_dim], form a path; the image generator renders any point
 of it. Between two frames the path is the straight line between their latents.
 """
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 def num_frames(frames: int, factor: Any) -> Any:
-    """Frames of a video with `factor` - 1 more between each two: (frames - 1) · factor + 1.
+    """The number of frames with `factor` - 1 more between each two: (frames - 1) · factor + 1.
 
     Args:
-        frames: of the video.
-        factor: a number, or an array or a tensor of them, as the result is.
+        frames: frames of the video.
+        factor: a number, or an array or a tensor of numbers; the result has the same type.
     """
     return (frames - 1) * factor + 1
 
 
 def interpolate(frame_latents: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Frame latents with `factor` - 1 more between each two.
+    """Adds `factor` - 1 frame latents between each two.
 
     Args:
         frame_latents: float32 [n, T, z1_dim].
-        factor: int64 [n], each at least 1 and of its own video.
+        factor: int64 [n], one for each video, at least 1.
 
     Returns:
         float32 [n, L, z1_dim] with L the largest of `num_frames`. Row k of a video is its latent at
-        k / factor frames, and the last one's from its own number of frames on.
+        k / factor frames; from the video's own number of frames on it is the last one.
     """
-    # Not above: the client of a server, which has no TensorFlow, counts frames too.
+    # Not at the top: a server's client counts frames too and may not have TensorFlow.
     import tensorflow as tf
 
     frames = frame_latents.shape[1]

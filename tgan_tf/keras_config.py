@@ -1,14 +1,13 @@
-"""Configurations of Keras models, checked before Keras makes anything of them.
+"""Checks configurations of Keras models before Keras builds anything from them.
 
-A configuration is JSON that names classes and functions, at any depth. Keras makes what it names:
-it imports whatever module stands there and takes anything in it, it runs the code that a Lambda
-layer carries, and its safe mode refuses only the latter, only in .keras files. So a file of unknown
-origin is not given to `keras.models.load_model`. Here it is read with duplicate keys refused, and
-every object in it must be one that is known to compute and do nothing else: a layer of Keras's in
-the list below, an initialiser, regulariser, constraint, activation or optimiser of Keras's, or what
-this process has itself registered by `keras.saving.register_keras_serializable`, which is code that
-its user has chosen to run. Everything else is refused, Lambda layers and layers that open files
-among it.
+A configuration is JSON that names classes and functions at any depth. Keras builds what it names:
+it imports any named module and takes anything from it, and it runs the code in a Lambda layer.
+Keras's safe mode refuses only the latter, and only in .keras files. So a file of unknown origin is
+not given to `keras.models.load_model`. Here it is parsed, duplicate keys are refused, and every
+object in it must be known to do nothing but compute: a Keras layer in the list below, an
+initialiser, regulariser, constraint, activation or optimiser of Keras, or an object that this
+process has registered with `keras.saving.register_keras_serializable`, which is code that its user
+has chosen to run. Everything else is refused, including Lambda layers and layers that open files.
 """
 
 from __future__ import annotations
@@ -62,11 +61,11 @@ _MODULES = re.compile(
     r"mixed_precision|optimizers(\.schedules|\.experimental)?)|"
     r"keras(\.src)?\.((engine|models)\.(functional|sequential)|"
     r"mixed_precision\.loss_scale_optimizer)|"
-    # Where TensorFlow's initialisers of the same names lie, which some of Keras's networks have.
+    # The module of TensorFlow's initialisers of the same names, which some Keras networks use.
     r"tensorflow\.python\.ops\.init_ops_v2"
 )
 
-# What calls of TensorFlow's functions on the tensors of a functional model are saved as.
+# The form of saved calls of TensorFlow functions on the tensors of a functional model.
 _OPERATIONS = {"TFOpLambda", "SlicingOpLambda"}
 _OPERATIONS_MODULE = re.compile(r"keras(\.src)?\.layers\.core\.tf_op_layer")
 _FUNCTION_OF_TENSORS = re.compile(
@@ -76,7 +75,7 @@ _FUNCTION_OF_TENSORS = re.compile(
     "zeros_like|image[.](resize|rgb_to_grayscale|grayscale_to_rgb|flip_left_right)"
 )
 
-# What those of keras.ops are saved as, by Keras 3. One that takes a function is not among them.
+# The form of saved calls of keras.ops in Keras 3. Operations that take a function are left out.
 _OPS_MODULE = re.compile(r"keras(\.src)?\.ops\.(numpy|nn|math|linalg|image)")
 _CORE_OPS_MODULE = re.compile(r"keras(\.src)?\.ops\.core")
 _CORE_OPS = {"Cast", "Slice", "StopGradient", "Unstack"}
@@ -85,35 +84,36 @@ _PLAIN = {"__tuple__", "__ellipsis__", "__slice__", "__keras_tensor__", "TensorS
 _ARRAYS = {"__tensor__", "__numpy__"}
 _NUMBERS = re.compile("bool|bfloat16|u?int(8|16|32|64)|float(16|32|64)")
 
-# A string at such a key is the name of a class or function.
+# A string under such a key names a class or function.
 _NAMES_A_FUNCTION = re.compile(".*(activation|constraint|initializer|regularizer)")
 
 
 def checked(text: str | bytes) -> dict[str, Any]:
-    """Parses a configuration that Keras may make objects of.
+    """Parses a configuration from which Keras may safely build objects.
 
     Args:
-        text: JSON, as `keras.Model.to_json` or `keras.saving.serialize_keras_object` has it.
+        text: JSON from `keras.Model.to_json` or `keras.saving.serialize_keras_object`.
 
     Returns:
-        It, without what models were compiled with: an extractor needs no loss or metric.
+        The configuration without the models' compile configurations: an extractor needs no loss or
+        metric.
 
     Raises:
-        ValueError: it is no JSON of an object, a key stands twice in an object, or it names what
-            is not known to be safe.
+        ValueError: it is not a JSON object, an object has a duplicate key, or it names anything not
+            known to be safe.
     """
     try:
         config = json.loads(text, object_pairs_hook=_with_each_key_once)
         if not isinstance(config, dict):
-            raise ValueError("its configuration is no object")
+            raise ValueError("its configuration is not a JSON object")
         _check(config)
     except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError("its configuration is none of Keras's") from error
+        raise ValueError("its configuration is not one of Keras") from error
     return config
 
 
 def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Of two readers one might take the first and the other the last.
+    # One reader might use the first and another the last.
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -135,7 +135,7 @@ def _check(value: object, key: str = "") -> None:
     elif isinstance(value, str):
         # Keras decodes some strings as JSON once more.
         if value.lstrip()[:1] in ("{", "["):
-            raise ValueError("its configuration holds a string that is a configuration by itself")
+            raise ValueError("its configuration holds a string that is itself a configuration")
         if _NAMES_A_FUNCTION.fullmatch(key) and not _is_known(value):
             raise ValueError(f"it names {value!r} as its {key}, which may be code")
 
@@ -145,7 +145,7 @@ def _check_object(found: dict[str, Any]) -> None:
     config: Any = found.get("config")
     registered_name = found.get("registered_name")
     if not all(part is None or isinstance(part, str) for part in (name, module, registered_name)):
-        raise ValueError("its configuration has a class's name that is no text")
+        raise ValueError("its configuration has a class name that is not a string")
     if name in _PLAIN:
         safe = True
     elif name in _ARRAYS:
@@ -173,12 +173,12 @@ def _check_object(found: dict[str, Any]) -> None:
     ):
         safe = registered_name in (None, name)
     elif name in _KNOWN:
-        # Of a class of one's own of such a name Keras takes the one that is registered.
+        # If the user has registered a class with such a name, Keras uses that.
         safe = (_is_of(_MODULES, module) and registered_name in (None, name)) or (
             module is not None and _is_registered(registered_name, name)
         )
     else:
-        # As of serialize_keras_object, or of to_json, where there is only class_name.
+        # From serialize_keras_object, or from to_json, which has only class_name.
         safe = _is_registered(found.get("registered_name", name), name)
     if not safe:
         of_module = f" of the module {module!r}" if module else ""

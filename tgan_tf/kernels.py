@@ -1,7 +1,7 @@
-"""Which matrices a Keras layer's kernel is made of: what singular value clipping clips.
+"""The matrices in a Keras layer's kernel, which singular value clipping clips.
 
 The paper clips a convolution as the matrix from one window of its input to one position of its
-output. Where that is among a kernel's axes each class of layers lays down for itself:
+output. Each class of layers arranges the kernel's axes differently:
 
     Dense, convolutions             [*window, inputs, outputs]
     transposed convolutions         [*window, outputs, inputs]
@@ -9,9 +9,9 @@ output. Where that is among a kernel's axes each class of layers lays down for i
     depthwise convolutions          for each channel a matrix [*window, multiplier]
     locally connected layers        for each position of the output a matrix [window, outputs]
     recurrent layers                [inputs, gates x units], [units, gates x units]
-    EinsumDense                     as its equation says
+    EinsumDense                     as given by its equation
 
-Matrices that act side by side on inputs of their own are the blocks of a block-diagonal matrix: its
+Matrices that act side by side on separate inputs are the blocks of a block-diagonal matrix, whose
 largest singular value is the largest of theirs.
 """
 
@@ -28,12 +28,12 @@ from tgan_tf.errors import InputError
 
 
 class Matrices(NamedTuple):
-    """How a kernel is made of matrices, of one or of several side by side.
+    """The matrix in a kernel, or several side by side.
 
     Attributes:
         output_axes: the kernel's axes that together are the matrices' outputs.
-        block_axes: the axes that number the matrices; all others are the matrices' inputs.
-        groups: into how many successive parts the last axis is split, a matrix each.
+        block_axes: the axes that number the matrices; all other axes are the matrices' inputs.
+        groups: number of successive parts of the last axis, each a matrix.
     """
 
     output_axes: tuple[int, ...] = (-1,)
@@ -41,21 +41,21 @@ class Matrices(NamedTuple):
     groups: int = 1
 
     def clip(self, kernel: tf.Tensor, max_singular_value: float) -> tf.Tensor:
-        """The kernel with each matrix clipped, as `spectral.clip_singular_values`."""
+        """Clips each matrix of a kernel, see `spectral.clip_singular_values`."""
         split, axes = self._split(kernel)
         clipped = spectral.clip_singular_values(split, max_singular_value, *axes)
         return tf.reshape(clipped, kernel.shape)
 
     def singular_values(self, kernel: tf.Tensor) -> tf.Tensor:
-        """Those of all matrices in falling order, as `spectral.singular_values`."""
+        """The singular values of all matrices, descending; see `spectral.singular_values`."""
         split, axes = self._split(kernel)
         return spectral.singular_values(split, *axes)
 
     def shape(self, kernel: tf.Tensor) -> list[int]:
-        """[inputs, outputs] of a matrix, before them the number of matrices if there are several.
+        """[inputs, outputs] of a matrix; for several, their number comes first.
 
         Args:
-            kernel: of the layer's shape.
+            kernel: a kernel with the layer's shape.
         """
         split, axes = self._split(kernel)
         return spectral.kernel_matrix(split, *axes).shape.as_list()
@@ -96,13 +96,13 @@ def _of_positions(layer: keras.layers.Layer) -> Matrices:
 def _of_equation(layer: keras.layers.Layer) -> Matrices:
     operands, outputs = layer.equation.replace("...", "").split("->")
     inputs, kernel = operands.split(",")
-    # An input axis that is summed over without the kernel makes the map larger than the kernel.
+    # Summing over an input axis that the kernel lacks makes the map larger than the kernel.
     summed = set(inputs) - set(kernel) - set(outputs)
     if summed or any(len(set(axes)) < len(axes) for axes in (inputs, kernel, outputs)):
         raise _refusal(
             layer,
             f"equation={layer.equation!r}",
-            "write it without repeated axes and without an axis that is in the input alone",
+            "write it without repeated axes and without an axis that only the input has",
         )
     return Matrices(
         tuple(i for i, axis in enumerate(kernel) if axis not in inputs),
@@ -114,7 +114,7 @@ _Rule = Callable[[keras.layers.Layer], Matrices]
 _KERNEL = ("kernel_constraint", "kernel")
 _RECURRENT = ("recurrent_constraint", "recurrent_kernel")
 _DEPTHWISE = ("depthwise_constraint", "depthwise_kernel")
-# Keras 3 calls it so in a layer that has no other.
+# Keras 3's name in a layer that has no other kernel.
 _DEPTHWISE_ALONE = ("depthwise_constraint", "kernel")
 _POINTWISE = ("pointwise_constraint", "pointwise_kernel")
 _OF_CELL: dict[tuple[str, str], _Rule] = {
@@ -122,8 +122,8 @@ _OF_CELL: dict[tuple[str, str], _Rule] = {
     ("recurrent_constraint", "cell.recurrent_kernel"): _whole,
 }
 
-# Of each class the kernels: the constraint's argument, where the variable is, what it is made of. A
-# layer is what the first of its base classes here says. What has no kernel here is not clipped.
+# The kernels of each class: the constraint's argument, the place of the variable, its matrices. The
+# first base class found here counts for a layer. Variables that are not here are not clipped.
 _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
     keras.layers.Dense: {_KERNEL: _whole},
     keras.layers.EinsumDense: {_KERNEL: _of_equation},
@@ -142,7 +142,7 @@ _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
     keras.layers.SimpleRNNCell: {_KERNEL: _whole, _RECURRENT: _whole},
     keras.layers.GRUCell: {_KERNEL: _whole, _RECURRENT: _whole},
     keras.layers.LSTMCell: {_KERNEL: _whole, _RECURRENT: _whole},
-    # Their cells are of no public class.
+    # Their cells have no public class.
     keras.layers.ConvLSTM1D: _OF_CELL,
     keras.layers.ConvLSTM2D: _OF_CELL,
     keras.layers.ConvLSTM3D: _OF_CELL,
@@ -156,10 +156,10 @@ _LAYERS: dict[type[keras.layers.Layer], dict[tuple[str, str], _Rule]] = {
 def matrices_of_variable(
     variable: tf.Variable, layers: list[keras.layers.Layer]
 ) -> tuple[keras.layers.Layer, Matrices] | None:
-    """The layer among some whose known kernel a variable is, and what it is made of.
+    """Finds the layer that has a variable as a known kernel, and the kernel's matrices.
 
     Raises:
-        InputError: it is a kernel of a layer that is set up in a way that is not known.
+        InputError: the kernel's layer has settings that are not supported.
     """
     for layer in layers:
         for (_, place), rule in (_rules(layer) or {}).items():
@@ -169,12 +169,13 @@ def matrices_of_variable(
 
 
 def matrices_of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer]) -> Matrices:
-    """What a variable is made of that `of_variable` does not know.
+    """The matrices of a variable that `matrices_of_variable` does not know.
 
-    A matrix is one however it is multiplied.
+    A variable with 2 axes is taken as the matrix.
 
     Raises:
-        InputError: it has more than 2 axes or less, or is of a layer of Keras's that has no kernel.
+        InputError: it does not have 2 axes, or it belongs to a Keras layer but is not a kernel of
+            it.
     """
     holders = [
         layer for layer in layers if any(value is variable for value in vars(layer).values())
@@ -183,31 +184,31 @@ def matrices_of_unknown(variable: tf.Variable, layers: list[keras.layers.Layer])
         return Matrices()
     remedy = "give output_axis, the axis of its outputs"
     if len(variable.shape) < 2:
-        remedy = "take it away, since a kernel has 2 axes or more"
+        remedy = "remove it, since a kernel has 2 axes or more"
     raise _refusal(holders[0] if holders else None, described(variable), remedy)
 
 
 def matrices_of_layer(layer: keras.layers.Layer) -> Matrices:
-    """What the `kernel` of a built layer is made of.
+    """The matrices of the `kernel` of a built layer.
 
     Raises:
-        InputError: it has none, or none whose matrices are known.
+        InputError: it has no kernel, or the kernel's matrices are not known.
     """
     found = matrices_of_variable(layer.kernel, [layer]) if hasattr(layer, "kernel") else None
     if found is None:
-        raise _refusal(layer, "the kernel", "take a dense layer or a convolution")
+        raise _refusal(layer, "the kernel", "use a dense layer or a convolution")
     return found[1]
 
 
 def check(layer: keras.layers.Layer, argument: str) -> None:
-    """Refuses a layer whose variable of a constraint's argument is no known kernel.
+    """Raises an error unless the variable of a layer's constraint is a known kernel.
 
     Args:
-        layer: built or not. One of a class that Keras has not is passed over until it is trained.
-        argument: such as "kernel_constraint".
+        layer: a layer, built or not. Custom classes are checked only in training.
+        argument: the constraint's argument, such as "kernel_constraint".
 
     Raises:
-        InputError: names the layer and the argument.
+        InputError: it is not; the message names the layer and the argument.
     """
     rules = _rules(layer)
     if rules is None:
@@ -216,7 +217,7 @@ def check(layer: keras.layers.Layer, argument: str) -> None:
         if known == argument:
             rule(layer)
             return
-    raise _refusal(layer, argument, "take it away, or give output_axis")
+    raise _refusal(layer, argument, "remove it, or give output_axis")
 
 
 def _rules(layer: keras.layers.Layer) -> dict[tuple[str, str], _Rule] | None:
@@ -226,12 +227,12 @@ def _rules(layer: keras.layers.Layer) -> dict[tuple[str, str], _Rule] | None:
 def _at(layer: keras.layers.Layer, place: str) -> tf.Variable | None:
     try:
         return operator.attrgetter(place)(layer)
-    except AttributeError:  # Not built yet.
+    except AttributeError:  # not built yet
         return None
 
 
 def described(variable: tf.Variable | tf.Tensor) -> str:
-    """Its name, if it has one, and its shape, for messages."""
+    """A variable's name, if it has one, and shape, for messages."""
     name = stack.variable_path(variable) if stack.is_variable(variable) else "a tensor"
     return f"{name} of shape {tuple(variable.shape)}"
 

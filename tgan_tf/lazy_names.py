@@ -1,4 +1,4 @@
-"""Names that a package gives without importing the modules that they are in (PEP 562)."""
+"""Names that a package provides without importing their modules (PEP 562)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Callable
 def lazy_names(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """What a package takes as its `__getattr__` and `__dir__`.
+    """Makes a package's `__getattr__` and `__dir__`.
 
     Args:
-        package: its `__name__`.
-        modules: by each name the module in the package that has it, as "evaluation.evaluation".
+        package: the package's `__name__`.
+        modules: a module in the package, such as "evaluation.evaluation", for each name.
 
     Returns:
-        A function that imports a name when it is first asked for, and one that lists all.
+        A function that imports a name on its first use, and one that lists all names.
     """
     namespace = vars(sys.modules[package])
 

@@ -1,14 +1,14 @@
-"""What keeps a critic Lipschitz: methods by name, each a function of its own arguments.
+"""Methods that keep a critic Lipschitz, by name; each is a function of its own arguments.
 
-    singular_value_clipping   the paper's: kernels of spectral norm 1, scales of batch
-                              normalisations that stretch nothing
+    singular_value_clipping   the paper's: kernels of spectral norm at most 1, and scales of batch
+                              normalisations that do not stretch
     weight_clipping           every parameter in [-0.01, 0.01] (Arjovsky et al. 2017), the paper's
                               baseline
     spectral_normalization    kernels divided by their spectral norms (Miyato et al. 2018)
     gradient_penalty          a term of the critic's loss (Gulrajani et al. 2017)
     none                      nothing, for objectives whose critic's loss is bounded
 
-A method says what the critic's layers are made with and what is added to its loss:
+A method gives arguments of the critic and a term of its loss:
 
     method = lipschitz.singular_value_clipping(interval=5)
     critic = Critic(channels=1, **method.critic_arguments)
@@ -33,16 +33,17 @@ Penalty = Callable[
 ]
 """(scores, real, fake, uniform) → scalar that is added to the critic's loss: `scores` is the critic
 as a function of clips; `real` and `fake` are clips float32 [batch, frames, size, size, channels];
-`uniform` is float32 [batch, 1, 1, 1, 1] in [0, 1), drawn anew in each step."""
+`uniform` is float32 [batch, 1, 1, 1, 1] in [0, 1), drawn again in each step."""
 
 
 class LipschitzMethod(NamedTuple):
-    """What a method does to the game.
+    """The effect of a method on the game.
 
     Attributes:
-        critic_arguments: of `CriticNetwork`.
-        penalty: of `TGAN.compile`; None if nothing is added to the critic's loss.
-        bounds: whether the critic is kept from growing without end.
+        critic_arguments: arguments of `CriticNetwork`.
+        penalty: the argument `penalty` of `TGAN.compile`; None if nothing is added to the critic's
+            loss.
+        bounds: whether it keeps the critic from growing without bound.
     """
 
     critic_arguments: dict[str, Any]
@@ -53,7 +54,7 @@ class LipschitzMethod(NamedTuple):
 def singular_value_clipping(
     max_singular_value: float = 1.0, interval: int = 5, norm: str = "matrix"
 ) -> LipschitzMethod:
-    """The paper's method; arguments as of `SingularValueClipping`, the interval for scales too."""
+    """The paper's method; see `SingularValueClipping`. The interval applies to scales too."""
     return LipschitzMethod(
         {
             "kernel_constraint": SingularValueClipping(max_singular_value, interval, norm=norm),
@@ -63,7 +64,7 @@ def singular_value_clipping(
 
 
 def weight_clipping(limit: float = 0.01) -> LipschitzMethod:
-    """Every parameter in [-limit, limit], as of `WeightClipping`."""
+    """Every parameter in [-limit, limit], see `WeightClipping`."""
     constraint = WeightClipping(limit)
     kinds = ("kernel_constraint", "bias_constraint", "gamma_constraint")
     return LipschitzMethod(dict.fromkeys(kinds, constraint))
@@ -71,7 +72,7 @@ def weight_clipping(limit: float = 0.01) -> LipschitzMethod:
 
 def spectral_normalization(interval: int = 5) -> LipschitzMethod:
     """Kernels of spectral norm 1; scales are clipped every `interval` updates of the critic."""
-    # Kernels of norm 1 alone would leave the scales to grow.
+    # With kernels of norm 1 alone the scales could still grow.
     arguments = {
         "spectral_normalization": True,
         "gamma_constraint": BatchNormScaleClipping(interval),
@@ -85,7 +86,7 @@ def gradient_penalty(weight: float = 10.0) -> LipschitzMethod:
 
 
 def none() -> LipschitzMethod:
-    """Nothing."""
+    """No method."""
     return LipschitzMethod({}, bounds=False)
 
 
@@ -105,8 +106,8 @@ class GradientPenalty:
 
     x lies on the line between a real and a generated clip, and the norm is over all pixels of a
     clip. The PyTorch TGAN (proceduralia/tgan-pytorch) takes the norm over one axis of the clip
-    instead. The clips of a batch share the moments of batch normalisation, so that the gradient at
-    a clip is also that of the others' scores.
+    instead. The clips of a batch share the moments of batch normalisation, so the gradient at a
+    clip also includes that of the others' scores.
 
     Args:
         weight: λ, positive; 10 in the paper.
@@ -126,7 +127,7 @@ class GradientPenalty:
         fake: tf.Tensor,
         uniform: tf.Tensor,
     ) -> tf.Tensor:
-        """A `Penalty`."""
+        """Implements `Penalty`."""
         between = uniform * real + (1.0 - uniform) * fake
         with tf.GradientTape() as tape:
             tape.watch(between)

@@ -1,7 +1,7 @@
-"""What version 1 kept of a run's networks: model.json, of Keras's serialised objects.
+"""Reads version 1's record of a run's networks: model.json, with Keras's serialised objects.
 
-It is read as plain data, and nothing that it names is made by Keras: classes are looked for in this
-package's tables. Of the game itself it says nothing; train.py takes that from the flags.
+It is read as plain data, and Keras builds nothing that it names: classes are looked up in this
+package's tables. It does not describe the game itself, which train.py takes from the flags.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ FILE = "model.json"
 
 
 class Kept(NamedTuple):
-    """What a model.json holds.
+    """The contents of a model.json.
 
     Attributes:
-        configuration: of the networks and of the generator's optimiser. Initial weights, and
-            constraints of the critic, are not those of the training.
-        flag_lines: of the flagfile that the training went by, None in the first ones.
-        version: of tgan_tf, which has written it.
+        configuration: the networks and the generator's optimiser. Initial weights and the critic's
+            constraints are not those of the training.
+        flag_lines: lines of the training's flagfile; None in the earliest files.
+        version: the version of tgan_tf that wrote it.
     """
 
     configuration: Configuration
@@ -32,18 +32,18 @@ class Kept(NamedTuple):
 
 
 def parse(text: str) -> Kept:
-    """What the text of a model.json says.
+    """Parses the text of a model.json.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not what was written.
+        ValueError, TypeError, KeyError, AttributeError: it is damaged.
     """
     found = json.loads(text)
     generator, critic = found["generator"], found["critic"]
-    # A run of the earliest versions has none.
+    # Runs of the earliest versions have none.
     optimizer = found.get("generator_optimizer")
     settings = _settings(optimizer) if optimizer is not None else {}
     rate = settings.get("learning_rate")
-    # The loss scale and the schedule decide which variables the optimiser has.
+    # The loss scale and the schedule determine the optimiser's variables.
     scaled = optimizer is not None and optimizer["class_name"].startswith("LossScale")
     normalized = critic["config"].get("spectral_normalization")
     configuration = Configuration(
@@ -63,26 +63,26 @@ def parse(text: str) -> Kept:
 
 
 def _settings(optimizer: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a serialised optimiser, of the one inside if a loss scale is around it."""
+    """The arguments of a serialised optimiser, inside a loss scale or not."""
     inner = optimizer["config"].get("inner_optimizer")
     return _settings(inner) if inner is not None else optimizer["config"]
 
 
 def _part(part: str, serialized: dict[str, Any], table: Mapping[str, type]) -> dict[str, Any]:
     """A network's name and arguments."""
-    # The name that a class had before it was called what it is.
+    # An earlier name of the class.
     class_name = {"FrameCritic": "FramesAsChannelsCritic"}.get(
         serialized["class_name"], serialized["class_name"]
     )
     names = {network.__name__: name for name, network in table.items()}
     if class_name not in names:
-        raise ValueError(f"{class_name!r} is no {part}")
+        raise ValueError(f"{class_name!r} is not a {part}")
     name, config = names[class_name], serialized["config"]
     known = arguments_of(part, name)
     given = {key: value for key, value in config.items() if key in known}
     unknown = set(config) - set(known) - {"name", *SHARED, *OF_LIPSCHITZ}
     if unknown:
         raise ValueError(f"{class_name} has no argument {min(unknown)!r}")
-    # They count no longer: weights are loaded.
+    # Irrelevant, since weights are loaded.
     initializers = {key: "uniform" for key in given if key.endswith("initializer")}
     return {"name": name, **given, **initializers}

@@ -1,7 +1,7 @@
-"""The moving average of a generator's weights over its training, as a generator of its own.
+"""A generator with the moving average of its weights over the training.
 
 An optimiser with Keras's `use_ema` keeps an exponential moving average of the weights that it
-trains. A generator with the averages makes steadier videos than the one of the last step.
+trains. A generator with the averages makes steadier videos than the last step's.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _BATCH_SIZE = 32
 def kept(
     network: keras.Model, optimizer: keras.optimizers.Optimizer, kind: str
 ) -> dict[int, tf.Variable]:
-    """What an optimiser keeps of a network's weights.
+    """The variables that an optimiser keeps for a network's weights.
 
     Args:
-        network: what the optimiser trains.
-        optimizer: built, in a `LossScaleOptimizer` or not.
-        kind: as Keras names it: "average", or "velocity" of RMSprop.
+        network: the network that the optimiser trains.
+        optimizer: a built optimiser, in a `LossScaleOptimizer` or not.
+        kind: Keras's name: "average", or "velocity" of RMSprop.
 
     Returns:
-        It by the `id` of each weight; empty if the optimiser keeps no such thing.
+        The variables by the `id` of each weight; empty if the optimiser keeps none of this kind.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     found = [variable for variable in optimizer.variables if kind in variable.name]
@@ -38,9 +38,9 @@ def kept(
 
 
 def begin(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-    """Sets the averages that an optimiser keeps, if any, to the weights as they are now.
+    """Sets an optimiser's averages, if it keeps any, to the current weights.
 
-    Keras 3 has zeros there until the first update.
+    In Keras 3 they are zeros until the first update.
     """
     averages = kept(network, optimizer, "average")
     for weight in network.trainable_variables:
@@ -51,14 +51,14 @@ def begin(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
 def averaged(
     generator: GeneratorNetwork, optimizer: keras.optimizers.Optimizer
 ) -> GeneratorNetwork:
-    """A generator with the averages that an optimiser keeps.
+    """Returns a generator with an optimiser's averages as its weights.
 
-    The running averages of batch normalisation belong to the weights of the last step, so they are
-    estimated anew: as the means over 256 videos of fixed latents.
+    The running averages of batch normalisation belong to the last step's weights, so they are
+    estimated again, as the means over 256 videos of fixed latents.
 
     Args:
-        generator: what the optimiser trains.
-        optimizer: of any kind, in a `LossScaleOptimizer` or not.
+        generator: the generator that the optimiser trains.
+        optimizer: any optimiser, in a `LossScaleOptimizer` or not.
 
     Returns:
         A copy, or `generator` itself if the optimiser has no `use_ema`.
@@ -69,7 +69,7 @@ def averaged(
     copy = type(generator).from_config(generator.get_config())
     weights = generator.get_weights()
     try:
-        # Keras gives the averages only by overwriting what they are the averages of.
+        # Keras gives access to the averages only by overwriting the weights.
         optimizer.finalize_variable_values(generator.trainable_variables)
         copy.set_weights(generator.get_weights())
     finally:

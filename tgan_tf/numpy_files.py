@@ -1,4 +1,4 @@
-"""Arrays of NumPy's files, which may come from anyone: nothing is unpickled, no size unknown."""
+"""Reads NumPy files from untrusted sources: nothing is unpickled, and sizes are checked first."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 from tgan_tf.capacity import readable
 
 _MOST = 16
-"""Times its file that what is read of an archive may take: trained weights shrink little."""
+"""The most bytes of arrays per byte of an archive; trained weights compress little."""
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """The shape of an array, whether its first axis varies fastest, and its type.
+    """Reads the shape of an array, whether its first axis varies fastest, and its dtype.
 
     Args:
-        file: read up to the array's numbers.
+        file: an open file, which is read up to the array's numbers.
 
     Raises:
-        Exception: of many classes, where it holds no array.
-        ValueError: it holds Python objects, which must not be read, nor mapped into memory.
+        Exception: of many classes, if it does not hold an array.
+        ValueError: it holds Python objects, which must not be read or memory-mapped.
     """
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_2_0
@@ -39,16 +39,16 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def read_npz(path: str | os.PathLike[str], names: str = "") -> dict[str, np.ndarray]:
-    """Arrays of an .npz file of weights.
+    """Reads arrays from an .npz file of weights.
 
     Args:
         path: a local file.
-        names: regular expression of how the names of those that are read begin.
+        names: regular expression for the beginning of the names to read.
 
     Raises:
-        Exception: of many classes, where it is no whole such file.
-        ValueError: an array holds Python objects or is shorter than its shape says, or all together
-            would take more than 16 times the bytes of the file.
+        Exception: of many classes, if it is not a complete .npz file.
+        ValueError: an array holds Python objects or its length does not match its shape, or all
+            arrays together would take more than 16 times the bytes of the file.
     """
     total = 0
     found: list[str] = []
@@ -64,13 +64,13 @@ def read_npz(path: str | os.PathLike[str], names: str = "") -> dict[str, np.ndar
                     raise ValueError(f"{name}: {error}") from error
                 size = math.prod(shape) * dtype.itemsize
                 if size != info.file_size - member.tell():
-                    raise ValueError(f"{name}: it is not as long as its shape says")
+                    raise ValueError(f"{name}: its length does not match its shape")
             found.append(name)
             total += size
     most = _MOST * os.path.getsize(path) + 2**20
     if total > most:
         raise ValueError(
-            f"its arrays would take {readable(total)}, of a file of "
+            f"its arrays would take {readable(total)}, but the file has "
             f"{readable(os.path.getsize(path))}"
         )
     with np.load(path, allow_pickle=False) as npz:

@@ -1,8 +1,8 @@
-"""What the critic and the generator minimise: functions of the critic's scores alone.
+"""The losses of critic and generator, functions of the critic's scores alone.
 
 Each objective is a pair of losses of real and fake scores, float [batch, critics], looked up by its
-name in `OBJECTIVES`: means over the batch, and the sum over the critics where there are several.
-With D the critic, x real and G(z) fake clips:
+name in `OBJECTIVES`. Losses are means over the batch, summed over the critics. With D the critic, x
+real and G(z) fake clips:
 
     wasserstein     critic D(G(z)) - D(x), generator -D(G(z)) (the paper)
     normal          critic softplus(-D(x)) + softplus(D(G(z))), generator softplus(-D(G(z))):
@@ -11,8 +11,8 @@ With D the critic, x real and G(z) fake clips:
     hinge           critic max(0, 1 - D(x)) + max(0, 1 + D(G(z))), generator -D(G(z))
                     (Lim and Ye 2017)
 
-The reference has the first three (`updaters/` of pfnet-research/tgan), the second one with the
-labels the other way round: there the critic's scores are of the opposite sign.
+The reference has the first three (`updaters/` of pfnet-research/tgan). It swaps the labels of the
+second, so that its critic's scores have the opposite sign.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Objective(NamedTuple):
     Attributes:
         critic_loss: (real_scores, fake_scores) → scalar that the critic minimises.
         generator_loss: fake_scores → scalar that the generator minimises.
-        zero_sum: whether the gradient of the generator's loss by the fake scores is minus that of
-            the critic's, so that a single backward pass gives both.
-        bounded: whether the critic's loss has a lower bound, whatever its scores. One without
-            needs what keeps the critic Lipschitz, see `tgan_tf.lipschitz`.
+        zero_sum: whether the gradient of the generator's loss with respect to the fake scores is
+            minus that of the critic's loss, so that a single backward pass gives both.
+        bounded: whether the critic's loss has a lower bound for any scores. If not, a method must
+            keep the critic Lipschitz, see `tgan_tf.lipschitz`.
     """
 
     critic_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -74,7 +74,7 @@ def least_squares_generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
 
 
 def hinge_critic_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
-    """What real scores lack to 1, and generated clips' exceed -1 by."""
+    """Shortfall of the real scores below 1, and excess of the generated clips' scores above -1."""
     return mean(tf.nn.relu(1.0 - real_scores)) + mean(tf.nn.relu(1.0 + fake_scores))
 
 
@@ -94,10 +94,10 @@ OBJECTIVES = {
 
 
 def get(objective: str | Objective) -> Objective:
-    """The objective of a name; one that is given as such is given back.
+    """Returns the objective of a name; an `Objective` is returned unchanged.
 
     Raises:
-        InputError: there is no objective of that name.
+        InputError: no objective has that name.
     """
     if isinstance(objective, Objective):
         return objective
@@ -106,10 +106,10 @@ def get(objective: str | Objective) -> Objective:
 
 
 def name_of(objective: Objective) -> str:
-    """The name of an objective, by which it can be kept in a file.
+    """The name of an objective, for storing it in a file.
 
     Raises:
-        InputError: it has none.
+        InputError: it has no name.
     """
     for name, known in OBJECTIVES.items():
         # Keras 3 keeps a copy of a tuple that is a model's attribute.
@@ -117,5 +117,5 @@ def name_of(objective: Objective) -> str:
             return name
     raise InputError(
         Argument("objective", objective),
-        ": has no name to be kept by: put it into tgan_tf.objectives.OBJECTIVES",
+        ": has no name, so it cannot be saved: put it into tgan_tf.objectives.OBJECTIVES",
     )

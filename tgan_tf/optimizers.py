@@ -14,7 +14,7 @@ def rmsprop(
 ) -> keras.optimizers.Optimizer:
     """The reference's RMSprop: decay 0.99 and epsilon 1e-8 outside the root.
 
-    Keras has epsilon inside the root, so 1e-16 is the same; its default of 1e-7 would damp the
+    Keras has epsilon inside the root, where 1e-16 is equivalent; its default of 1e-7 would damp the
     tiny gradients of this model about tenfold.
 
     Args:
@@ -34,9 +34,9 @@ def adam(
 
     Args:
         learning_rate: a number or a Keras schedule.
-        beta_1: β₁, what the average of the gradients keeps of itself in an update, at least 0 and
-            below 1. 0.5 is the PyTorch TGAN's (proceduralia/tgan-pytorch).
-        beta_2: β₂, the same of their squares. 0.9 is the PyTorch TGAN's.
+        beta_1: β₁, the decay of the average gradient per update, at least 0 and below 1. 0.5 is the
+            PyTorch TGAN's (proceduralia/tgan-pytorch).
+        beta_2: β₂, the decay of the average squared gradient, likewise. 0.9 is the PyTorch TGAN's.
         **kwargs: other arguments of `keras.optimizers.Adam`.
 
     Raises:
@@ -47,4 +47,4 @@ def adam(
 
 
 OPTIMIZERS = {"rmsprop": rmsprop, "adam": adam}
-"""By name: functions of a learning rate and of other arguments that all Keras optimisers take."""
+"""The optimisers by name: functions of a learning rate and of arguments of all Keras optimisers."""

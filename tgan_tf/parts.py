@@ -1,11 +1,11 @@
-"""Work on many rows in parts: each a file of successive rows, written in any process.
+"""Work on many rows in parts: files of successive rows, each written in any process.
 
     parts = planned("generated", "clips", ".npz", total=10**6, rows=1024)
     write(parts, functools.partial(clip_writer, generator), is_whole, on_beam(), "video")
 
-What has the parts written is what has a preparation's shards written, see `tgan_tf.data.beam`. A
-part is written to a temporary name and renamed; one that is there and whole is passed over, so that
-the same call goes on where another was stopped.
+The parts are written by a `Run`, like a preparation's shards, see `tgan_tf.data.beam`. A part is
+written to a temporary name and renamed. Whole parts are skipped, so the same call resumes after an
+interruption.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from tgan_tf.extras import extra
 
 
 class Part(NamedTuple):
-    """Successive rows, and the file that they are written to.
+    """Successive rows, and the file they are written to.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         first: number of the first row.
-        count: how many rows.
+        count: number of rows.
     """
 
     path: str
     first: int
-    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is of no use here
+    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is not used
 
 
 def planned(
     directory: str | os.PathLike[str], name: str, suffix: str, total: int, rows: int
 ) -> list[Part]:
-    """The parts of a number of rows, all of `rows` but the last one, which is of what is left.
+    """Divides rows into parts of `rows` rows; the last part may be smaller.
 
     Args:
-        directory: where their files are.
-        name: that the files' names begin with.
-        suffix: that they end with.
-        total: how many rows in all.
-        rows: of a part.
+        directory: directory of the files.
+        name: beginning of the files' names.
+        suffix: end of the files' names.
+        total: total number of rows.
+        rows: number of rows of a part.
     """
     count = -(-total // rows)
     return [
@@ -71,22 +71,22 @@ def write(
     run: Run,
     unit: str,
 ) -> int:
-    """Has those parts written that are not there; shows its progress on stderr.
+    """Writes the missing parts and shows the progress on stderr.
 
     Args:
-        parts: of one directory, which is there.
-        writer: gives the function that writes a part. It is called once in each process that
-            works, and gets there by pickle.
-        is_whole: whether a part is there, and is what would be written.
-        run: what has them written, such as `on_beam(["--direct_num_workers=2"])`.
-        unit: what a row is called.
+        parts: the parts, all in one directory, which exists.
+        writer: returns the function that writes a part. It is pickled, and called once in each
+            worker process.
+        is_whole: whether a part exists and is what would be written.
+        run: calls the work in other processes, such as `on_beam(["--direct_num_workers=2"])`.
+        unit: name of a row.
 
     Returns:
-        How many parts were there before.
+        The number of parts that existed before.
 
     Raises:
-        InputError: `writer` cannot be pickled, or not all parts are there at the end; those that
-            are will be passed over.
+        InputError: `writer` cannot be pickled, or some parts could not be written. The next call
+            skips those that were.
     """
     directory = Path(parts[0].path).parent
     todo = [part for part in parts if not is_whole(part)]
@@ -96,12 +96,12 @@ def write(
         import cloudpickle
     try:
         pickled = cloudpickle.dumps(writer)
-    except Exception as error:  # of whatever library an object is of
+    except Exception as error:  # any, depending on the objects pickled
         raise InputError(
-            f"{directory}: what is to be done cannot be handed to other processes "
-            f"({reason(error)}): do it in this one, without Beam"
+            f"{directory}: the work cannot be passed to other processes ({reason(error)}): do it "
+            "without Beam"
         ) from error
-    # A file of its own, which each process reads once: it may hold a network's weights.
+    # A separate file, which each process reads once: it may hold a network's weights.
     with file_locks.unfinished(directory / "writer") as temporary:
         job = os.path.join(temporary, "writer")
         Path(job).write_bytes(pickled)
@@ -110,19 +110,19 @@ def write(
                 run(_work, [pickle.dumps((job, part)) for part in todo], show)
             except Exception as error:
                 raise InputError(
-                    f"{directory}: not finished ({reason(error)}): start again once that is "
-                    "mended, what is finished is kept"
+                    f"{directory}: not finished ({reason(error)}): correct that and start again; "
+                    "finished parts are kept"
                 ) from error
             finally:
                 file_locks.sweep(directory)
     missing = [part for part in todo if not is_whole(part)]
     if missing:
-        raise InputError(f"{missing[0].path}: was not written: start again, it goes on")
+        raise InputError(f"{missing[0].path}: was not written: start again to resume")
     return len(parts) - len(todo)
 
 
 def _work(element: bytes) -> None:
-    """Writes a part, in whichever process this is."""
+    """Writes a part; called in a worker process."""
     job, part = pickle.loads(element)
     _writer(job)(part)
 
@@ -138,7 +138,7 @@ def _progress(
 ) -> Iterator[Callable[[], None]]:
     """Shows how many rows are written: a bar on a terminal, lines in a log.
 
-    Gives the function that looks.
+    Yields the function that updates it.
     """
     total, directory = sum(part.count for part in parts), os.path.dirname(parts[0].path)
     before = total - sum(part.count for part in todo)

@@ -1,8 +1,8 @@
-"""Latents of seeds inside a TensorFlow graph: the numbers of `latents.latents`.
+"""Draws latents from seeds inside a TensorFlow graph, the same numbers as `latents.latents`.
 
-A served generator takes a seed instead of a latent. Row i of the result is a function of seed i
-alone, so that the same seed makes the same video in every batch; TensorFlow's own stateless
-operations take one seed for a whole batch, and their numbers may change with its version.
+A served generator takes a seed instead of a latent. Row i of the result depends on seed i alone, so
+that the same seed makes the same video in every batch. TensorFlow's own stateless operations take
+one seed for a whole batch, and their numbers may change between versions.
 
 The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 SC 2011, section 3.3), counting from 1 as NumPy does, with the key (seed, 0).
@@ -16,7 +16,7 @@ import tensorflow as tf
 _ROUNDS = 10
 _WORDS = 4
 _HALF = 0xFFFFFFFF
-# The constants of the paper's table 2: two multipliers, and what the key grows by each round.
+# The constants of the paper's table 2: two multipliers, and the key's increments per round.
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
@@ -24,12 +24,12 @@ _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 def latents_of_seeds(
     seeds: tf.Tensor, z0_dim: int, latent_distribution: str = "uniform"
 ) -> tf.Tensor:
-    """Latents z0 of seeds.
+    """Draws latents z0 from seeds.
 
     Args:
-        seeds: int64 [n]; a negative one stands for itself plus 2^64.
+        seeds: int64 [n]; a negative seed stands for itself plus 2^64.
         z0_dim: entries of a latent.
-        latent_distribution: "uniform" or "normal", as of `tgan_tf.latents.latents`.
+        latent_distribution: "uniform" or "normal", see `tgan_tf.latents.latents`.
 
     Returns:
         float32 [n, z0_dim]: row i is row 0 of `latents.latents(seeds[i], ...)`, bit for bit if
@@ -40,7 +40,7 @@ def latents_of_seeds(
     counter = [zeros + np.arange(1, blocks + 1, dtype=np.uint64), zeros, zeros, zeros]
     seeds = tf.bitcast(seeds, tf.uint64)[:, tf.newaxis]
 
-    # A loop of TensorFlow's, since ten copies of its body are most of a small model's graph.
+    # A TensorFlow loop, since ten copies of its body would be most of a small model's graph.
     def mix(
         i: tf.Tensor, word0: tf.Tensor, word1: tf.Tensor, word2: tf.Tensor, word3: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
@@ -60,7 +60,7 @@ def latents_of_seeds(
         lambda i, *_: i < _ROUNDS, mix, (tf.constant(0, tf.uint64), *counter)
     )
     words = tf.reshape(tf.stack(counter, axis=-1), [-1, blocks * _WORDS])[:, :z0_dim]
-    # 24 bits: what a float32 holds exactly.
+    # 24 bits, which a float32 holds exactly.
     bits = _shift(words, 40)
     if latent_distribution == "uniform":
         return tf.cast(bits, tf.float32) * 2.0**-23 - 1.0

@@ -1,9 +1,9 @@
-"""Where the arrays of the authors' Chainer code and of the PyTorch TGAN belong in a `TGAN`.
+"""Maps the arrays of the authors' Chainer code and of the PyTorch TGAN to a `TGAN`'s variables.
 
-Their layers are ours; what differs is the order within an array. Kernels are [outputs, inputs,
-*taps] there, of transposed convolutions [inputs, outputs, *taps]; here [*taps, inputs, outputs] and
-[*taps, outputs, inputs]: one transposition for both, and no taps are mirrored. The maps of 4x4 that
-the image generator's dense layers make are [maps, 4, 4] there and [4, 4, maps] here.
+The layers are the same; only the order within an array differs. Kernels are [outputs, inputs,
+*taps] there, and [inputs, outputs, *taps] in transposed convolutions; here they are [*taps, inputs,
+outputs] and [*taps, outputs, inputs]. One transposition converts both, and no taps are mirrored.
+The 4x4 maps of the image generator's dense layers are [maps, 4, 4] there and [4, 4, maps] here.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tgan_tf.models.video_and_frame_critic import VideoAndFrameCritic
 from tgan_tf.tgan import TGAN
 
 Conversion = Callable[[np.ndarray], np.ndarray]
-"""An array of theirs to one of ours."""
+"""Converts one of their arrays to one of ours."""
 
 
 class Place(NamedTuple):
-    """Where an array belongs.
+    """The variables that an array belongs to.
 
     Attributes:
-        shape: that the array must have.
-        parts: (variable, function of the array that gives its value); none for an array that is not
-            used, and may be missing.
+        shape: the required shape of the array.
+        parts: pairs of a variable and a function from the array to its value; empty for an array
+            that is not used and may be missing.
     """
 
     shape: tuple[int, ...]
@@ -41,11 +41,11 @@ class Place(NamedTuple):
 
 
 def chainer_places(tgan: TGAN, negated_scores: bool = False) -> dict[str, dict[str, Place]]:
-    """Where the arrays of the reference's networks belong, by network and array.
+    """The places of the reference's arrays, by network and array.
 
     Args:
         tgan: a `TGAN` of a `VideoGenerator` and a `Critic` or a `VideoAndFrameCritic`.
-        negated_scores: as of `reference_weights.load_chainer`.
+        negated_scores: see `reference_weights.load_chainer`.
     """
     generator, critic = tgan.generator, tgan.critic
     if isinstance(critic, VideoAndFrameCritic):
@@ -69,7 +69,7 @@ def chainer_places(tgan: TGAN, negated_scores: bool = False) -> dict[str, dict[s
 
 
 def pytorch_places(tgan: TGAN) -> dict[str, dict[str, Place]]:
-    """Where the arrays of the PyTorch TGAN's networks belong, by state dictionary and array."""
+    """The places of the PyTorch TGAN's arrays, by state dictionary and array."""
     networks = chainer_places(tgan)
     biases = {
         f"{layer}/b": _lowering(networks["vgen"][f"{normalization}/avg_mean"])
@@ -78,7 +78,7 @@ def pytorch_places(tgan: TGAN) -> dict[str, dict[str, Place]]:
             *((f"dc{i}", f"bn{i}") for i in range(1, 5)),
         ]
     }
-    # After the running means, which they change.
+    # Placed after the running means, which they change.
     networks["vgen"].update(biases)
     prefixes = {
         "gen_state_dict": {"_fsgen.": networks["fsgen"], "_vgen.": networks["vgen"]},
@@ -97,16 +97,16 @@ def pytorch_places(tgan: TGAN) -> dict[str, dict[str, Place]]:
 def mean_square_places(
     places: dict[str, Place], velocities: Mapping[int, tf.Variable]
 ) -> dict[str, Place]:
-    """Where Chainer's RMSprop's state of a network's arrays belongs; the rest are update counts.
+    """The places of Chainer's RMSprop state for a network's arrays; the rest is update counts.
 
     Args:
-        places: of the network's arrays by their names.
-        velocities: what our RMSprop keeps of each variable, by the variable's `id`.
+        places: places of the network's arrays, by name.
+        velocities: our RMSprop's state of each variable, by the variable's `id`.
     """
     found = {"t": Place((), []), "epoch": Place((), [])}
     for name, (shape, parts) in places.items():
         found[f"{name}/t"] = Place((), [])
-        # Of squares: the sign of a score does not matter.
+        # These are squares, so the sign of a score does not matter.
         found[f"{name}/ms"] = Place(
             shape,
             [
@@ -139,7 +139,7 @@ def _image_generator(network: ImageGenerator) -> dict[str, Place]:
         **_normalization("bn0s", network.z0_normalization, _maps_last),
         **_normalization("bn0f", network.z1_normalization, _maps_last),
     }
-    # Theirs sees the maps of z0 and z1 joined.
+    # Their layer sees the maps of z0 and z1 joined.
     first, *others = network.deconvolutions
     (inputs, *rest), [(_, convert)] = _kernel(first.kernel)
     places["dc1/W"] = Place(
@@ -158,14 +158,14 @@ def _image_generator(network: ImageGenerator) -> dict[str, Place]:
 
 
 def _critic(network: CriticNetwork, negated_scores: bool) -> dict[str, Place]:
-    """Of a `Critic` or a `FramesAsChannelsCritic`."""
+    """The places for a `Critic` or a `FramesAsChannelsCritic`."""
     places = {}
     for i, (layer, normalization) in enumerate(network.stages):
         places[f"c{i}/W"] = _kernel(layer.kernel)
         places[f"c{i}/b"] = _vector(layer.bias)
         if normalization is not None:
             places.update(_normalization(f"bn{i}", normalization))
-    # It is in their network, but they do not call it.
+    # Their network has this layer but does not call it.
     unused = ["gamma", "avg_mean", "avg_var", *(["beta"] if network.center else [])]
     places.update({f"bn0/{kind}": Place((network.filters,), []) for kind in unused})
     places["bn0/N"] = Place((), [])
@@ -175,7 +175,7 @@ def _critic(network: CriticNetwork, negated_scores: bool) -> dict[str, Place]:
     sign = -1.0 if negated_scores else 1.0
     score, bias = places[f"c{i}/W"], places[f"c{i}/b"]
     [(kernel, convert)] = score.parts
-    # A convolution in 2-D, of the frame that is left in 3-D.
+    # In 3-D a single frame is left, over which theirs is a 2-D convolution.
     places[f"c{i}/W"] = Place(
         (*score.shape[:2], *score.shape[-2:]),
         [(kernel, lambda array: sign * convert(array.reshape(score.shape)))],
@@ -185,7 +185,7 @@ def _critic(network: CriticNetwork, negated_scores: bool) -> dict[str, Place]:
 
 
 def _kernel(variable: tf.Variable) -> Place:
-    """A kernel of theirs, [a, b, *taps], is ours with its axes reversed, but for the taps'."""
+    """Their kernel [a, b, *taps] is ours with reversed axes, except for the order of the taps."""
     *taps, b, a = variable.shape
     return Place((a, b, *taps), [(variable, _taps_first)])
 
@@ -208,24 +208,24 @@ def _normalization(
         "avg_var": layer.moving_variance,
     }
     places = {f"{name}/{kind}": _vector(v, convert) for kind, v in variables.items()}
-    # How often it was called in another mode than the usual one.
+    # Counts calls in an unusual mode.
     return {**places, f"{name}/N": Place((), [])}
 
 
 def _maps_last(array: np.ndarray) -> np.ndarray:
-    """The last axis, [maps, 4, 4] flattened, as [4, 4, maps] flattened."""
+    """Reorders the last axis from flattened [maps, 4, 4] to flattened [4, 4, maps]."""
     maps = array.reshape(*array.shape[:-1], -1, BASE_SIZE, BASE_SIZE)
     return np.moveaxis(maps, -3, -1).reshape(array.shape)
 
 
 def _lowering(mean: Place) -> Place:
-    """The place of a bias before a batch normalisation, where here is none: in its running mean."""
+    """The place of a bias before a batch normalisation, which we lack: its running mean."""
     [(variable, convert)] = mean.parts
     return Place(mean.shape, [(variable, lambda array: variable - convert(array))])
 
 
 def _flattened(place: Place) -> Place:
-    """The place of a convolution over all that is left, for the dense layer that computes it."""
+    """The place for a dense layer that computes a convolution over all remaining positions."""
     outputs, *rest = place.shape
     [(variable, convert)] = place.parts
     return Place(
@@ -235,7 +235,7 @@ def _flattened(place: Place) -> Place:
 
 
 def _pytorch_name(name: str) -> str:
-    """`bn0.running_mean` of `bn0/avg_mean`."""
+    """Converts a name such as `bn0/avg_mean` to `bn0.running_mean`."""
     layer, kind = name.split("/")
     kinds = {
         "W": "weight",

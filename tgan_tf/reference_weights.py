@@ -1,17 +1,17 @@
-"""Weights of the authors' Chainer code and of the PyTorch TGAN, into a `TGAN` of this package.
+"""Loads weights of the authors' Chainer code and of the PyTorch TGAN into a `TGAN`.
 
     tgan = TGAN(VideoGenerator(channels=3), Critic(channels=3))
     tgan.compile(rmsprop(), rmsprop())
     step = load_chainer("results/snapshot_iter_100000.npz", tgan)
 
-What the two write, by `train.py` of pfnet-research/tgan and of proceduralia/tgan-pytorch:
+The files that `train.py` of pfnet-research/tgan and of proceduralia/tgan-pytorch write:
 
-    snapshot_iter_N.npz     a whole trainer of Chainer's: the three networks and RMSprop's state
+    snapshot_iter_N.npz     a complete Chainer trainer: the three networks and RMSprop's state
     gen_iter_N.npz, vgen_iter_N.npz, vdis_iter_N.npz
                             temporal generator, image generator and discriminator alone
-    checkpointN.pth         both networks of the PyTorch TGAN, no optimiser's state
+    checkpointN.pth         both networks of the PyTorch TGAN, without optimiser state
 
-`tgan_tf.reference_places` says where each of their arrays belongs.
+`tgan_tf.reference_places` maps their arrays to variables.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ CHAINER_FILES = {
     "vgen": "vgen_iter_{}.npz",
     "vdis": "vdis_iter_{}.npz",
 }
-"""The reference's names of its networks, and the files that it writes of an iteration."""
+"""The reference's names of its networks, and the files that it writes for an iteration."""
 
 _NAMED = 6
 _SAFE_PYTORCH = (2, 6)
 
 
 def load_chainer(path: str | Path, tgan: TGAN, negated_scores: bool = False) -> int:
-    """Loads a whole trainer's snapshot: networks, RMSprop's state and the step count.
+    """Loads a trainer's snapshot: networks, RMSprop's state and the step count.
 
     Args:
         path: a `snapshot_iter_N.npz`.
-        tgan: of the same sizes, compiled with RMSprop.
-        negated_scores: whether the discriminator is to score with the opposite sign, as the one of
-            the reference's `TGANUpdaterVanilla` must, which labels generated clips 1.
+        tgan: a `TGAN` of the same sizes, compiled with RMSprop.
+        negated_scores: whether to negate the discriminator's scores, as needed for the reference's
+            `TGANUpdaterVanilla`, which labels generated clips 1.
 
     Returns:
         The iteration, which is the step count of both optimisers now.
 
     Raises:
-        InputError: it is no such file, or its arrays are others than the networks'.
+        InputError: it is not such a file, or its arrays do not fit the networks.
     """
-    # What is left are states of Chainer's trainer, some of them pickled.
+    # The rest is state of Chainer's trainer, some of it pickled.
     arrays = read_npz(path, "updater/(iteration$|model:|optimizer:)")
     if "updater/iteration" not in arrays:
         raise InputError(
-            f"{path}: no snapshot of the reference's trainer, it has no updater/iteration: give a "
-            "snapshot_iter_N.npz, or the directory of gen_iter_N.npz and its like"
+            f"{path}: has no updater/iteration, so it is not a snapshot of the reference's "
+            "trainer: give a snapshot_iter_N.npz, or the directory of gen_iter_N.npz and the like"
         )
     for name, places in chainer_places(tgan, negated_scores).items():
         prefix = f"updater/model:{name}/"
@@ -81,22 +81,22 @@ def load_chainer(path: str | Path, tgan: TGAN, negated_scores: bool = False) -> 
 def load_chainer_networks(
     directory: str | Path, iteration: int, tgan: TGAN, negated_scores: bool = False
 ) -> int:
-    """Loads the three networks of an iteration, each of a file of its own.
+    """Loads the three networks of an iteration, each from a separate file.
 
-    RMSprop's state is not among them: it begins anew, and its first updates are ten times as large.
+    The files lack RMSprop's state: it starts from zero, and its first updates are ten times as
+    large.
 
     Args:
-        directory: where gen_iter_N.npz, vgen_iter_N.npz and vdis_iter_N.npz are.
+        directory: directory of gen_iter_N.npz, vgen_iter_N.npz and vdis_iter_N.npz.
         iteration: N.
-        tgan: of the same sizes, compiled.
-        negated_scores: as of `load_chainer`.
+        tgan: a compiled `TGAN` of the same sizes.
+        negated_scores: see `load_chainer`.
 
     Returns:
         The iteration, which is the step count of both optimisers now.
 
     Raises:
-        InputError: one of them is missing or no such file, or its arrays are others than the
-            network's.
+        InputError: a file is missing or not such a file, or its arrays do not fit the network.
     """
     for name, places in chainer_places(tgan, negated_scores).items():
         path = Path(directory) / CHAINER_FILES[name].format(iteration)
@@ -105,22 +105,22 @@ def load_chainer_networks(
 
 
 def load_pytorch(path: str | Path, tgan: TGAN) -> int:
-    """Loads a checkpoint of the PyTorch TGAN. The optimiser begins anew.
+    """Loads a checkpoint of the PyTorch TGAN. The optimisers' state starts from zero.
 
-    Its image generator has biases before batch normalisation, which change nothing but the running
-    means; these are lowered by them here, where there are none.
+    Its image generator has biases before batch normalisation, which only shift the running means.
+    Our layers have no such biases, so the running means are lowered by them.
 
     Args:
         path: a `checkpointN.pth`.
-        tgan: of the same sizes, compiled, with offsets in all batch normalisations and a critic
-            whose score is the mean of its features.
+        tgan: a compiled `TGAN` of the same sizes, with offsets in all batch normalisations and a
+            critic with the head "mean".
 
     Returns:
-        The updates of the generator that were made, which is its optimiser's step count now.
+        The number of the generator's updates, which is its optimiser's step count now.
 
     Raises:
-        InputError: it is no such file, or its arrays are others than the networks'; PyTorch is not
-            installed, or is older than 2.6, which may run code in the file.
+        InputError: it is not such a file, or its arrays do not fit the networks; PyTorch is not
+            installed, or is older than 2.6 and may run code in the file.
     """
     checkpoint = _read_pth(path)
     places = pytorch_places(tgan)
@@ -131,11 +131,11 @@ def load_pytorch(path: str | Path, tgan: TGAN) -> int:
 
 
 def read_npz(path: str | Path, names: str = "") -> dict[str, np.ndarray]:
-    """Arrays of an .npz file; nothing in it is unpickled.
+    """Reads arrays from an .npz file; nothing in it is unpickled.
 
     Args:
         path: the file.
-        names: regular expression of how the names of those that are read begin.
+        names: regular expression for the beginning of the names to read.
 
     Raises:
         InputError: it cannot be read.
@@ -143,10 +143,10 @@ def read_npz(path: str | Path, names: str = "") -> dict[str, np.ndarray]:
     try:
         return numpy_files.read_npz(path, names)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file: give a snapshot of the reference") from error
+        raise InputError(f"{path}: does not exist: give a snapshot of the reference") from error
     except Exception as error:  # a damaged archive or header may raise anything
         raise InputError(
-            f"{path}: not readable as an .npz file ({error}): give a snapshot of the reference"
+            f"{path}: cannot be read as an .npz file ({error}): give a snapshot of the reference"
         ) from error
 
 
@@ -154,12 +154,12 @@ def load(places: dict[str, Place], arrays: Mapping[str, np.ndarray], where: str)
     """Assigns arrays to the variables that they belong to.
 
     Args:
-        places: of each array by its name.
-        arrays: by their names.
-        where: of the file, for the error.
+        places: the place of each array, by name.
+        arrays: the arrays, by name.
+        where: the file, for the error.
 
     Raises:
-        InputError: an array is missing, has no place, or is of another shape or not of floats.
+        InputError: an array is missing, has no place, has another shape or is not of floats.
             Nothing is assigned then.
     """
     wrong = [
@@ -169,9 +169,9 @@ def load(places: dict[str, Place], arrays: Mapping[str, np.ndarray], where: str)
         and (arrays[name].shape != place.shape or (place.parts and arrays[name].dtype.kind != "f"))
     ]
     problems = {
-        "no": [name for name, place in places.items() if place.parts and name not in arrays],
-        "what the network has no place for,": [name for name in arrays if name not in places],
-        "other sizes than the configuration's,": wrong,
+        "lacks": [name for name, place in places.items() if place.parts and name not in arrays],
+        "has arrays that the network lacks,": [name for name in arrays if name not in places],
+        "has other sizes than the configuration,": wrong,
     }
     found = [f"{what} {_listed(names)}" for what, names in problems.items() if names]
     if found:
@@ -184,7 +184,7 @@ def load(places: dict[str, Place], arrays: Mapping[str, np.ndarray], where: str)
 
 
 def _begin(tgan: TGAN, step: int) -> int:
-    """Sets the step counts, and a moving average of the weights to these."""
+    """Sets the step counts, and the moving average, if any, to the weights."""
     moving_average.begin(tgan.generator, tgan.generator_optimizer)
     tgan.generator_optimizer.iterations.assign(step)
     tgan.critic_optimizer.iterations.assign(step * tgan.n_critic)
@@ -196,38 +196,40 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _read_pth(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of the PyTorch TGAN, of which nothing but tensors and plain values is loaded."""
+    """Reads a checkpoint of the PyTorch TGAN; only tensors and plain values are loaded."""
     with extra("import", str(path)):
         import torch
-    # Before it, a file can run code in spite of weights_only=True (CVE-2025-32434).
+    # In earlier versions a file can run code despite weights_only=True (CVE-2025-32434).
     if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < _SAFE_PYTORCH:
         raise InputError(
-            f"{path}: PyTorch {torch.__version__} may run code in it (CVE-2025-32434): pip install "
-            f"'torch>={_SAFE_PYTORCH[0]}.{_SAFE_PYTORCH[1]}'"
+            f"{path}: PyTorch {torch.__version__} may run code from the file (CVE-2025-32434): pip "
+            f"install 'torch>={_SAFE_PYTORCH[0]}.{_SAFE_PYTORCH[1]}'"
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file: give a checkpoint of the PyTorch TGAN") from error
-    except Exception as error:  # Whatever PyTorch raises for a file that is none of its own.
-        # Its first sentence: the others are about how to load it unsafely.
+        raise InputError(
+            f"{path}: does not exist: give a checkpoint of the PyTorch TGAN"
+        ) from error
+    except Exception as error:  # files of another format may raise anything
+        # The first sentence; the others tell how to load it unsafely.
         reason = re.split(r"[.\n]", str(error))[0]
         raise InputError(
             f"{path}: PyTorch does not load it with weights_only=True ({reason}): give a "
-            "checkpoint of the PyTorch TGAN; if it is one that you trust, load it where it was "
-            "written and save its epoch, gen_state_dict and dis_state_dict alone"
+            "checkpoint of the PyTorch TGAN; if you trust it, load it where it was written and "
+            "save only its epoch, gen_state_dict and dis_state_dict"
         ) from error
     keys = ("epoch", "gen_state_dict", "dis_state_dict")
     missing = [k for k in keys if not isinstance(checkpoint, Mapping) or k not in checkpoint]
     if missing:
         raise InputError(
-            f"{path}: no checkpoint of the PyTorch TGAN, it has no {', '.join(missing)}: give what "
-            "its train.py has saved"
+            f"{path}: has no {', '.join(missing)}, so it is not a checkpoint of the PyTorch TGAN: "
+            "give a file that its train.py has saved"
         )
     if not isinstance(checkpoint["epoch"], int) or checkpoint["epoch"] < 0:
         raise InputError(
-            f"{path}: no checkpoint of the PyTorch TGAN, its epoch is {checkpoint['epoch']!r}: "
-            "give what its train.py has saved"
+            f"{path}: its epoch is {checkpoint['epoch']!r}, so it is not a checkpoint of the "
+            "PyTorch TGAN: give a file that its train.py has saved"
         )
     return checkpoint
 
@@ -236,10 +238,11 @@ def _arrays(path: str | Path, key: str, tensors: Any) -> dict[str, np.ndarray]:
     """A state dictionary's tensors as arrays."""
     try:
         return {name: tensor.numpy() for name, tensor in tensors.items()}
-    except Exception as error:  # of a tensor that is sparse or quantised, or no tensor
+    except Exception as error:  # for a sparse or quantised tensor, or something else
         raise InputError(
-            f"{path}: no checkpoint of the PyTorch TGAN, its {key} holds something else than plain "
-            f"tensors ({type(error).__name__}): give what its train.py has saved"
+            f"{path}: its {key} holds something other than plain tensors ({type(error).__name__}), "
+            "so it is not a checkpoint of the PyTorch TGAN: give a file that its train.py has "
+            "saved"
         ) from error
 
 

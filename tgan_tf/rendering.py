@@ -1,16 +1,16 @@
-"""Clips as pictures: grids and contact sheets, and GIF, MP4 and PNG files of them.
+"""Renders clips as grids and contact sheets, and writes GIF, MP4 and PNG files.
 
-Everything here is a function of NumPy arrays. Clips come from the model as float32 in [-1, 1];
-`to_uint8` takes them to the edge, and all that follows is uint8, with 1 (grey) or 3 (RGB) channels:
+All functions take NumPy arrays. Clips come from the model as float32 in [-1, 1]; `to_uint8`
+converts them, and everything else is uint8 with 1 (grey) or 3 (RGB) channels:
 
     clips [N, T, H, W, C]  --video_grid-->     video [T, height, width, C]  --> GIF, MP4
                            --contact_sheet-->  image [height, width, C]     --> PNG
 
-For example 32 clips of 16 frames of 64 x 64 make a video of 16 frames of 394 x 394 (6 x 6 cells
+For example, 32 clips of 16 frames of 64 x 64 make a video of 16 frames of 394 x 394 (6 x 6 cells
 with 5 gaps of 2 pixels) and a contact sheet of 2110 rows x 1054 columns.
 
-Each `encode_*` function returns the bytes of a file, which is what TensorBoard wants; each `save_*`
-function writes the same bytes to a new file, which appears complete or not at all.
+Each `encode_*` function returns the bytes of a file, as TensorBoard needs them; each `save_*`
+function writes the same bytes to a new file, which appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _VIDEO = "frames, height, width, channels"
 _IMAGE = "height, width, channels"
 
 LONGEST_SIDE = 16384
-"""Rows or columns that an enlarged picture has at most: what H.264 can encode."""
+"""The most rows or columns of an enlarged picture, the limit of H.264."""
 
 _GAP = 2  # pixels between two cells
-# Neither the black of Moving MNIST nor the 128 of a generator that has not learnt anything yet.
+# Differs from the black of Moving MNIST and from the 128 of an untrained generator.
 _GAP_GREY = 80
 
 
 def to_uint8(clips: np.ndarray) -> np.ndarray:
-    """Turns values of the model into pixels: the inverse of the normalisation (x - 128) / 128.
+    """Converts the model's values to pixels: the inverse of the normalisation (x - 128) / 128.
 
     The result is 128 x + 128, rounded to the nearest integer (halves to the even one) and clipped
-    to 0..255, so that 1.0 becomes 255. Every pixel value comes back exactly as it went in.
+    to 0..255, so that 1.0 becomes 255. Every pixel value survives normalisation and its inverse.
 
     Args:
         clips: floating array [..., height, width, channels] in [-1, 1], or uint8 in 0..255, which
-            is returned as it is.
+            is returned unchanged.
 
     Returns:
         uint8 array of the same shape.
@@ -68,16 +68,16 @@ def to_uint8(clips: np.ndarray) -> np.ndarray:
         or clips.shape[-1] not in (1, 3)
     ):
         raise InputError(
-            f"clips: {_describe(clips)}; give float32 in [-1, 1] or uint8 of shape "
-            "[..., height, width, channels], not empty, with 1 or 3 channels"
+            f"clips: {_describe(clips)}: must be float32 in [-1, 1] or uint8 of shape [..., "
+            "height, width, channels], not empty, with 1 or 3 channels"
         )
     if pixels:
         return clips
     broken = clips.size - np.count_nonzero(np.isfinite(clips))
     if broken:
         raise InputError(
-            f"clips: {broken} of {clips.size} values are NaN or infinite; give finite values in "
-            "[-1, 1] (a generator that has diverged makes such values)"
+            f"clips: {broken} of {clips.size} values are NaN or infinite: must be finite values in "
+            "[-1, 1] (a generator that has diverged makes others)"
         )
     # At least float32: float16 would round the sum to eighths before it is rounded to an integer.
     clips = clips.astype(np.promote_types(clips.dtype, np.float32), copy=False)
@@ -85,16 +85,15 @@ def to_uint8(clips: np.ndarray) -> np.ndarray:
 
 
 def video_grid(clips: np.ndarray, columns: int | None = None, num_classes: int = 0) -> np.ndarray:
-    """Puts clips side by side, row after row, in one video in which they all play at once.
+    """Arranges clips in a grid, in one video in which they all play at once.
 
-    Clips are separated by gaps of 2 grey pixels; cells left over in the last row are of the same
-    grey.
+    Gaps of 2 grey pixels separate the clips; empty cells in the last row have the same grey.
 
     Args:
         clips: uint8 [N, T, H, W, C], C 1 or 3.
-        columns: clips in a row, at least 1; by default the square root of N, rounded up.
-        num_classes: if given instead of `columns`, clip i is of class i modulo it, and each class
-            has a row.
+        columns: clips per row, at least 1; by default the square root of N, rounded up.
+        num_classes: if given instead of `columns`, clip i has class i modulo `num_classes`, and
+            each class has a row.
 
     Returns:
         uint8 [T, rows * (H + 2) - 2, columns * (W + 2) - 2, C].
@@ -121,9 +120,9 @@ def video_grid(clips: np.ndarray, columns: int | None = None, num_classes: int =
 
 
 def contact_sheet(clips: np.ndarray) -> np.ndarray:
-    """Lays clips out in one image: a row for each clip, a column for each frame.
+    """Arranges clips in one image, with a row for each clip and a column for each frame.
 
-    Frames are separated by gaps of 2 grey pixels.
+    Gaps of 2 grey pixels separate the frames.
 
     Args:
         clips: uint8 [N, T, H, W, C], C 1 or 3.
@@ -140,16 +139,16 @@ def contact_sheet(clips: np.ndarray) -> np.ndarray:
 def encode_gif(video: np.ndarray, frames_per_second: float = 10, scale: int = 1) -> bytes:
     """Encodes a video as an animated GIF that plays for ever.
 
-    Every frame of the video is a frame of the GIF, also when nothing moves. Grey videos keep their
-    values exactly; colour videos keep them if they have no more than 256 colours, and otherwise get
-    256 chosen for the whole video (median cut). One palette for all frames and no dithering: a
-    place that does not change in the video does not flicker in the GIF.
+    Every frame of the video is a frame of the GIF, even if nothing moves. Grey videos keep their
+    values exactly. Colour videos keep them if they have no more than 256 colours; otherwise 256 are
+    chosen for the whole video (median cut). All frames share one palette without dithering, so that
+    still parts of the video do not flicker.
 
     Args:
         video: uint8 [T, H, W, C], C 1 or 3.
-        frames_per_second: in [0.01, 50]. A GIF counts in hundredths of a second; where that does
-            not fit, frames differ by one hundredth so that the whole keeps its time. Faster GIFs
-            are shown at 10 frames a second by browsers.
+        frames_per_second: frame rate in [0.01, 50]. A GIF counts in hundredths of a second; if the
+            rate does not fit, frames' durations differ by one hundredth to keep the total time.
+            Browsers show faster GIFs at 10 frames per second.
         scale: each pixel becomes scale x scale pixels.
 
     Returns:
@@ -166,8 +165,8 @@ def encode_gif(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
         image.putpalette(palette)
     delays = np.diff(np.rint(np.arange(len(images) + 1) * (100 / frames_per_second)).astype(int))
 
-    # Image.save(save_all=True) would merge frames that are the same as the one before; Pillow's
-    # functions for the parts of a GIF leave every frame where it is.
+    # Image.save(save_all=True) would merge equal successive frames; Pillow's functions for the
+    # parts of a GIF keep every frame.
     parts, _ = GifImagePlugin.getheader(images[0], info={"loop": 0})
     for image, delay in zip(images, delays):
         parts += GifImagePlugin.getdata(image, duration=10 * int(delay))
@@ -175,15 +174,15 @@ def encode_gif(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
 
 
 def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1) -> bytes:
-    """Encodes a video as MP4 (H.264, yuv420p: what browsers and players show).
+    """Encodes a video as MP4 (H.264, yuv420p, which browsers and players show).
 
-    Nearly lossless in brightness: grey values come back within about 5 of 255. Colour has half
-    the resolution in yuv420p; an even `scale` keeps most of what is lost by it. An odd height or
-    width grows by one pixel, a copy of the last row or column, since yuv420p has even sizes only.
+    Brightness is nearly lossless: grey values come back within about 5 of 255. Colour has half the
+    resolution in yuv420p; an even `scale` avoids most of that loss. An odd height or width grows by
+    one pixel, a copy of the last row or column, since yuv420p needs even sizes.
 
     Args:
         video: uint8 [T, H, W, C], C 1 or 3.
-        frames_per_second: in [0.01, 1000].
+        frames_per_second: frame rate in [0.01, 1000].
         scale: each pixel becomes scale x scale pixels.
 
     Returns:
@@ -202,14 +201,14 @@ def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
     frames = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], mode="edge")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        # Below 1, crf means the lossless profile, which browsers do not play.
+        # A crf below 1 means the lossless profile, which browsers do not play.
         options = {"crf": "5"}
         rate = Fraction(float(frames_per_second)).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        # FFmpeg converts with the matrix of BT.601 and does not say so in the file; players then
-        # guess by the size of the picture, and wrongly for a large grid. 6 is BT.601 of 525 lines.
+        # FFmpeg converts with the matrix of BT.601 but does not record it in the file; players then
+        # guess by the size of the picture, wrongly for a large grid. 6 is BT.601 with 525 lines.
         codec = stream.codec_context
         codec.colorspace = codec.color_primaries = codec.color_trc = 6
         for frame in frames:
@@ -220,7 +219,7 @@ def encode_mp4(video: np.ndarray, frames_per_second: float = 10, scale: int = 1)
 
 
 def encode_png(image: np.ndarray, scale: int = 1) -> bytes:
-    """Encodes an image as PNG, without loss.
+    """Encodes an image as PNG, losslessly.
 
     Args:
         image: uint8 [H, W, C], C 1 or 3.
@@ -241,7 +240,7 @@ def encode_png(image: np.ndarray, scale: int = 1) -> bytes:
 def save_gif(
     path: str | os.PathLike[str], video: np.ndarray, frames_per_second: float = 10, scale: int = 1
 ) -> None:
-    """Writes a video to a new GIF file; the arguments are those of `encode_gif`.
+    """Writes a video to a new GIF file; for the arguments see `encode_gif`.
 
     Raises:
         InputError: an argument is not as described, `path` exists, or its directory does not.
@@ -254,7 +253,7 @@ def save_gif(
 def save_mp4(
     path: str | os.PathLike[str], video: np.ndarray, frames_per_second: float = 10, scale: int = 1
 ) -> None:
-    """Writes a video to a new MP4 file; the arguments are those of `encode_mp4`.
+    """Writes a video to a new MP4 file; for the arguments see `encode_mp4`.
 
     Raises:
         InputError: an argument is not as described, PyAV is not installed, `path` exists, or its
@@ -266,7 +265,7 @@ def save_mp4(
 
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray, scale: int = 1) -> None:
-    """Writes an image to a new PNG file; the arguments are those of `encode_png`.
+    """Writes an image to a new PNG file; for the arguments see `encode_png`.
 
     Raises:
         InputError: an argument is not as described, `path` exists, or its directory does not.
@@ -277,7 +276,7 @@ def save_png(path: str | os.PathLike[str], image: np.ndarray, scale: int = 1) ->
 
 
 def check_scale(scale: int, side: int) -> None:
-    """Raises an `InputError` if a picture of `side` rows or columns becomes larger than can be."""
+    """Raises an `InputError` if a picture of `side` rows or columns becomes too large."""
     largest = max(LONGEST_SIDE // side, 1)
     if scale > largest:
         raise InputError(
@@ -299,16 +298,16 @@ def _joined(cells: np.ndarray) -> np.ndarray:
 
 
 def _indexed_colours(video: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Splits a video into indices [T, H, W] and one palette, a flat list of R, G and B."""
+    """Converts a video to indices [T, H, W] and one palette, a flat list of R, G and B."""
     frames, height, width, channels = video.shape
     if channels == 1:
         return video[..., 0], np.repeat(np.arange(256), 3).tolist()
     stacked = Image.fromarray(video.reshape(frames * height, width, 3))
-    # Not refined by k-means (kmeans=1): the error on film falls by a tenth to a fifth, but a large
-    # grid of noise, which an untrained generator may make, takes minutes.
+    # Not refined by k-means (kmeans=1): it lowers the error on film by a tenth to a fifth, but
+    # takes minutes for a large grid of noise, which an untrained generator may make.
     indexed = stacked.quantize(256, method=Image.Quantize.MEDIANCUT)
     palette = indexed.getpalette()
-    assert palette is not None  # since it is quantised
+    assert palette is not None  # quantised images have one
     return np.asarray(indexed).reshape(frames, height, width), palette
 
 
@@ -340,8 +339,8 @@ def _checked_pixels(name: str, array: np.ndarray, axes: str) -> np.ndarray:
         or array.shape[-1] not in (1, 3)
     ):
         raise InputError(
-            f"{name}: {_describe(array)}; give uint8 of shape [{axes}], not empty, with 1 or 3 "
-            "channels (tgan_tf.rendering.to_uint8 makes it from float32 in [-1, 1])"
+            f"{name}: {_describe(array)}: must be uint8 of shape [{axes}], not empty, with 1 or 3 "
+            "channels (tgan_tf.rendering.to_uint8 converts float32 in [-1, 1])"
         )
     return array
 
@@ -349,9 +348,9 @@ def _checked_pixels(name: str, array: np.ndarray, axes: str) -> np.ndarray:
 def _checked_path(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if os.path.lexists(path):
-        raise InputError(f"{path} exists: give another path")
+        raise InputError(f"{path}: already exists: give another path")
     if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no directory {path.parent}; create it first")
+        raise InputError(f"{path}: there is no directory {path.parent}: create it first")
     return path
 
 
@@ -360,5 +359,5 @@ def _write(path: Path, data: bytes) -> None:
         with file_locks.replacing(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        # A full disk is reported without saying where.
+        # The error for a full disk does not name the file.
         raise OSError(error.errno, error.strerror, str(path)) from error

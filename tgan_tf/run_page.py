@@ -1,11 +1,11 @@
-"""A run on one page: HTML that stands by itself, to send to a colleague or attach to a paper.
+"""A run's report: one HTML page to send to a colleague or attach to a paper.
 
     kept = records.read("runs/mine/evaluation/metrics.jsonl")
     html = page("runs/mine", kept, flags=["--size=64"], commands=["python train.py ..."])
 
-The page shows what the run directory holds: samples, metrics, losses, the singular values of the
-critic, the signs. Pictures are in the page; it loads nothing and runs nothing. What the run does
-not have is said in a sentence.
+The page shows the run directory's samples, metrics, losses, singular values of the critic and
+signs. Pictures are embedded; it loads nothing and runs no scripts. A sentence replaces whatever the
+run does not have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tgan_tf.html_elements import Element, document, element, picture, preformat
 from tgan_tf.training_events import Events
 
 EARLIER_SAMPLES = 3
-"""Samples that are shown beside the newest, evenly spread over the training."""
+"""Number of earlier samples shown, evenly spaced over the training."""
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -58,17 +58,17 @@ pre { background: #f4f4f4; padding: 0.8rem; font-size: 0.85rem; }
 """
 
 _LOSSES = {
-    "critic_loss": "What the critic minimises.",
-    "generator_loss": "What the generator minimises.",
-    "wasserstein_estimate": "Mean score of real clips minus that of generated ones.",
+    "critic_loss": "The loss that the critic minimises.",
+    "generator_loss": "The loss that the generator minimises.",
+    "wasserstein_estimate": "Mean score of real clips minus mean score of generated clips.",
 }
 _SIGNS = {
-    "diversity": "How much generated clips differ from each other, as a share of real clips'. "
-    "Near 0 the generator makes one clip only.",
-    "motion": "How much successive frames differ, as a share of real clips'. Near 0 the clips "
+    "diversity": "Difference between generated clips, relative to real clips. Near 0 the generator "
+    "makes only one clip.",
+    "motion": "Difference between successive frames, relative to real clips. Near 0 the clips "
     "stand still; far above 1 they flicker.",
-    "critic_auc": "Share of pairs in which the critic scores the real clip higher. At 0.5 it "
-    "cannot tell generated clips from real ones.",
+    "critic_auc": "Fraction of pairs in which the critic scores the real clip higher. At 0.5 it "
+    "cannot distinguish generated clips from real ones.",
 }
 
 
@@ -79,20 +79,20 @@ def page(
     commands: Sequence[str],
     more: Mapping[str, str] | None = None,
 ) -> str:
-    """The page of a run.
+    """Makes the page of a run.
 
     Args:
-        run_dir: of a training.
-        kept: the records of its evaluations.
-        flags: those that it was trained by, as the lines of a flagfile.
-        commands: that make the run and its results again.
-        more: facts to be told of the run beside its configuration, by what each is.
+        run_dir: a run directory.
+        kept: the records of the run's evaluations.
+        flags: the flags of the training, as the lines of a flagfile.
+        commands: commands that reproduce the run and its results.
+        more: name → value of facts to show with those of the configuration.
 
     Returns:
-        An HTML document, mostly pictures: a megabyte or so.
+        An HTML document, mostly of pictures, of about a megabyte.
 
     Raises:
-        InputError: it is no run directory, or something in it is damaged.
+        InputError: `run_dir` is not a run directory, or a file in it is damaged.
     """
     run_dir = Path(run_dir)
     run = runs.read(run_dir)
@@ -133,7 +133,7 @@ def page(
         element(
             "header",
             element("h1", name),
-            element("p", "A generative adversarial network of videos, trained by tgan_tf."),
+            element("p", "A generative adversarial network for videos, trained with tgan_tf."),
             table([[key, value] for key, value in facts.items()], heading_column=True),
             element("nav", *links, **{"aria-label": "Sections"}),
         ),
@@ -144,14 +144,14 @@ def page(
 
 
 def _trained(run_dir: Path, events: Events) -> str:
-    """How far the training has come."""
+    """The number of steps trained."""
     steps = [step for of, _ in events.scalars.values() for step in of[-1:]]
     step = max([*checkpoints.steps(run_dir / "checkpoints"), *steps], default=None)
     return "no step yet" if step is None else f"{step:,} steps"
 
 
 def _facts(configuration: Configuration) -> dict[str, str]:
-    """What is most asked of a configuration; its flags say the rest."""
+    """The main facts of a configuration."""
     size, objective = configuration.size, configuration.objective
     colour = {1: "grey", 3: "colour"}.get(configuration.channels, "")
     classes = f", of {configuration.num_classes} classes" if configuration.num_classes else ""
@@ -164,14 +164,14 @@ def _facts(configuration: Configuration) -> dict[str, str]:
         "Clips": f"{configuration.frames} frames of {size}×{size} pixels, {colour}{classes}",
         "Networks": f"generator {configuration.generator['name']}, critic "
         f"{configuration.critic['name']}",
-        "Objective": objective if isinstance(objective, str) else "one of its own",
+        "Objective": objective if isinstance(objective, str) else "a custom one",
         "Kept Lipschitz by": configuration.lipschitz["name"].replace("_", " "),
         "Optimiser": "; critic ".join(dict.fromkeys(rates)),
     }
 
 
 def _samples(run_dir: Path, events: Events) -> list[Element]:
-    """The newest samples beside real clips, and how they came about."""
+    """The newest samples, real clips and earlier samples."""
     gifs = {
         int(path.stem.split("-")[1]): path
         for path in (run_dir / "samples").glob("step-*.gif")
@@ -183,7 +183,7 @@ def _samples(run_dir: Path, events: Events) -> list[Element]:
             return [
                 element(
                     "p",
-                    "The run has no samples, and no videos that generate.py has made of it.",
+                    "The run has no samples and no videos of generate.py.",
                 )
             ]
         alt = "Generated clips side by side, moving."
@@ -212,8 +212,8 @@ def _samples(run_dir: Path, events: Events) -> list[Element]:
         ]
     sheet = gifs[newest].with_suffix(".png")
     if sheet.exists():
-        alt = f"Frames of the generator's clips after {newest:,} steps, a row for each clip."
-        caption = "The same clips as they are printed: a row for each, a column for each frame."
+        alt = f"Frames of the generator's clips after {newest:,} steps, one row per clip."
+        caption = "The same clips for printing: one row per clip, one column per frame."
         contents.append(_grid("clips sheet", [picture(sheet.read_bytes(), alt, caption)]))
     return contents
 
@@ -221,19 +221,19 @@ def _samples(run_dir: Path, events: Events) -> list[Element]:
 def _metrics(kept: Sequence[dict[str, Any]], name: str) -> list[Element]:
     panels = records.panels_of_run(kept, name)
     if not panels:
-        return [element("p", "The run is not evaluated yet: evaluate.py makes its metrics.")]
+        return [element("p", "The run has not been evaluated: evaluate.py computes metrics.")]
     rows = [["metric", "value", "step", "real clips"]]
     for panel in panels:
         newest = [one for one in kept if one["of"] == "checkpoint" and one["metric"] == panel.title]
         alike = records.same_protocol(newest, newest[-1])
         last = max(reversed(alike), key=lambda one: one["step"])
         row = [panel.title, records.shown(last), f"{last['step']:,}", records.shown(panel.real)]
-        # On a phone a value and its error are two lines.
+        # On a phone a value and its error take two lines.
         rows.append([text.replace("± ", "±\N{NO-BREAK SPACE}") for text in row])
     extractors = {one["extractor"]["name"] for one in kept if one["of"] == "checkpoint"}
     about = (
-        f"Measured by {', '.join(sorted(extractors))}. Real clips, where there is a value of "
-        "theirs, are others than those compared with: no generator does better than by chance."
+        f"Measured by {', '.join(sorted(extractors))}. The values of real clips are of other real "
+        "clips: the best score a generator can expect."
     )
     return [
         element("p", about),
@@ -245,7 +245,7 @@ def _metrics(kept: Sequence[dict[str, Any]], name: str) -> list[Element]:
 def _losses(events: Events) -> list[Element]:
     found = events.scalars_in("training/")
     if not found:
-        return [element("p", "There are no losses: no events of TensorBoard lie in the run.")]
+        return [element("p", "The run has no losses: it has no events for TensorBoard.")]
     return [
         _charts(
             [(_panel(key, found[key]), about) for key, about in _LOSSES.items() if key in found]
@@ -257,35 +257,37 @@ def _spectra(events: Events) -> list[Element]:
     scalars = events.scalars_in("critic/")
     largest = _by_layer(scalars, "/largest_singular_value")
     if not largest:
-        return [element("p", "There are no spectra: the run's events have none of the critic.")]
+        return [element("p", "The run has no spectra: its events have none of the critic.")]
     shown = [
         (
             Panel("largest singular value", largest),
-            "Of each kernel as a matrix, which is what singular value clipping clips.",
+            "Of each kernel as a matrix, as singular value clipping limits it.",
         )
     ]
     norms = _by_layer(scalars, "/operator_norm")
     if norms:
-        about = "The most that each convolution stretches its input."
+        about = "The largest factor by which a convolution stretches its input."
         shown.append((Panel("norm of the convolution", norms), about))
     if "lipschitz_bound" in scalars:
-        about = "Of the whole critic in inference: the product of what its layers stretch."
+        about = "Of the whole critic in inference: the product of its layers' factors."
         shown.append((_panel("Lipschitz bound", scalars["lipschitz_bound"]), about))
     for tag, (steps, by_name) in events.histograms.items():
         layer, _, rest = tag.removeprefix("critic/").partition("/")
         if rest == "singular_values":
             curves = {name: (steps, values, ()) for name, values in by_name.items()}
-            about = "Quantiles, exact to a thirtieth of their range."
+            about = "Quantiles, exact to 1/30 of their range."
             shown.append((Panel(f"singular values of {layer}", curves), about))
     return [_charts(shown)]
 
 
 def _signs(events: Events) -> list[Element]:
     found = events.scalars_in("signs/")
-    # Of a conditional critic there is no share.
+    # A conditional critic has no such fraction.
     found = {key: of for key, of in found.items() if np.isfinite(of[1]).any()}
     if not found:
-        return [element("p", "There are no signs: they are written with samples after the start.")]
+        return [
+            element("p", "The run has no signs: they are written with samples after the start.")
+        ]
     last = {key: values[-1] for key, (_, values) in found.items() if key in Signs._fields}
     bad = Signs(**{**dict.fromkeys(Signs._fields, float("nan")), **last}).warnings()
     told = [f"At the last samples {warning}." for warning in bad.values()]
@@ -300,7 +302,7 @@ def _signs(events: Events) -> list[Element]:
 
 def _flags(flags: Sequence[str]) -> list[Element]:
     if not flags:
-        return [element("p", "The run has kept no flags.")]
+        return [element("p", "The run has no flags.")]
     return [preformatted(flags)]
 
 
@@ -310,7 +312,7 @@ def _panel(title: str, of: tuple[list[int], list[float]], real: dict | None = No
 
 
 def _by_layer(scalars: Mapping[str, tuple[list[int], list[float]]], ending: str) -> dict:
-    """Curves by the layers' names, of the scalars whose tags have an ending."""
+    """Curves of the scalars whose tags have an ending, by layer."""
     return {
         tag.removesuffix(ending): (steps, values, ())
         for tag, (steps, values) in scalars.items()
@@ -319,15 +321,15 @@ def _by_layer(scalars: Mapping[str, tuple[list[int], list[float]]], ending: str)
 
 
 def _charts(shown: Sequence[tuple[Panel, str]]) -> Element:
-    """Charts, each with what is said below it."""
+    """Charts, each with its caption."""
     return _grid("charts", [picture(_svg(panel), _in_words(panel), text) for panel, text in shown])
 
 
 def _svg(panel: Panel) -> bytes:
-    # Without pyplot, which keeps figures and asks for a display.
+    # Without pyplot, which keeps figures and may need a display.
     from matplotlib.figure import Figure
 
-    # As wide as the page is on a phone, so that its letters are not made smaller there.
+    # As wide as a page on a phone, so that the text is not made smaller there.
     figure = Figure(figsize=(4.4, 3), layout="constrained")
     records.draw(figure.add_subplot(), panel)
     file = io.BytesIO()
@@ -336,7 +338,7 @@ def _svg(panel: Panel) -> bytes:
 
 
 def _in_words(panel: Panel) -> str:
-    """What a chart shows, for those who do not see it."""
+    """The alternative text of a chart."""
     words = []
     for label, (steps, values, _) in panel.curves.items():
         known = [(step, value) for step, value in zip(steps, values) if value is not None]

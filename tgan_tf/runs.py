@@ -1,12 +1,12 @@
-"""A training run's directory: its configuration, its trained networks, the clips of a seed.
+"""A training run's directory: its configuration, its trained networks, and clips from seeds.
 
-    tgan = load_tgan("runs/moving_mnist")                      # compiled, to train on with `fit`
+    tgan = load_tgan("runs/moving_mnist")                      # compiled, to resume with `fit`
     generator, step = load_generator("runs/moving_mnist")
     z0 = generator_latents(generator, seed=0, count=12)             # float32 [12, 100]
     for clips in generate(generator, z0):                      # float32 [8, 16, 64, 64, C], then
         ...                                                    # float32 [4, 16, 64, 64, C]
 
-Clip i of a seed is the same, to the bit on one machine, however many are made with it.
+On one machine clip i of a seed is bit-identical, however many clips are made with it.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
 from tgan_tf.tgan import TGAN, with_loss_scale
 
 FLAGS_FILE = "flags.cfg"
-"""A run's flags, as a flagfile of train.py."""
+"""The name of a run's flagfile for train.py."""
 
 CONFIGURATION = "configuration.json"
-"""A run's configuration, and the flags that it was trained by."""
+"""The name of the file with a run's configuration and the flags of its training."""
 
 BATCH_SIZE = 8
-"""Clips that are made at once. On a CPU larger batches are no faster, only larger."""
+"""Clips made at once. On a CPU larger batches are not faster."""
 
 
 @contextlib.contextmanager
 def exclusive(run_dir: str | Path) -> Iterator[None]:
-    """Holds a run directory for the training that writes in it, for as long as the context.
+    """Locks a run directory for the training that writes to it.
 
-    What killed trainings have left unfinished there is removed.
+    Unfinished files of killed trainings are removed.
 
     Args:
-        run_dir: made if missing, and removed again if nothing was written.
+        run_dir: the directory, made if missing, and removed again if nothing was written.
 
     Raises:
         InputError: another process holds it, which the message names, or it cannot be written to.
@@ -68,22 +68,22 @@ def exclusive(run_dir: str | Path) -> Iterator[None]:
     with file_locks.exclusive(run_dir, "is being trained"):
         for directory in ("", "checkpoints", "samples", "evaluation", "evaluation/real"):
             file_locks.sweep(run_dir / directory)
-        # The first version wrote checkpoints under such names.
+        # The first version wrote unfinished checkpoints under such names.
         for path in (run_dir / "checkpoints").glob(".step-*-????????"):
             shutil.rmtree(path, ignore_errors=True)
         yield
 
 
 class Run(NamedTuple):
-    """What a run directory says of its training.
+    """The record of a training in its run directory.
 
     Attributes:
-        configuration: of the model; of a run of version 1, only its networks and its generator's
-            optimiser are those of the training.
-        flags: of train.py, by name, which the training went by, whatever became of its flagfile
-            since; None of a run of version 1.
-        version: of tgan_tf, which has written it.
-        flag_lines: of a run of version 1, the flagfile that the training went by, if it was kept.
+        configuration: the model's configuration; for a run of version 1 only its networks and its
+            generator's optimiser are those of the training.
+        flags: the flags of train.py that the training used, by name, whatever happened to its
+            flagfile since; None for a run of version 1.
+        version: the version of tgan_tf that wrote it.
+        flag_lines: for a run of version 1, the lines of the training's flagfile, if they were kept.
     """
 
     configuration: Configuration
@@ -98,10 +98,10 @@ def write(
     """Writes a run's flagfile and its configuration.json, each whole or not at all.
 
     Args:
-        run_dir: made if missing.
-        configuration: of the model, which the other functions load its checkpoints by.
-        flags: of the program that trains, by name; JSON.
-        flagfile: their text, which makes the run again.
+        run_dir: the directory, made if missing.
+        configuration: the model's configuration, with which its checkpoints are loaded.
+        flags: flags of the training program, by name, in JSON types.
+        flagfile: text of a flagfile with these flags, which makes the run again.
 
     Raises:
         InputError: the directory cannot be written.
@@ -110,7 +110,7 @@ def write(
     entries = {
         "tgan_tf": __version__,
         "configuration": to_json(configuration),
-        # What its checkpoints were made by, whatever becomes of the flagfile.
+        # The flags of its checkpoints, whatever happens to the flagfile.
         "flags": dict(flags),
     }
     try:
@@ -134,11 +134,11 @@ def exists(run_dir: str | Path) -> bool:
 
 
 def read(run_dir: str | Path) -> Run:
-    """What a run directory says of its training.
+    """Reads the record of a training from its run directory.
 
     Raises:
-        InputError: it is no run directory, or its configuration is damaged or of another version
-            that cannot be read.
+        InputError: it is not a run directory, or its configuration is damaged or was written by a
+            version that this one cannot read.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
@@ -146,7 +146,8 @@ def read(run_dir: str | Path) -> Run:
         raise InputError(f"{run_dir}: {reason}: give the directory of a training")
     if not exists(run_dir):
         raise InputError(
-            f"{run_dir}: no run directory, it has no {CONFIGURATION}: give that of a training"
+            f"{run_dir}: has no {CONFIGURATION}, so it is not a run directory: give the directory "
+            "of a training"
         )
     path = run_dir / CONFIGURATION
     of_version_1 = not path.exists()
@@ -165,7 +166,7 @@ def read(run_dir: str | Path) -> Run:
         return found
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): make it readable") from error
-    except Exception as error:  # No JSON, or not what was written.
+    except Exception as error:  # not JSON, or damaged
         if version == __version__:
             raise _damaged(path, error) from error
         raise InputError(
@@ -175,21 +176,21 @@ def read(run_dir: str | Path) -> Run:
 
 
 def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[GeneratorNetwork, int]:
-    """The generator of a run, with the weights of one of its checkpoints.
+    """Loads the generator of a run with the weights of one of its checkpoints.
 
-    If the run keeps a moving average of the weights, it is with these. It computes in the process's
-    policy, float32 unless one was set, not in that of the training.
+    If the run keeps a moving average of the weights, the generator has the averages. It computes in
+    the process's policy, float32 unless another was set, not in the training's.
 
     Args:
         run_dir: the directory of the training.
-        step: the checkpoint to load; None for the newest sound one.
+        step: the checkpoint to load; None for the newest intact one.
 
     Returns:
         The generator, and the training step of its weights.
 
     Raises:
-        InputError: `run_dir` is no run directory, its configuration is damaged, or it has no sound
-            checkpoint (of that step).
+        InputError: `run_dir` is not a run directory, its configuration is damaged, or it has no
+            intact checkpoint (of that step).
     """
     networks, step = _load(run_dir, step, generator=build_generator)
     return networks["generator"], step
@@ -198,39 +199,39 @@ def load_generator(run_dir: str | Path, step: int | None = None) -> tuple[Genera
 def load_networks(
     run_dir: str | Path, step: int | None = None
 ) -> tuple[GeneratorNetwork, CriticNetwork, int]:
-    """The generator and the critic of a run, with the weights of one of its checkpoints.
+    """Loads the generator and the critic of a run with the weights of one of its checkpoints.
 
-    The critic is there to be called, with `training=False`: its constraints may follow an
-    optimiser, and it has none.
+    Call the critic only with `training=False`: its constraints may need an optimiser, which it
+    lacks.
 
     Args:
-        run_dir: as of `load_generator`.
-        step: as of `load_generator`.
+        run_dir: see `load_generator`.
+        step: see `load_generator`.
 
     Returns:
         The generator, the critic, and the training step of their weights.
 
     Raises:
-        InputError: as `load_generator`.
+        InputError: see `load_generator`.
     """
     networks, step = _load(run_dir, step, generator=build_generator, critic=build_critic)
     return networks["generator"], networks["critic"], step
 
 
 def load_tgan(run_dir: str | Path) -> TGAN:
-    """The model of a run as it was after its newest sound checkpoint, compiled.
+    """Loads the compiled model of a run from its newest intact checkpoint.
 
-    `fit` trains it on, with the callbacks and the data that it is given; `tgan.step` says from
-    where. Keras's policy is set to the run's, for the whole process.
+    `fit` resumes the training with the given callbacks and data; `tgan.step` is the step it resumes
+    at. Keras's policy is set to the run's for the whole process.
 
     Raises:
-        InputError: as `load_generator`, or the run is one of version 1, which kept no configuration
-            of its game.
+        InputError: see `load_generator`; or the run is of version 1, which kept no configuration of
+            its game.
     """
     run = read(run_dir)
     if run.flags is None:
         raise InputError(
-            f"{run_dir}: a run of version {run.version}, which kept no configuration: train it on "
+            f"{run_dir}: is a run of version {run.version}, which kept no configuration: resume it "
             "once by train.py with ",
             Argument("flagfile", str(Path(run_dir) / FLAGS_FILE)),
             ", which writes one",
@@ -242,34 +243,34 @@ def load_tgan(run_dir: str | Path) -> TGAN:
 
 
 def flag_lines(run_dir: str | Path) -> list[str]:
-    """The flagfile that a run keeps, which makes the run again, as its lines.
+    """The lines of a run's flagfile, which makes the run again.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: it cannot be read or is not text.
     """
-    remedy = "restore it from a copy, it says what the run was trained on"
+    remedy = "restore it from a copy: it records what the run was trained on"
     return storage.read_text(Path(run_dir) / FLAGS_FILE, remedy).splitlines()
 
 
 def generate(
     generator: GeneratorNetwork, z0: np.ndarray | LatentRows, factor: int = 1
 ) -> Iterator[np.ndarray]:
-    """Makes clips, a batch at a time, with the running averages of batch normalisation.
+    """Makes clips batch by batch, with the running averages of batch normalisation.
 
     Args:
         generator: a trained generator.
-        z0: what it is called on, float32 [n, latent_dim], as of `latents.generator_latents`, or
-            such rows that are drawn as they are used.
-        factor: above 1, frame interpolation: `factor` - 1 frames more between each two, whose
-            latents lie on the line between theirs. See `tgan_tf.interpolation`.
+        z0: its inputs, float32 [n, latent_dim], see `latents.generator_latents`; or rows that are
+            drawn on demand.
+        factor: above 1, frame interpolation: `factor` - 1 more frames between each two, with
+            latents on the line between theirs. See `tgan_tf.interpolation`.
 
     Returns:
-        Of arrays float32 [batch, frames, size, size, channels] in [-1, 1], in the order of `z0`,
-        the last one of what is left.
+        An iterator of arrays float32 [batch, frames, size, size, channels] in [-1, 1], in the order
+        of `z0`; the last may be smaller.
 
     Raises:
         InputError: `factor` is below 1, the generator has no frame latents to interpolate, or a
-            clip is larger than the memory that is free.
+            clip exceeds the free memory.
     """
     make, batch_size = clip_maker(generator, factor)
     return in_batches(make, z0, batch_size)
@@ -280,10 +281,10 @@ def generate(
 def clip_maker(
     generator: GeneratorNetwork, factor: int = 1
 ) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """What `generate` makes a batch by, as `in_batches` takes it, and the batch's size.
+    """The function with which `generate` makes a batch, see `in_batches`, and the batch size.
 
     Raises:
-        InputError: as `generate`.
+        InputError: see `generate`.
     """
     if factor < 1:
         raise InputError(Argument("factor", factor), ": must be an integer ≥ 1")
@@ -305,7 +306,7 @@ def clip_maker(
     frames = num_frames(generator.frames, factor)
     _, *frame_shape = generator.clip_shape
     check_memory(
-        # What is rendered of a clip, and once more as a whole; where its frames are on the path.
+        # A clip's rendered pieces and their concatenation, and its frame latents.
         4 * frames * (2 * math.prod(frame_shape) + 4 * generator.z1_dim),
         [Argument("factor", factor), f": a clip of {frames:,} frames"],
         "give a lower factor",
@@ -329,7 +330,7 @@ def clip_maker(
 
 
 def weights_sha256(generator: GeneratorNetwork) -> str:
-    """A digest of all that a generator's videos follow from, beside the latents."""
+    """The hexadecimal SHA-256 of a generator's weights and other state."""
     digest = hashlib.sha256()
     for array in generator.get_weights():
         digest.update(array.tobytes())
@@ -341,18 +342,18 @@ def in_batches(
     z0: np.ndarray | LatentRows,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[np.ndarray]:
-    """What `make` makes of latents, a batch at a time.
+    """Applies `make` to latents batch by batch.
 
     Args:
-        make: float32 [batch_size, latent_dim] to an array of as many clips.
+        make: float32 [batch_size, latent_dim] → an array of as many clips.
         z0: float32 [n, latent_dim].
-        batch_size: how many at a time.
+        batch_size: number of clips at a time.
 
     Yields:
-        Arrays of `batch_size` clips in the order of `z0`, the last one of what is left.
+        Arrays of `batch_size` clips in the order of `z0`; the last may be smaller.
     """
-    # Always of the same shape, the last batch filled up with zeros: an operation may add in another
-    # order in a batch of another size, and a clip must not depend on how many are made.
+    # Batches always have the same shape, the last padded with zeros: an operation may add in
+    # another order in a batch of another size, and a clip must not depend on how many are made.
     for first in range(0, len(z0), batch_size):
         part = z0[first : first + batch_size]
         missing = batch_size - len(part)
@@ -362,7 +363,7 @@ def in_batches(
 def _load(
     run_dir: str | Path, step: int | None, **builders: Callable[[Configuration], tf.Module]
 ) -> tuple[dict[str, Any], int]:
-    """Networks of a run by their names, given what builds them, and the training step."""
+    """Loads networks of a run, given their builders by name; returns them and the training step."""
     run = read(run_dir)
     try:
         networks = {name: make(run.configuration) for name, make in builders.items()}
@@ -384,7 +385,7 @@ def _load(
 
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path}: damaged, it describes no training ({type(error).__name__}: {error}): restore it "
-        "from a copy, or move it away and write it anew by train.py with ",
+        f"{path}: is damaged ({type(error).__name__}: {error}): restore it from a copy, or move it "
+        "away and write it again by train.py with ",
         Argument("flagfile", str(path.parent / FLAGS_FILE)),
     )

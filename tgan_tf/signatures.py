@@ -1,4 +1,4 @@
-"""What a served generator can be asked for: the signatures of the exported SavedModel.
+"""The signatures of an exported generator's SavedModel, which a server offers.
 
 For n requests of a generator of T frames, H = W pixels and C channels:
 
@@ -6,26 +6,26 @@ For n requests of a generator of T frames, H = W pixels and C channels:
                        → videos float32 [n, T, H, W, C] in [-1, 1],
                          frame_latents float32 [n, T, z1_dim] in [-1, 1]
     generate           seed int64 [n] → videos uint8 [n, T, H, W, C]
-    generate_encoded   seed int64 [n] → frames_bytes string [n, T], a PNG each
+    generate_encoded   seed int64 [n] → frames_bytes string [n, T], one PNG each
     interpolate        z0 float32 [n, z0_dim], factor int64 [n] of 1 to 16
                        → videos float32 [n, L, H, W, C], L the largest of
                          num_frames int64 [n] = (T - 1) · factor + 1
     latent_walk        start_seed int64 [n], end_seed int64 [n]
                        → videos uint8 [n, 8, T, H, W, C]
 
-A conditional generator's have one more input, label int64 [n], of 0 to its classes - 1. A generator
-without frame latents (the 3-D ones) gives none, and has no interpolate.
+A conditional generator's signatures have one more input, label int64 [n], from 0 to the number of
+classes - 1. A generator without frame latents (the 3-D ones) returns none and has no interpolate.
 
-Each row is a request of its own, whatever else is in the batch, so that a server may join the
-requests of its clients; n may be 0. A seed's video is that of `generate.py --seed`'s first clip:
-where a value lies within the rounding of its sums of a half, a pixel may be one level off.
-A video of `interpolate` that is shorter than L goes on with its last frame. `latent_walk` goes
-straight from the latent of one seed to that of the other, in 8 videos.
+Rows are independent of each other, so that a server may batch its clients' requests; n may be 0. A
+seed's video is the first clip of `generate.py --seed`; a pixel may differ by one level when its
+value is within rounding error of a half. A video of `interpolate` that is shorter than L repeats
+its last frame. `latent_walk` goes in a straight line from the latent of one seed to that of the
+other, in 8 videos.
 
-An input that is not so is an error that names it: another shape, a NaN or an infinity, a factor
-outside 1 to 16, a label that is no class, inputs of two lengths, over `MAX_FRAMES` frames at once.
-An error fails all requests that the server has joined. (Another dtype the session refuses, without
-a name.)
+An invalid input raises an error that names it: another shape, a NaN or an infinity, a factor
+outside 1 to 16, a label that is not a class, inputs of different lengths, more than `MAX_FRAMES`
+frames at once. An error fails all requests of the server's batch. (The session refuses another
+dtype without a name.)
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _FRAMES_AT_ONCE = 128
 
 
 def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.GenericFunction]:
-    """The signatures of a generator by name, functions of named tensors to a dict of tensors.
+    """The signatures of a generator by name, functions from named tensors to a dict of tensors.
 
     They are traced once and share their parts, which keeps the graph small.
 
     Args:
-        generator: computes as its layers' policies say; its outputs are float32.
+        generator: the generator, which computes in its layers' policies; its outputs are float32.
     """
     frames, size, _, channels = generator.clip_shape
     z0_dim, num_classes = generator.z0_dim, generator.num_classes
@@ -55,7 +55,7 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
     frame_shape = [size, size, channels]
     z0_spec = tf.TensorSpec([None, z0_dim], tf.float32)
     int_spec = tf.TensorSpec([None], tf.int64)
-    # What the generator is called on: z0 with the label joined, if any.
+    # The generator's input: z0, joined with the label if there is one.
     latents_spec = tf.TensorSpec([None, generator.latent_dim], tf.float32)
     parts_specs = [latents_spec]
     if has_frame_latents:
@@ -142,7 +142,7 @@ def signatures(generator: GeneratorNetwork) -> dict[str, tf.types.experimental.G
         start, end = (z0_of(tf.ensure_shape(seed, [None])) for seed in (start_seed, end_seed))
         with tf.control_dependencies([_assert_as_many(start_seed=start, end_seed=end)]):
             position = tf.linspace(0.0, 1.0, WALK_VIDEOS)[:, tf.newaxis, tf.newaxis]
-        # Both ends with their label, and so all between.
+        # Both ends have the label joined, and so do all points between.
         start, end = (joined(z0, label, "start_seed") for z0 in (start, end))
         latents = tf.transpose((1.0 - position) * start + position * end, [1, 0, 2])
         videos = clips_of(tf.reshape(latents, [-1, generator.latent_dim]))
@@ -173,12 +173,12 @@ def _in_parts(
     frames: tf.Tensor,
     frame: tf.TensorSpec,
 ) -> tf.Tensor:
-    """What `render` makes of a batch, some videos at a time: its activations never fill the memory.
+    """Renders a batch some videos at a time, so that activations do not fill the memory.
 
     Args:
-        render: latents, and frame latents if there are any, of some videos to their clips.
-        parts: these for all videos, [n, ...] each.
-        frames: of a clip.
+        render: (latents and, if there are any, frame latents of some videos) → their clips.
+        parts: the latents, and frame latents, of all videos, [n, ...] each.
+        frames: frames of a clip.
         frame: shape and dtype of a frame.
     """
     count = tf.shape(parts[0])[0]
@@ -186,7 +186,7 @@ def _in_parts(
     fits = tf.debugging.Assert(count <= MAX_FRAMES // frames, [message, count, frames])
     with tf.control_dependencies([fits]):
         size = tf.maximum(_FRAMES_AT_ONCE // frames, 1)
-    # An empty batch is a part too, which gives it its shape.
+    # An empty batch is one part, which gives the result its shape.
     number = tf.maximum((count + size - 1) // size, 1)
     clips = tf.TensorArray(
         frame.dtype, number, infer_shape=False, element_shape=[None, None, *frame.shape]
@@ -196,7 +196,7 @@ def _in_parts(
         part = slice(i * size, (i + 1) * size)
         return i + 1, clips.write(i, render(*(values[part] for values in parts)))
 
-    # One after the other: each takes all cores, and all at once would take all memory.
+    # One after another: each part uses all cores, and all at once would fill the memory.
     _, clips = tf.while_loop(
         lambda i, _: i < number, render_part, (0, clips), parallel_iterations=1
     )
@@ -204,12 +204,12 @@ def _in_parts(
 
 
 def _assert_as_many(**inputs: tf.Tensor) -> tf.Operation:
-    """That two inputs are of as many requests: one of 1 would be taken for all."""
+    """Asserts that two inputs have equal lengths; a length of 1 would be broadcast."""
     first, second = (tf.shape(value)[0] for value in inputs.values())
     message = f"{' and '.join(inputs)} must be of one length, but are of"
     return tf.debugging.Assert(tf.equal(first, second), [message, first, second])
 
 
 def _to_uint8(clips: tf.Tensor) -> tf.Tensor:
-    """As `rendering.to_uint8`."""
+    """See `rendering.to_uint8`."""
     return tf.saturate_cast(tf.round(clips * 128.0 + 128.0), tf.uint8)

@@ -1,18 +1,18 @@
 """Singular values of kernels: the linear algebra under singular value clipping.
 
-The paper keeps a linear layer 1-Lipschitz by replacing every singular value of its
-weight above one with one, which is the projection onto the ball of matrices of spectral norm 1.
-A full singular value decomposition of a tall kernel is not needed for it. With the decomposition
-of the small Gram matrix alone, WᵀW = V diag(σ²) Vᵀ,
+The paper keeps a linear layer 1-Lipschitz by replacing every singular value of its weight above one
+with one, which is the projection onto the ball of matrices of spectral norm 1. It does not need a
+full singular value decomposition of a tall kernel. With only the decomposition of the small Gram
+matrix, WᵀW = V diag(σ²) Vᵀ,
 
     clip(W) = W + W V diag(max(σ / c, 1)⁻¹ - 1) Vᵀ
 
-leaves each direction with σ ≤ c as it is and scales the others down to c. For the critic's
-4x4x4 convolution from 256 to 512 channels W is 16384 x 512, its Gram matrix 512 x 512.
+leaves each direction with σ ≤ c unchanged and scales the others down to c. For the critic's 4x4x4
+convolution from 256 to 512 channels W is 16384 x 512, its Gram matrix 512 x 512.
 
 That matrix's largest singular value is not the norm of the convolution, the most that it can
-stretch its input: its windows overlap, so that what one window leaves alone another may add to. The
-norm itself is here twice: exactly for circular padding, by the Fourier transform, and for zero
+stretch its input: the windows overlap, and several may stretch the same input. The norm itself is
+computed here in two ways: exactly for circular padding, by the Fourier transform, and for zero
 padding by power iteration on the convolution.
 """
 
@@ -34,7 +34,7 @@ def kernel_matrix(
     Args:
         kernel: tensor of rank 1 or more.
         output_axis: the axis of the output channels, or the axes that together are the outputs.
-        block_axes: axes that number matrices of their own; none if the kernel is one matrix.
+        block_axes: axes that number separate matrices; empty if the kernel is one matrix.
 
     Returns:
         Tensor [everything else, outputs] of the kernel's dtype; with block axes
@@ -53,17 +53,16 @@ def clip_singular_values(
 ) -> tf.Tensor:
     """Projects a kernel onto the ball of matrices whose singular values are at most a maximum.
 
-    The result is within 2e-6 times the maximum of the exact projection, while the largest singular
-    value is at most 10,000 times the maximum; a kernel of half precision is rounded to its own
-    dtype after that. A kernel with a NaN or an infinity is returned as it is: there is no
-    decomposition of it.
+    The result is within 2e-6 times the maximum of the exact projection if the largest singular
+    value is at most 10,000 times the maximum; a kernel of half precision is then rounded to its own
+    dtype. A kernel with a NaN or an infinity has no decomposition and is returned unchanged.
 
     Args:
         kernel: floating tensor of rank 1 or more, every dimension at least 1.
-        max_singular_value: the largest singular value that is left, positive.
+        max_singular_value: the maximum, positive.
         output_axis: the axis of the output channels, or the axes that together are the outputs.
-        block_axes: axes that number matrices, each of which is clipped by itself. All other axes
-            form the matrix's other side.
+        block_axes: axes that number separate matrices, each of which is clipped. All other axes
+            form the matrices' other side.
 
     Returns:
         Tensor of the kernel's shape and dtype.
@@ -76,8 +75,8 @@ def clip_singular_values(
         matrix = tf.cast(matrix, tf.float32)
         clipped, largest = _clip_matrix(matrix, max_singular_value)
 
-        # The Gram matrix holds the squares: float32 rounds a small singular value by about
-        # 1e-7 times the square of the largest. In training that one stays below twice the maximum.
+        # The Gram matrix holds squares: float32 rounds a small singular value by about 1e-7 times
+        # the square of the largest, which stays below twice the maximum in training.
         def clip_in_float64() -> tf.Tensor:
             clipped, _ = _clip_matrix(tf.cast(matrix, tf.float64), max_singular_value)
             return tf.cast(clipped, tf.float32)
@@ -95,8 +94,8 @@ def singular_values(
 ) -> tf.Tensor:
     """Singular values of a kernel's matrix, for reports.
 
-    They are the square roots of the Gram matrix's, in float64, which is many times faster than the
-    decomposition of the tall matrix and exact to about 1e-8 times the largest.
+    They are the square roots of the Gram matrix's singular values, in float64. This is many times
+    faster than the decomposition of the tall matrix and exact to about 1e-8 times the largest.
 
     Args:
         kernel: floating tensor of rank 1 or more, all finite.
@@ -104,8 +103,8 @@ def singular_values(
         block_axes: axes that number matrices of their own.
 
     Returns:
-        float64 tensor [min(outputs, everything else)], in falling order; of several matrices those
-        of all.
+        float64 tensor [min(outputs, everything else)], in descending order; for several matrices,
+        the values of all of them.
     """
     matrix = tf.cast(kernel_matrix(kernel, output_axis, block_axes), tf.float64)
     values = tf.sqrt(tf.linalg.svd(_gram(matrix), compute_uv=False))
@@ -123,18 +122,18 @@ def operator_norm(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The norm of a convolution with zero padding: the most that it can stretch its input.
 
-    By power iteration, from a start that is always the same. Every value on the way is how much
-    one input is stretched, so that the result is never above the norm but for rounding. It ends
-    when one more iteration changes it by less than the tolerance; from above,
-    `circular_operator_norm` of the sizes grown by the kernel's is a bound.
+    It uses power iteration from a fixed start. Every intermediate value is how much one input is
+    stretched, so the result is never above the norm except for rounding. It ends when an iteration
+    changes it by less than the tolerance. `circular_operator_norm` of the sizes enlarged by the
+    kernel's is an upper bound.
 
     Args:
         kernel: float32 or float64 [*window, inputs, outputs], of 1 to 3 dimensions, all finite.
-        sizes: of the input in each dimension, without channels.
-        strides: in each dimension.
+        sizes: sizes of the input in each dimension, without channels.
+        strides: strides in each dimension.
         padding: "SAME" or "VALID".
-        tolerance: relative change of the norm in an iteration at which it ends.
-        max_iterations: after which it ends in any case.
+        tolerance: relative change of the norm per iteration below which it ends.
+        max_iterations: largest number of iterations.
 
     Returns:
         The norm and its relative change in the last iteration, scalars of the kernel's dtype.
@@ -172,16 +171,18 @@ def circular_operator_norm(
 ) -> float:
     """The norm of a convolution with circular padding, exactly (Sedghi et al., ICLR 2019).
 
-    The Fourier transform makes a convolution a matrix [outputs, inputs] at each frequency; a stride
-    joins the frequencies that it can no longer tell apart into one matrix side by side.
+    The Fourier transform turns a convolution into a matrix [outputs, inputs] at each frequency; a
+    stride joins the matrices of frequencies that it maps to the same one side by side.
 
-    With zero padding the norm is at most this one of sizes grown by the kernel's less one: the
-    input is then one on the larger circle that is zero outside, and the output a part of it.
+    With zero padding the norm is at most this one for sizes enlarged by the kernel's size minus
+    one: the input is then zero outside its part of the larger circle, and the output is a part of
+    the circular one.
 
     Args:
         kernel: [*window, inputs, outputs].
-        sizes: of the circle in each dimension, multiples of the stride and no less than the window.
-        strides: in each dimension.
+        sizes: sizes of the circle in each dimension, multiples of the stride and at least the
+            window.
+        strides: strides in each dimension.
     """
     kernel = np.asarray(kernel, np.float64)
     window, (inputs, outputs) = kernel.shape[:-2], kernel.shape[-2:]
@@ -190,7 +191,7 @@ def circular_operator_norm(
     aliases = np.array(list(itertools.product(*map(range, strides))))
     steps = np.array([size // stride for size, stride in zip(sizes, strides)])
     largest = 0.0
-    # Frequency and minus frequency have conjugate matrices: half of the last dimension is enough.
+    # Opposite frequencies have conjugate matrices: half of the last dimension is enough.
     ranges = [*map(range, steps[:-1]), range(steps[-1] // 2 + 1)]
     for frequency in itertools.product(*ranges):
         joined = (frequency + aliases * steps) / np.array(sizes)
@@ -205,12 +206,12 @@ def circular_operator_norm(
 def _clip_matrix(matrix: tf.Tensor, max_singular_value: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The projection in the arithmetic of the matrix's dtype, and the largest singular value.
 
-    Of several matrices [blocks, rows, columns] each is projected, and the largest is that of all.
-    Where a Gram matrix is not finite they are the matrices as they are and infinity.
+    If there are several matrices [blocks, rows, columns], each is projected, and the largest is
+    over all. If a Gram matrix is not finite, the results are the unchanged matrices and infinity.
     """
     gram = _gram(matrix)
 
-    # The decomposition of a matrix that is not finite need not end, so it is given zeros.
+    # The decomposition of a matrix that is not finite may never end, so it gets zeros.
     finite = tf.reduce_all(tf.math.is_finite(gram))
     squares, _, vectors = tf.linalg.svd(tf.where(finite, gram, tf.zeros_like(gram)))
     values = tf.sqrt(squares)
@@ -223,7 +224,7 @@ def _clip_matrix(matrix: tf.Tensor, max_singular_value: float) -> tuple[tf.Tenso
 
 
 def _gram(matrix: tf.Tensor) -> tf.Tensor:
-    """The smaller Gram matrix, of each matrix if there are several."""
+    """The smaller Gram matrix of each matrix."""
     wide = _wide(matrix)
     return tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
 

@@ -1,6 +1,6 @@
-"""What differs between the two stacks: TensorFlow 2.15 with Keras 2, and today's with Keras 3.
+"""The differences between the two stacks: TensorFlow 2.15 with Keras 2, and newer with Keras 3.
 
-Nothing else in the package asks which of the two it runs on, or for a version.
+No other module checks which stack it runs on, or a version.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import tensorflow as tf
 from tgan_tf.errors import InputError
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
-"""Whether it is today's stack, for which there are no TensorFlow Addons and no tensorflow-io."""
+"""Whether this is the new stack, which has no TensorFlow Addons and no tensorflow-io."""
 
 UNCOUNTED = 1 if KERAS_3 else 0
-"""Updates that an optimiser's `iterations` lacks while it applies constraints: Keras 3 applies them
-before it counts the update that they follow."""
+"""The updates that an optimiser's `iterations` has not counted yet when it applies constraints:
+Keras 3 applies them before it counts the update."""
 
 if KERAS_3 and keras.backend.backend() != "tensorflow":
-    # JAX and PyTorch trace or compile the step that a constraint is part of: no operation of
-    # TensorFlow's can be in it.
+    # JAX and PyTorch trace or compile the step that includes a constraint, which then cannot use
+    # TensorFlow operations.
     raise InputError(
-        f"KERAS_BACKEND={keras.backend.backend()}: tgan_tf computes with TensorFlow, the clipping "
-        "by tf.linalg.svd too: set KERAS_BACKEND=tensorflow"
+        f"KERAS_BACKEND={keras.backend.backend()}: tgan_tf computes with TensorFlow, including the "
+        "clipping: set KERAS_BACKEND=tensorflow"
     )
 
 OPTIMIZERS: tuple[type, ...] = (
@@ -34,35 +34,35 @@ OPTIMIZERS: tuple[type, ...] = (
     if KERAS_3
     else (keras.optimizers.Optimizer, keras.optimizers.legacy.Optimizer)
 )
-"""The classes that every optimiser is of one of."""
+"""The base classes of all optimisers."""
 
 LOCALLY_CONNECTED: tuple[type[keras.layers.Layer], ...] = (
     () if KERAS_3 else (keras.layers.LocallyConnected1D, keras.layers.LocallyConnected2D)
 )
-"""Layers that Keras 3 has no longer."""
+"""Layers that Keras 3 no longer has."""
 
 
 def is_variable(value: object) -> bool:
-    """Whether a value is a Keras variable, which in Keras 2 is one of TensorFlow's."""
+    """Whether a value is a Keras variable, which in Keras 2 is a TensorFlow variable."""
     return isinstance(value, keras.Variable if KERAS_3 else tf.Variable)
 
 
 def variable_path(variable: tf.Variable) -> str:
-    """A variable's name after that of its layer, as "critic/conv0/kernel"."""
+    """A variable's name with its layer's, such as "critic/conv0/kernel"."""
     return variable.path if KERAS_3 else variable.name.split(":")[0]
 
 
 def tensorflow_variable(variable: tf.Variable) -> tf.Variable:
-    """The variable of TensorFlow's that a Keras variable is or has."""
+    """The TensorFlow variable that a Keras variable is or holds."""
     return variable.value if KERAS_3 else variable
 
 
 def replica_weight(
     layer: keras.layers.Layer, name: str, shape: Sequence[int | None], initializer: str
 ) -> tf.Variable:
-    """A float32 weight of a layer, not trained, of which each replica keeps its own."""
+    """Makes an untrained float32 weight of a layer, with a separate copy on each replica."""
     if KERAS_3:
-        # `add_weight` knows no synchronization there. The layer has it once it is an attribute.
+        # Its `add_weight` lacks synchronization. The layer tracks it once it is an attribute.
         return keras.Variable(
             keras.initializers.get(initializer),
             shape=tuple(shape),
@@ -83,17 +83,17 @@ def replica_weight(
 
 
 def spectral_normalization(layer: keras.layers.Layer, **kwargs: Any) -> keras.layers.Layer:
-    """A layer whose kernel is divided by its largest singular value (Miyato et al. 2018)."""
+    """Wraps a layer to divide its kernel by the largest singular value (Miyato et al. 2018)."""
     if KERAS_3:
         return keras.layers.SpectralNormalization(layer, **kwargs)
     return addons().layers.SpectralNormalization(layer, **kwargs)
 
 
 def addons() -> ModuleType:
-    """TensorFlow Addons, of the old stack; imported where it is used, since that takes seconds.
+    """TensorFlow Addons, on the old stack; imported only when used, since that takes seconds.
 
     Raises:
-        InputError: there are none.
+        InputError: it cannot be imported.
     """
     try:
         import tensorflow_addons
@@ -115,24 +115,24 @@ def unscaled_gradients(
     optimizer: keras.optimizers.Optimizer,
     scaled: Sequence[keras.optimizers.Optimizer],
 ) -> list[tf.Tensor | None]:
-    """Gradients of a loss that was scaled, as an optimiser's `apply_gradients` takes them.
+    """Unscales gradients of a scaled loss for an optimiser's `apply_gradients`.
 
     Args:
-        gradients: for `optimizer`.
-        optimizer: what applies them, itself one of `scaled` or not.
-        scaled: the optimisers that the loss was scaled by, one after the other.
+        gradients: the gradients for `optimizer`.
+        optimizer: the optimiser that applies them, one of `scaled` or not.
+        scaled: the optimisers that have scaled the loss, one after another.
     """
     for other in scaled:
         if not KERAS_3:
             gradients = other.get_unscaled_gradients(gradients)
-        elif other is not optimizer:  # Its own scale Keras 3 takes off by itself.
+        elif other is not optimizer:  # Keras 3 removes the optimiser's own scale.
             scale = other.scale_loss(tf.ones([]))
             gradients = [None if part is None else part / scale for part in gradients]
     return list(gradients)
 
 
 def held_layers(model: object) -> list[keras.layers.Layer]:
-    """A layer and all that it holds, at any depth, in attributes or in containers there."""
+    """A layer and all layers in it, at any depth, in attributes and containers."""
     found: dict[int, keras.layers.Layer] = {}
     _collect(model, found)
     return list(found.values())
@@ -155,16 +155,16 @@ def _collect(value: object, found: dict[int, keras.layers.Layer]) -> None:
 def checkpoint_tree(
     part: keras.layers.Layer | keras.optimizers.Optimizer,
 ) -> tf.train.Checkpoint:
-    """What a checkpoint holds of a network or an optimiser: each variable, under its place there.
+    """The variables of a network or an optimiser in a checkpoint, by their places.
 
-    TensorFlow does not see the layers that a Keras 3 model keeps in lists, so the tree is made
-    here. It has the names that TensorFlow gives a Keras 2 model by itself, so that each stack reads
-    what the other has written, and what versions before this one have.
+    TensorFlow does not see the layers in a Keras 3 model's lists, so the tree is built here. Its
+    names are those that TensorFlow gives to a Keras 2 model, so each stack reads the checkpoints of
+    the other and of earlier versions.
 
-        layers         by their attributes, in a list by their numbers in it
-        variables      by their attributes: conv/kernel, normalizations/0/moving_mean
-        optimisers     _iterations, _learning_rate if it is no schedule, _variables/1 and on;
-                       of a loss scale loss_scale/current_loss_scale and loss_scale/good_steps
+        layers         by attribute, in a list by number
+        variables      by attribute: conv/kernel, normalizations/0/moving_mean
+        optimisers     _iterations, _learning_rate unless it is a schedule, _variables/1 and on;
+                       for a loss scale, loss_scale/current_loss_scale and loss_scale/good_steps
     """
     if isinstance(part, OPTIMIZERS):
         return _tree_of_optimizer(part)
@@ -174,21 +174,21 @@ def checkpoint_tree(
 def _tree_of_layer(layer: keras.layers.Layer) -> tf.train.Checkpoint:
     children = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
     tree = {name: node for name, value in children.items() if (node := _node(value)) is not None}
-    # Not what its layers have, of which a wrapper has the kernel too.
+    # Without the variables of its layers; a wrapper has its layer's kernel too.
     own = {id(variable) for variable in layer.variables}
     for held in held_layers(layer)[1:]:
         own -= {id(variable) for variable in held.variables}
     for name, value in vars(layer).items():
         if id(value) in own:
-            # Keras 3 keeps `kernel` as `_kernel`, and calls the vector of a spectral normalisation
-            # otherwise than TensorFlow Addons.
+            # Keras 3 keeps `kernel` as `_kernel`, and its name for the vector of a spectral
+            # normalisation differs from TensorFlow Addons'.
             name = {"vector_u": "u"}.get(name, name.lstrip("_"))
             tree[name] = tensorflow_variable(value)
     return tf.train.Checkpoint(**tree)
 
 
 def _node(value: object) -> tf.train.Checkpoint | None:
-    """A layer's node, or that of a list of layers; None of anything else."""
+    """The node of a layer or of a container of layers; None for anything else."""
     if isinstance(value, keras.layers.Layer):
         return _tree_of_layer(value)
     items: Iterator[tuple[Any, Any]] = iter(())
@@ -208,7 +208,7 @@ def _tree_of_optimizer(optimizer: keras.optimizers.Optimizer) -> tf.train.Checkp
         optimizer = optimizer.inner_optimizer
     variables = [tensorflow_variable(variable) for variable in optimizer.variables]
     if KERAS_3 and _has_rate(optimizer):
-        # Among the variables there, beside them in Keras 2.
+        # Keras 3 has it among the variables, Keras 2 beside them.
         del variables[1]
     tree["_iterations"] = variables[0]
     if _has_rate(optimizer):
@@ -218,15 +218,15 @@ def _tree_of_optimizer(optimizer: keras.optimizers.Optimizer) -> tf.train.Checkp
 
 
 def _has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an optimiser's rate is a variable, which it is not if a schedule computes it."""
+    """Whether an optimiser's learning rate is a variable, not computed by a schedule."""
     rate = optimizer.get_config()["learning_rate"]
     return not isinstance(rate, (dict, keras.optimizers.schedules.LearningRateSchedule))
 
 
 def loss_scale_variables(optimizer: keras.optimizers.Optimizer) -> tuple[tf.Variable, tf.Variable]:
-    """The scale of a `LossScaleOptimizer`, and how many steps it has held."""
+    """The scale of a `LossScaleOptimizer`, and the number of steps for which it has held."""
     if KERAS_3:
         return tuple(map(tensorflow_variable, (optimizer.dynamic_scale, optimizer.step_counter)))
-    # Its public property is no variable.
+    # Its public property is not a variable.
     state = optimizer._loss_scale
     return state.current_loss_scale, state.counter

@@ -1,4 +1,4 @@
-"""TGAN: the game of a video generator and a critic, as a Keras model.
+"""TGAN: the game between a video generator and a critic, as a Keras model.
 
 A step of the reference (`updaters/tgan_updater_wgan.py` of pfnet-research/tgan) updates critic and
 generator once each, both from the same forward pass:
@@ -7,11 +7,11 @@ generator once each, both from the same forward pass:
     critic minimises         mean D(fake) - mean D(real)
     generator minimises      -mean D(fake)
 
-The generator's gradient is the critic's with the sign turned, so one backward pass over the
-variables of both gives the two gradients. Objectives that are not zero-sum share the forward pass
-and take two backward passes.
+The generator's gradient is minus the critic's, so one backward pass over the variables of both
+gives the two gradients. Objectives that are not zero-sum share the forward pass and take two
+backward passes.
 
-For conditional networks z0 comes with the one-hot class joined, and the critic sees the class too.
+For conditional networks the one-hot class is joined to z0, and the critic sees the class too.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from tgan_tf.optimizers import rmsprop
 __all__ = ["TGAN", "rmsprop"]
 
 Player = tuple[keras.Model, keras.optimizers.Optimizer]
-"""A network and what updates it."""
+"""A network and its optimiser."""
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class TGAN(keras.Model):
     """Trains a video generator against a critic.
 
-    Called on latents [batch, latent_dim] it gives the generator's clips; so does `predict`. `fit`
-    takes a dataset of clips, float32 [n_critic * batch, frames, size, size, channels] in [-1, 1],
-    if generator and critic are conditional of pairs of that and classes, int [n_critic * batch]. It
-    reports means over all replicas and steps: `critic_loss`, with the penalty if there is one,
-    `generator_loss`, and `wasserstein_estimate`, mean D(real) - mean D(fake).
+    Called on latents [batch, latent_dim] it returns the generator's clips; so does `predict`. `fit`
+    takes a dataset of clips, float32 [n_critic * batch, frames, size, size, channels] in [-1, 1];
+    for conditional networks, of pairs of that and classes, int [n_critic * batch]. It reports means
+    over all replicas and steps: `critic_loss`, with the penalty if there is one, `generator_loss`,
+    and `wasserstein_estimate`, mean D(real) - mean D(fake).
 
-    The latents of a step, the noise, orders and weights of its variants are functions of `seed`,
-    the critic's step count and the place in the global batch, and of nothing else: a resumed
-    training draws what an unbroken one would, two replicas draw what one would.
+    The latents of a step, and the noise, orders and weights of its variants, depend only on `seed`,
+    the critic's step count and the position in the global batch: a resumed training draws the same
+    as an uninterrupted one, and two replicas the same as one.
 
     Args:
         generator: a `GeneratorNetwork`.
-        critic: a `CriticNetwork` of the same frame shape and classes. A generated clip is given the
-            class of the real one in its place. A critic of fewer frames than the generator's sees
-            a window of them, as long as its own clips: in each update another one, the same for
-            all real clips, and another for all generated ones.
-        seed: what everything is drawn by, from 0 to 2^63 - 1.
+        critic: a `CriticNetwork` of the same frame shape and classes. A generated clip gets the
+            class of the real clip at the same position. A critic with fewer frames than the
+            generator sees a window of that many frames. It changes with each update and is the same
+            for all real clips; generated clips have another.
+        seed: the seed of all random draws, from 0 to 2^63 - 1.
 
     Raises:
-        InputError: generator and critic are of different frame shapes or classes, the critic takes
-            more frames than the generator makes, or the seed is no such integer.
+        InputError: generator and critic have different frame shapes or classes, the critic takes
+            more frames than the generator makes, or the seed is out of range.
 
     Example:
         >>> sizes = {"frames": 4, "size": 16, "channels": 1}
@@ -108,27 +108,26 @@ class TGAN(keras.Model):
         shuffle_frames: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        """Sets how the two are trained.
+        """Configures the training.
 
         Args:
             generator_optimizer: updates the generator. The reference's is `rmsprop(5e-5)`. With
-                Keras's `use_ema` the averages are what `averaged_generator` has.
-            critic_optimizer: updates the critic; the critic's constraints go by its
-                step count. Under the `mixed_float16` policy both are wrapped in a
-                `LossScaleOptimizer`.
+                Keras's `use_ema`, `averaged_generator` has the averages.
+            critic_optimizer: updates the critic; the critic's constraints use its step count. Under
+                the `mixed_float16` policy both are wrapped in a `LossScaleOptimizer`.
             objective: a name in `tgan_tf.objectives.OBJECTIVES`, or an `Objective`.
-            n_critic: updates of the critic for one of the generator, each on clips and latents
-                of its own. The reference's is 1.
-            penalty: what is added to the critic's loss, such as a
+            n_critic: updates of the critic per update of the generator, each on different clips and
+                latents. The reference's is 1.
+            penalty: a term added to the critic's loss, such as a
                 `tgan_tf.lipschitz.GradientPenalty`.
-            shuffle_frames: probability that the frames of a step's clips are put in a random order,
-                one for all generated and another for all real clips (the reference's
-                `shuffle_time_order`, which is the probability that they are not).
-            **kwargs: as of `keras.Model.compile`, but no optimizer, loss or metrics.
+            shuffle_frames: probability that a step's clips have their frames in a random order, one
+                for all generated and another for all real clips (the reference's
+                `shuffle_time_order` is the probability that they are not shuffled).
+            **kwargs: see `keras.Model.compile`; without optimizer, loss and metrics.
 
         Raises:
             InputError: the objective is unknown, n_critic is not an integer ≥ 1, shuffle_frames is
-                out of range, penalty is no function, or the two optimisers are one object.
+                out of range, penalty is not a function, or the two optimisers are one object.
         """
         self.objective = objectives.get(objective)
         check(Integer(1), n_critic=n_critic)
@@ -142,7 +141,7 @@ class TGAN(keras.Model):
             raise InputError(
                 "generator_optimizer and critic_optimizer are the same object: give each its own"
             )
-        # Keras 3 would take XLA by itself, whose 3-D convolutions are 20 times slower on a CPU.
+        # By default Keras 3 would use XLA, whose 3-D convolutions are 20 times slower on a CPU.
         super().compile(**{"jit_compile": False, **kwargs})
         self.n_critic = n_critic
         self.penalty = penalty
@@ -151,33 +150,33 @@ class TGAN(keras.Model):
         self.critic_optimizer = with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
-        # Of an optimiser that has trained already the averages go on.
+        # An optimiser that has trained already keeps its averages.
         if not self.step:
             moving_average.begin(self.generator, self.generator_optimizer)
         follow_optimizer(self.critic, self.critic_optimizer)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        # Keras 3 would have a `loss` among them, which is nothing here.
+        # Keras 3 would include a `loss`, which is meaningless here.
         return [self.critic_loss, self.generator_loss, self.wasserstein_estimate]
 
     @property
     def step(self) -> int:
-        """Training steps made: the generator's updates."""
+        """The number of training steps: the generator's updates."""
         return int(self.generator_optimizer.iterations.numpy())
 
     def averaged_generator(self) -> GeneratorNetwork:
-        """The generator to be shown and judged: `tgan_tf.moving_average.averaged` of it."""
+        """The generator to show and evaluate, see `tgan_tf.moving_average.averaged`."""
         return moving_average.averaged(self.generator, self.generator_optimizer)
 
-    @tf.autograph.experimental.do_not_convert  # as of `Network`
+    @tf.autograph.experimental.do_not_convert  # see `Network`
     def train_step(self, data: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One update of the generator, `n_critic` of the critic, the last from one forward pass."""
+        """`n_critic` critic updates and a generator update, which shares the last forward pass."""
         num_classes = self.generator.num_classes
         clips, labels = data if num_classes else (data, None)
 
         def part(i: int) -> tuple[tf.Tensor, tf.Tensor | None]:
-            # Every n-th clip, not the n-th part: so the parts are the same for any number of
+            # Every n-th clip, not the n-th part, so that the parts are the same for any number of
             # replicas.
             own = slice(i, None, self.n_critic)
             return clips[own], None if labels is None else tf.one_hot(labels[own], num_classes)
@@ -189,7 +188,7 @@ class TGAN(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _update_critic(self, real: tf.Tensor, labels: tf.Tensor | None) -> None:
-        # Outside the tape: nothing of the generator's forward pass is kept or differentiated.
+        # Outside the tape, so that the generator's forward pass is neither kept nor differentiated.
         fake = self._fake(self._latents(real, labels))
         self._play(lambda: fake, real, labels, [(self.critic, self.critic_optimizer)])
 
@@ -212,7 +211,7 @@ class TGAN(keras.Model):
         labels: tf.Tensor | None,
         players: Sequence[Player],
     ) -> None:
-        """One forward pass, and an update of each (network, optimizer), the critic first."""
+        """One forward pass, and an update of each (network, optimizer), critic first."""
         real = self._shuffled(self._window(real, Draw.WINDOW_OF_REAL), Draw.ORDER_OF_REAL)
         with tf.GradientTape(persistent=not self.objective.zero_sum) as tape:
             # The fake clips go first, as in the reference: the running averages keep the order.
@@ -222,7 +221,7 @@ class TGAN(keras.Model):
             critic_loss = self.objective.critic_loss(real_scores, fake_scores)
             generator_loss = self.objective.generator_loss(fake_scores)
             if self.penalty is not None:
-                # Of the critic alone, so that the game stays zero-sum where it was.
+                # Affects only the critic, so a zero-sum game stays zero-sum.
                 critic_loss += self.penalty(
                     lambda clips: self._scores(clips, labels, Pass.PENALTY),
                     real,
@@ -233,7 +232,7 @@ class TGAN(keras.Model):
                 )
         if self.objective.zero_sum:
             of_critic, *of_generator = _gradients(tape, critic_loss, players)
-            # What the critic gains by the fake clips the generator loses.
+            # The generator loses what the critic gains on the fake clips.
             gradients = [of_critic, *([-part for part in own] for own in of_generator)]
         else:
             losses = (critic_loss, generator_loss)
@@ -251,7 +250,7 @@ class TGAN(keras.Model):
     def _scores(
         self, clips: tf.Tensor, labels: tf.Tensor | None, number_of_pass: Pass
     ) -> tf.Tensor:
-        """The critic's scores of clips in training; each pass of a step has noise of its own."""
+        """The critic's scores of clips in training; each pass of a step has different noise."""
         noise_seed = None
         if self.critic.noise:
             parts = (self.seed, self.critic_optimizer.iterations, int(number_of_pass))
@@ -260,7 +259,7 @@ class TGAN(keras.Model):
         return self.critic(inputs, training=True, noise_seed=noise_seed)
 
     def _fake(self, latents: tf.Tensor) -> tf.Tensor:
-        """What the critic sees of the generated clips; no other frames are rendered."""
+        """The generated frames that the critic sees; no others are rendered."""
         generator = self.generator
         if self.critic.frames < generator.frames and generator.has_frame_latents:
             frame_latents = generator.frame_latents(latents, training=True)
@@ -269,7 +268,7 @@ class TGAN(keras.Model):
         return self._window(generator(latents, training=True), Draw.WINDOW_OF_FAKE)
 
     def _window(self, values: tf.Tensor, draw: Draw) -> tf.Tensor:
-        """As many successive frames of [batch, frames, ...] as the critic takes."""
+        """A random window of [batch, frames, ...] with as many frames as the critic takes."""
         frames = self.critic.frames
         left_out = values.shape[1] - frames
         if not left_out:
@@ -280,18 +279,18 @@ class TGAN(keras.Model):
         return tf.gather(values, start + tf.range(frames), axis=1)
 
     def _shuffled(self, clips: tf.Tensor, order_draw: Draw) -> tf.Tensor:
-        """The clips with their frames in a random order, in a part of the steps."""
+        """The clips, with their frames shuffled in a part of the steps."""
         if not self.shuffle_frames:
             return clips
         frames = clips.shape[1]
         uniform = functools.partial(tf.random.stateless_uniform, alg=draws.ALGORITHM)
         order = tf.argsort(uniform([frames], self._seed(order_draw)))
-        # Of both real and generated clips, or of neither.
+        # Applies to both real and generated clips, or to neither.
         in_this_step = uniform([], self._seed(Draw.WHETHER_TO_SHUFFLE)) < self.shuffle_frames
         return tf.gather(clips, tf.where(in_this_step, order, tf.range(frames)), axis=1)
 
     def _latents(self, real: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-        """This replica's part of the step's latents, one for each real clip and of its class."""
+        """This replica's part of the step's latents, one for each real clip, with its class."""
         draw = tf.random.stateless_normal
         if self.generator.latent_distribution == "uniform":
             draw = functools.partial(tf.random.stateless_uniform, minval=-1.0, maxval=1.0)
@@ -301,7 +300,7 @@ class TGAN(keras.Model):
     def _of_global_batch(
         self, function: Callable[..., tf.Tensor], real: tf.Tensor, shape: Sequence[int], draw: Draw
     ) -> tf.Tensor:
-        """Random values [batch, *shape], this replica's rows of those of the global batch."""
+        """Random values [batch, *shape]: this replica's rows of the global batch's values."""
         replica = tf.distribute.get_replica_context()
         batch = tf.shape(real)[0]
         global_batch = batch * replica.num_replicas_in_sync
@@ -351,7 +350,7 @@ class TGAN(keras.Model):
 def _gradients(
     tape: tf.GradientTape, loss: tf.Tensor, players: Sequence[Player]
 ) -> list[list[tf.Tensor]]:
-    """This replica's part of the gradients of a loss, for each (network, optimizer) a list."""
+    """This replica's part of a loss's gradients, a list for each (network, optimizer)."""
     scale = tf.constant(1.0 / tf.distribute.get_strategy().num_replicas_in_sync)
     scaled = [
         optimizer
@@ -371,14 +370,14 @@ def _gradients(
 def with_loss_scale(
     optimizer: keras.optimizers.Optimizer, dtype_policy: str | None = None
 ) -> keras.optimizers.Optimizer:
-    """The optimiser as a `TGAN` has it: wrapped where float16 gradients need a scale.
+    """The optimiser as a `TGAN` uses it: wrapped if float16 gradients need a loss scale.
 
-    A shared backward pass is scaled by the scales of both optimisers, and each lowers its own when
-    its gradients overflow, so each starts with the root of the usual 2^15.
+    The scales of both optimisers multiply in a shared backward pass, and each is lowered when its
+    gradients overflow, so each starts near the root of the usual 2^15.
 
     Args:
-        optimizer: of any kind.
-        dtype_policy: name of a Keras policy; None for the process's.
+        optimizer: any optimiser.
+        dtype_policy: name of a Keras policy; None for the process's policy.
     """
     needs_scale = (dtype_policy or keras.mixed_precision.global_policy().name) == "mixed_float16"
     if needs_scale and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):

@@ -1,4 +1,4 @@
-"""What a training has written for TensorBoard, as numbers: `TrainingSummary`'s events, read back.
+"""Reads the events that `TrainingSummary` writes for TensorBoard.
 
 events = read("runs/mine")
 steps, losses = events.scalars["training/critic_loss"]
@@ -14,16 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 SHARES = {"smallest": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "largest": 1.0}
-"""The quantiles that are read of a histogram, by their names."""
+"""Name → quantile read from a histogram."""
 
 
 class Events(NamedTuple):
-    """What a training has written, by TensorBoard's tags.
+    """The events of a training, by TensorBoard's tags.
 
     Attributes:
-        scalars: steps, rising, and as many values.
-        histograms: steps, and by the names of `SHARES` as many quantiles.
-        pictures: the bytes of the newest one, GIF or PNG.
+        scalars: tag → steps, in ascending order, and values.
+        histograms: tag → steps, and quantiles by the names of `SHARES`.
+        pictures: tag → contents of the newest GIF or PNG.
     """
 
     scalars: dict[str, tuple[list[int], list[float]]]
@@ -31,21 +31,22 @@ class Events(NamedTuple):
     pictures: dict[str, bytes]
 
     def scalars_in(self, scope: str) -> dict[str, tuple[list[int], list[float]]]:
-        """Those whose tags begin with a scope, as "signs/", by what follows it."""
+        """The scalars of a scope, such as "signs/", by their tags without it."""
         return {tag[len(scope) :]: of for tag, of in self.scalars.items() if tag.startswith(scope)}
 
 
 def read(directory: str | Path) -> Events:
-    """Reads the events that lie in a directory, those of all its files.
+    """Reads all event files of a directory.
 
-    A training that went on from a checkpoint has written the steps after it anew: what it wrote
-    last counts.
+    A training resumed from a checkpoint repeats the steps after it; the last repetition counts.
 
     Args:
-        directory: without any events, there are none of anything. What cannot be read of a file
-            that was damaged is passed over.
+        directory: directory of the files. The damaged part of a file is skipped.
+
+    Returns:
+        The events; without any files all attributes are empty.
     """
-    # Here, since it takes a while to import.
+    # Imported here because it is slow.
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
@@ -68,7 +69,7 @@ def read(directory: str | Path) -> Events:
 
 
 def _last_branch(events: Sequence[Any]) -> list[Any]:
-    """Events in the order of their writing without those that later ones have taken back."""
+    """The events, in the order written, without those that a resumed training repeated."""
     kept: list[Any] = []
     for event in events:
         while kept and kept[-1].step >= event.step:
@@ -78,10 +79,10 @@ def _last_branch(events: Sequence[Any]) -> list[Any]:
 
 
 def _quantiles(buckets: np.ndarray) -> Mapping[str, float]:
-    """The quantiles of a histogram, exact to a bucket.
+    """Quantiles of a histogram, exact to a bucket.
 
     Args:
-        buckets: float64 [buckets, 3], the left and the right edge of each and its count.
+        buckets: float64 [buckets, 3]: left edge, right edge and count of each.
     """
     edges = np.concatenate([buckets[:1, 0], buckets[:, 1]])
     counts = np.concatenate([[0.0], np.cumsum(buckets[:, 2])])

@@ -1,7 +1,7 @@
-"""A training that begins with the weights of another one.
+"""Starts a training with the weights of another one.
 
-So the critic can see few frames of many clips first, while the generator learns shapes, and whole
-clips after that: see docs/learning.md.
+So the critic can first see a few frames of many clips, while the generator learns shapes, and whole
+clips after that; see docs/learning.md.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from tgan_tf.tgan import TGAN
 
 
 def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
-    """Gives a new model the weights of a run's newest sound checkpoint.
+    """Gives a new model the weights of a run's newest intact checkpoint.
 
     The generator gets the moving averages of its weights if the run keeps them. The critic's
-    kernels may be longer in time than the run's: they are inflated, repeated in time and divided by
-    how often, as in Carreira and Zisserman 2017 (arXiv 1705.07750, section 2.4), so that they give
-    the same for a clip that stands still, away from its ends. The optimisers begin anew.
+    kernels may be longer in time than the run's. They are then inflated as in Carreira and
+    Zisserman 2017 (arXiv 1705.07750, section 2.4): repeated in time and divided by the number of
+    repetitions, so that their output for a still clip is the same, except near its ends. The
+    optimisers' state starts from zero.
 
     Args:
-        tgan: compiled, not trained yet.
-        run_dir: the directory of the other training, as of `tgan_tf.runs.load_networks`.
+        tgan: a compiled `TGAN` that is not trained yet.
+        run_dir: directory of the other training, see `tgan_tf.runs.load_networks`.
 
     Returns:
         The training step of the weights.
 
     Raises:
-        InputError: `run_dir` has no weights to load, or they are of other networks.
+        InputError: `run_dir` has no weights to load, or they belong to other networks.
     """
     generator, critic, step = runs.load_networks(run_dir)
-    # Of both before anything is assigned.
+    # Both are checked before anything is assigned.
     values = [
         *_values(generator, tgan.generator, "generator", run_dir),
         *_values(critic, tgan.critic, "critic", run_dir),
@@ -50,7 +51,7 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
 def _values(
     source: keras.Model, target: keras.Model, name: str, run_dir: str | Path
 ) -> list[tuple[tf.Variable, np.ndarray]]:
-    """The weights of the new network, each with what it becomes."""
+    """Pairs of the new network's weights and their values."""
     values = [weight.numpy() for weight in source.weights]
     if len(values) != len(target.weights):
         raise InputError(
@@ -72,7 +73,7 @@ def _values(
 
 
 def _times_longer(shape: tuple[int, ...], new_shape: tuple[int, ...]) -> int:
-    """How much longer in time a kernel becomes; 0 if the two do not fit."""
+    """The factor by which a kernel grows in time; 0 if the shapes do not fit."""
     if shape == new_shape:
         return 1
     is_kernel = len(shape) == len(new_shape) == 5 and shape[1:] == new_shape[1:]

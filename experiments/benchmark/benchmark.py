@@ -1,15 +1,15 @@
-"""Measures the speed and the memory of training and serving on this machine.
+"""Measures the speed and memory of training and serving on this machine.
 
     python experiments/benchmark/benchmark.py --output=benchmark.json
 
-prints a Markdown table and keeps every time it was made from in a JSON file. The network is the
-paper's for Moving MNIST unless flags say otherwise; the floors are for that on an idle machine with
-2 cores. `benchmark_workers.py` says how it is measured, `benchmark_table.py` what follows from it.
+prints a Markdown table and writes all measured times to a JSON file. The default network is the
+paper's for Moving MNIST; the floors apply to it, on an idle machine with 2 cores.
+`benchmark_workers.py` measures, and `benchmark_table.py` computes the table.
 
     python experiments/benchmark/benchmark.py --layers --output=layers.json
 
 measures instead each convolution's passes as shares of the peak, the share of batch normalisation,
-and the same step in PyTorch, of the paper's training and of the demo's, or of any `--networks`.
+and the same step in PyTorch, for the paper's training and the demo's, or for any `--networks`.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def _flagfile(path: str) -> str:
 
 
 for size, about in {
-    "frames": "Frames of a clip, a power of two (paper: 16).",
+    "frames": "Frames per clip, a power of two (paper: 16).",
     "size": "Rows and columns of a frame (paper: 64).",
-    "batch_size": "Clips in a step (paper: 32).",
+    "batch_size": "Clips per step (paper: 32).",
 }.items():
     checked_flags.integer(size, PAPER[size], about, at_least=1, at_most=65536)
 for size in ("temporal_filters", "image_filters", "critic_filters"):
@@ -61,29 +61,32 @@ for size in ("temporal_filters", "image_filters", "critic_filters"):
 flags.DEFINE_bool(
     "layers",
     False,
-    "Measure instead the layers of --networks, and the same step in PyTorch (extra import).",
+    "Measure the layers of --networks instead, and the same step in PyTorch (extra import).",
 )
 checked_flags.items(
     "networks",
     [PAPER_FLAGFILE, DEMO],
-    "With --layers: flagfiles of trainings, with commas; of grey clips, whatever their data.",
+    "Comma-separated flagfiles of trainings for --layers; their clips are grey, whatever their "
+    "data.",
     _flagfile,
 )
 checked_flags.names(
-    "precisions", list(PRECISIONS), "Keras policies to measure, with commas.", PRECISIONS
+    "precisions", list(PRECISIONS), "Comma-separated Keras policies to measure.", PRECISIONS
 )
-checked_flags.integer("repeats", 3, "How often each part is measured, after a warm-up.", at_least=1)
+checked_flags.integer("repeats", 3, "Repeats of each part, after a warm-up.", at_least=1)
 checked_flags.number(
     "max_minutes",
     None,
-    "Begin no second repeat of a part after this, if given.",
+    "Minutes after which no part is repeated; default: no limit.",
     above=0,
     at_most=1e6,
 )
 checked_flags.integer(
-    "product_size", 4096, "Rows of the square matrices whose product is the peak.", 1, 65536
+    "product_size", 4096, "Rows of the square matrices whose product determines the peak.", 1, 65536
 )
-checked_flags.new_file("output", "benchmark.json", "JSON file of the results; must not exist yet.")
+checked_flags.new_file(
+    "output", "benchmark.json", "JSON file for the results, which must not exist yet."
+)
 
 
 def main(_) -> None:
@@ -96,22 +99,22 @@ def main(_) -> None:
 
 
 def refuse_useless() -> None:
-    """Raises an `InputError` for a flag that is given and would set nothing."""
+    """Raises an `InputError` for a given flag that would have no effect."""
     if FLAGS.networks != FLAGS["networks"].default and not FLAGS.layers:
         raise InputError(f"--networks={','.join(FLAGS.networks)}: give --layers with it")
-    # A training's flags are known here, so that its flagfile can be read.
+    # A training's flags are defined here so that its flagfile can be read.
     of_training = {flag.name for flag in FLAGS.get_flags_for_module(configuration_flags.__name__)}
     useless = {*PAPER, "precisions"} if FLAGS.layers else of_training - {*PAPER}
     for name in sorted(useless | (of_training - {*PAPER})):
         if FLAGS[name].present:
             raise InputError(
-                f"--{name} has no use here: put it into a flagfile, and give --layers "
+                f"--{name} has no effect here: put it into a flagfile, and give --layers "
                 "--networks=FLAGFILE"
             )
 
 
 def of_training() -> tuple[dict, str]:
-    """Speed and memory of training and serving: the results and their table."""
+    """Measures speed and memory of training and serving; returns the results and their table."""
     network = {name: FLAGS[name].value for name in PAPER}
     tgan = build(configuration(network))
     results = {
@@ -136,7 +139,7 @@ def of_training() -> tuple[dict, str]:
 
 
 def of_layers() -> tuple[dict, str]:
-    """The layers of trainings: the results and their tables."""
+    """Measures the layers of trainings; returns the results and their tables."""
     trainings = {path: training(path) for path in FLAGS.networks}
     results = {
         "tgan_tf": __version__,
@@ -152,7 +155,7 @@ def training(path: str) -> Training:
     """The training of a flagfile.
 
     Raises:
-        InputError: there is no such file, or its training cannot be measured.
+        InputError: the file does not exist, or its training cannot be measured.
     """
     names = [*configuration_flags.ENTRIES, "batch_size", "conditional"]
     values = flagfiles.values(path, [FLAGS[name] for name in names])

@@ -1,12 +1,12 @@
-"""Measures preparing videos and reading them for training on this machine.
+"""Measures the preparation of videos and their reading for training on this machine.
 
     python experiments/benchmark/benchmark_data.py --data_path=my_videos --output=reading.json
 
-prints a Markdown table and keeps its numbers in a JSON file. The videos are read under as many
-names as are needed. Preparing is compared with PyAV alone, which decodes and resizes the same
-videos on the same cores in the plainest loop that is fast: its scaler is kept from frame to frame.
-Beam's start, which is the same for any number of videos, is told apart by preparing two numbers of
-them. Reading is compared with what the paper's network for colour clips eats.
+prints a Markdown table and writes its numbers to a JSON file. The videos are read repeatedly under
+as many names as needed. Preparation is compared with PyAV alone, which decodes and resizes the same
+videos on the same cores in the simplest fast loop: it keeps its scaler from frame to frame. Beam's
+start, which does not depend on the number of videos, is separated by preparing two numbers of them.
+Reading is compared with the consumption of the paper's network for colour clips.
 """
 
 from __future__ import annotations
@@ -48,17 +48,22 @@ checked_flags.existing(
     "data_path", "Local directory of videos, such as UCF-101's.", kind="directory", required=True
 )
 checked_flags.integers(
-    "num_videos", [10, 100, 1000], "Videos to prepare; the last two tell the speed.", at_least=1
+    "num_videos",
+    [10, 100, 1000],
+    "Comma-separated numbers of videos to prepare, ascending; the last two determine the speed.",
+    at_least=1,
 )
-checked_flags.integer("repeats", 3, "How often each part is measured, after a warm-up.", at_least=1)
-checked_flags.new_file("output", "benchmark.json", "JSON file of the results; must not exist yet.")
+checked_flags.integer("repeats", 3, "Repeats of each part, after a warm-up.", at_least=1)
+checked_flags.new_file(
+    "output", "benchmark.json", "JSON file for the results, which must not exist yet."
+)
 
 RECIPE = Recipe("ucf101", 64)
 READ_CLIPS = 640
 
 
 class Row(NamedTuple):
-    """A row of the table; `floor` is what is promised of it on an idle machine with 2 cores."""
+    """A row of the table; `floor` is the bound promised on an idle machine with 2 cores."""
 
     label: str
     measure: str
@@ -97,7 +102,7 @@ def main(_) -> None:
     }
     with tempfile.TemporaryDirectory() as scratch:
         results["preparing"], results["seconds"]["pyav"] = measure_preparing(counts, files, scratch)
-        # The pools' semaphores go with them, or would outlive the program.
+        # The pools' semaphores are freed with them; otherwise they would outlive the program.
         gc.collect()
         prepared = TFRecordVideos(f"{scratch}/{counts[-1]}-0")
         results["seconds"] |= measure_reading(
@@ -117,7 +122,7 @@ def main(_) -> None:
 
 
 def make_recordings(count: int, files: list[str]) -> list[Recording]:
-    """As many recordings as asked for, of the same few files."""
+    """Makes `count` recordings of the same few files."""
     return [
         Recording(
             str(number),
@@ -132,11 +137,11 @@ def make_recordings(count: int, files: list[str]) -> list[Recording]:
 def measure_preparing(
     counts: list[int], files: list[str], scratch: str
 ) -> tuple[list[dict], list[float]]:
-    """Prepares each number of videos and has PyAV decode the largest, in turns.
+    """Prepares each number of videos and decodes the largest with PyAV, in turns.
 
     Returns:
-        For each number of videos their `frames`, the `seconds` of each repeat, and `memory_bytes`
-        of the largest process that took part; and the seconds of PyAV alone.
+        For each number of videos its `frames`, the `seconds` of each repeat, and the `memory_bytes`
+        of the largest process; and the seconds of PyAV alone.
     """
     context = multiprocessing.get_context("spawn")
     prepared = [{"frames": 0, "seconds": [], "memory_bytes": 0} for _ in counts]
@@ -158,24 +163,26 @@ def measure_preparing(
 
 
 def prepare(recordings: list[Recording], output_dir: str) -> tuple[int, float, int]:
-    """Frames, seconds and memory of a preparation."""
+    """Prepares videos; returns frames, seconds and memory."""
     start = time.perf_counter()
     summary = preparation.prepare(recordings, output_dir, preparation.Settings(RECIPE))
     seconds = time.perf_counter() - start
     if summary.skipped:
-        raise InputError(f"--data_path={FLAGS.data_path}: give sound videos, not {summary.skipped}")
-    # Of the workers: they have ended.
+        raise InputError(
+            f"--data_path={FLAGS.data_path}: give intact videos, not {summary.skipped}"
+        )
+    # The workers have ended, so this includes them.
     kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
     return summary.info["counts"]["train"]["frames"], seconds, memory_bytes
 
 
 def measure_pyav(recordings: list[Recording], frames: int) -> float:
-    """Seconds in which PyAV alone decodes and resizes the videos, a process a core."""
+    """Seconds that PyAV alone takes to decode and resize the videos, with one process per core."""
     cores = machine()["cores"]
     paths = [recording.read.args[0] for recording in recordings]
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        # For the processes to start.
+        # Lets the processes start.
         pool.map(decode, paths[:cores], chunksize=1)
         start = time.perf_counter()
         decoded = sum(pool.imap_unordered(decode, paths, chunksize=1))
@@ -204,7 +211,7 @@ def decode(path: str) -> int:
 
 
 def make_hdf5(prepared: TFRecordVideos, path: str) -> HDF5File:
-    """The prepared videos as the reference's script would write them."""
+    """Writes the prepared videos as the reference's script would."""
     import h5py
 
     ends = np.cumsum(prepared.lengths)
@@ -225,7 +232,7 @@ def make_hdf5(prepared: TFRecordVideos, path: str) -> HDF5File:
 
 
 def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
-    """Seconds for `READ_CLIPS` clips of each, in turns."""
+    """Seconds for `READ_CLIPS` clips from each source, in turns."""
     iterators, seconds = {}, {name: [] for name in videos}
     batch_size = PAPER["batch_size"]
     for name, source in videos.items():
@@ -240,7 +247,7 @@ def measure_reading(videos: dict[str, Videos]) -> dict[str, list[float]]:
 
 
 def measure_step() -> list[float]:
-    """Seconds of a training step of the paper's network, on clips that lie in memory."""
+    """Seconds per training step of the paper's network, on clips in memory."""
     tgan = build(configuration(PAPER, channels=3))
     clips = tf.random.uniform([PAPER["batch_size"], *tgan.critic.clip_shape], -1.0, 1.0)
     dataset = tf.data.Dataset.from_tensors(clips).cache().repeat()
@@ -258,7 +265,7 @@ def measure_step() -> list[float]:
 
 
 def measures(results: dict) -> dict[str, float]:
-    """What the rows of the table show."""
+    """The values of the table's rows."""
     best = {name: min(taken) for name, taken in results["seconds"].items()}
     first, *_, before, last = [results["preparing"][0], *results["preparing"]]
     seconds = min(last["seconds"])
@@ -280,7 +287,7 @@ def measures(results: dict) -> dict[str, float]:
 
 
 def table(results: dict) -> str:
-    """The results in Markdown: the machine, a table, how it was measured."""
+    """The results in Markdown: the machine, a table, and the method."""
     lines = [machine_line(results["machine"]), "", "| | | Floor | Met |"]
     lines.append("| --- | ---: | --- | --- |")
     for row in ROWS:

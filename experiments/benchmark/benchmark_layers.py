@@ -1,8 +1,8 @@
 """Measures the layers of a training's networks, its step, and the same step in PyTorch.
 
-Ours and PyTorch's are measured in turns, each in a process of its own, so that the threads of one
-never wait for the other's. A layer is run alone, on random values of the shapes that it has in a
-step; how often a step runs it says what share of the step it takes.
+Ours and PyTorch's are measured in turns, in separate processes, so that the threads of one never
+wait for the other's. Each layer runs alone, on random values with the shapes of a step; its share
+of the step follows from how often the step runs it.
 """
 
 from __future__ import annotations
@@ -39,32 +39,32 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "shuffle_frames": (0.0,),
     "dtype_policy": ("float32",),
 }
-"""The entries of a configuration that must be one of some values: all that the step in PyTorch
-has, and all whose operations `tgan_tf.models.flops` counts."""
+"""Entries of a configuration and the values they may have: those that the step
+in PyTorch supports and whose operations `tgan_tf.models.flops` counts."""
 
 CONVOLUTIONS = (
     keras.layers.Conv3D,
     keras.layers.Conv1DTranspose,
     keras.layers.Conv2DTranspose,
 )
-_LEAST_SECONDS = 0.05  # that a measurement takes, by as many calls
-_STEPS = 5  # that are timed together, or the steps from one clipping to the next
+_LEAST_SECONDS = 0.05  # per measurement, by as many calls as needed
+_STEPS = 5  # timed together, or the steps from one clipping to the next if these are more
 
 
 class Training(NamedTuple):
-    """What is measured: a configuration that `check_known` takes, and clips in a step."""
+    """A training to measure: a configuration that passes `check_known`, and the clips per step."""
 
     configuration: Configuration
     batch_size: int
 
     @property
     def steps(self) -> int:
-        """Steps that are timed together, with their share of clippings."""
+        """Steps that are timed together, a multiple of the clipping interval."""
         interval = self.configuration.lipschitz["interval"]
         return interval * max(1, _STEPS // interval)
 
     def clips(self) -> np.ndarray:
-        """Clips of noise, float32 [batch, frames, size, size, channels] in [-1, 1]."""
+        """Returns clips of noise, float32 [batch, frames, size, size, channels] in [-1, 1]."""
         size = self.configuration.size
         shape = (self.configuration.frames, size, size, self.configuration.channels)
         values = np.random.default_rng(0).uniform(-1, 1, (self.batch_size, *shape))
@@ -72,7 +72,7 @@ class Training(NamedTuple):
 
 
 def check_known(configuration: Configuration) -> None:
-    """Raises an `InputError` that names the first entry which is none of `KNOWN`'s."""
+    """Raises an `InputError` that names the first entry whose value is not in `KNOWN`."""
     for entry, known in KNOWN.items():
         section, _, name = entry.rpartition(".")
         part = getattr(configuration, section) if section else vars(configuration)
@@ -89,11 +89,11 @@ def measure_layers(
     max_minutes: float | None,
     product_size: int,
 ) -> dict[str, dict]:
-    """Measures trainings, one after the other.
+    """Measures trainings one after another.
 
     Returns:
-        For each its configuration, what `LayerMeasurements.described` says, `seconds` of each part,
-        and PyTorch's version, or the line that says why its step was left out.
+        For each training its configuration, the entries of `LayerMeasurements.described`, the
+        `seconds` of each part, and PyTorch's version or the reason why its step was left out.
     """
     deadline = time.monotonic() + 60.0 * (max_minutes or math.inf)
     results = {}
@@ -131,21 +131,21 @@ def measure_layers(
 
 
 def _joined(repeats: list) -> Any:
-    """What a part gave in each repeat, lists of seconds or mappings to such, as one of lists."""
+    """Joins the results of a part's repeats, which are lists of seconds or mappings to them."""
     if isinstance(repeats[0], dict):
         return {name: _joined([found[name] for found in repeats]) for name in repeats[0]}
     return [seconds for found in repeats for seconds in found]
 
 
 class Use(NamedTuple):
-    """A layer as a step runs it.
+    """A layer as it is used in a step.
 
     Attributes:
         layer: a convolution or a batch normalisation.
-        input_shape: with the batch axis.
-        output_shape: likewise.
-        flops: operations of one pass; 0 of a batch normalisation.
-        times: how often a step runs its passes, by their names.
+        input_shape: shape of the input, with the batch axis.
+        output_shape: shape of the output, with the batch axis.
+        flops: operations of one pass; 0 for a batch normalisation.
+        times: how often a step runs each pass, by name.
     """
 
     layer: keras.layers.Layer
@@ -156,10 +156,10 @@ class Use(NamedTuple):
 
 
 class LayerMeasurements:
-    """The parts of ours, each a method that returns seconds.
+    """The parts of our step, each a method that returns seconds.
 
     Args:
-        training: what is measured.
+        training: the training to measure.
         product_size: rows of the matrices of `product`.
     """
 
@@ -171,14 +171,14 @@ class LayerMeasurements:
         self.convolution_uses, self.normalization_uses = uses(
             self.tgan, training.batch_size, zero_sum
         )
-        # Of the generator's loss by the fake clips, through the critic a second time.
+        # The gradient of the generator's loss goes through the critic a second time.
         again = 0 if zero_sum else sum(layer.flops for layer in critic_layers(self.tgan.critic)[1:])
         self.step_flops = training.batch_size * again + step_flops(
             self.tgan.generator, self.tgan.critic, training.batch_size
         )
 
     def described(self) -> dict:
-        """The operations of a step, and of each layer its shapes and how often it is run."""
+        """The operations of a step, and each layer's shapes and number of runs."""
         return {
             "step_gflop": self.step_flops / 1e9,
             "convolutions": {
@@ -232,8 +232,8 @@ def uses(tgan: TGAN, batch_size: int, zero_sum: bool) -> tuple[dict[str, Use], d
     """The convolutions and the batch normalisations of a step, by network and name.
 
     Args:
-        tgan: of the paper's networks.
-        batch_size: clips in a step.
+        tgan: a TGAN of the paper's networks.
+        batch_size: clips per step.
         zero_sum: whether a single backward pass gives both gradients.
     """
     frames = tgan.critic.frames
@@ -257,7 +257,7 @@ def uses(tgan: TGAN, batch_size: int, zero_sum: bool) -> tuple[dict[str, Use], d
             convolutions[name] = Use(placed.layer, *shapes, batch * placed.flops, times)
         normalization = normalized.get(id(placed.layer))
         if normalization is not None:
-            # Of z0 the rows of each video count once a frame.
+            # The rows of z0 are repeated for each frame.
             rows = (batch, frames) if placed.layer is image.z0_dense else (batch,)
             shape = (*rows, *placed.output_shape)
             passes = {"forward": times["forward"], "backward": times["by_kernel"]}
@@ -272,13 +272,13 @@ def uses(tgan: TGAN, batch_size: int, zero_sum: bool) -> tuple[dict[str, Use], d
 
     for placed in once:
         part = "temporal" if placed.layer in temporal.deconvolutions else "image"
-        # Of z0 no gradient is asked for.
+        # The gradient by z0 is not computed.
         first = placed.layer is temporal.deconvolutions[0]
         add(part, placed, batch_size, once_each(0 if first else 1))
     for placed in each_frame:
         add("image", placed, batch_size * frames, once_each())
     for i, placed in enumerate(of_critic):
-        # Fake and real clips; of the real ones no gradient is asked for.
+        # Fake and real clips; the gradient by the real ones is not computed.
         by_input = 1 if not i else 2 if zero_sum else 3
         times = {"forward": 2, "by_input": by_input, "by_kernel": 2}
         add("critic", placed, batch_size, times)
@@ -290,10 +290,10 @@ def _by_layer(layers: list, normalizations: list) -> dict[int, Any]:
 
 
 def _convolution(layer: keras.layers.Layer) -> dict[str, Callable]:
-    """A convolution's passes, functions of its inputs and of the gradient by its outputs.
+    """A convolution's passes, as functions of its inputs and the gradient by its outputs.
 
-    TensorFlow leaves out of a function what its result does not need, here the forward pass of the
-    two gradients.
+    TensorFlow prunes whatever a function's result does not need, here the forward pass from the two
+    gradients.
     """
     kernel = stack.tensorflow_variable(layer.kernel)
 
@@ -318,7 +318,7 @@ def _convolution(layer: keras.layers.Layer) -> dict[str, Callable]:
 
 
 def _normalization(layer: keras.layers.Layer) -> dict[str, Callable]:
-    """A batch normalisation's passes: the backward one needs what the forward one has computed."""
+    """A batch normalisation's passes; the backward one needs the results of the forward one."""
     gamma = stack.tensorflow_variable(layer.gamma)
 
     @tf.function(autograph=False)
@@ -356,7 +356,7 @@ class PyTorchMeasurements:
     """
 
     def __init__(self, training: Training):
-        # Not where TensorFlow measures: each has threads of its own.
+        # Not in the process where TensorFlow measures, since each has its own threads.
         import benchmark_pytorch
 
         self.torch = benchmark_pytorch.torch
@@ -370,7 +370,7 @@ class PyTorchMeasurements:
         return str(self.torch.__version__)
 
     def pytorch_step(self) -> list[float]:
-        """With the clippings that so many steps have."""
+        """Seconds per step, with the clippings of all timed steps."""
         return [seconds_of(self._step, self.training.steps)]
 
     def pytorch_clipping(self) -> list[float]:

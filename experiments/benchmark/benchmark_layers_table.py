@@ -1,4 +1,4 @@
-"""What follows from the seconds of `benchmark_layers`: shares, whether they meet floors, tables."""
+"""Results computed from the seconds of `benchmark_layers`: shares, floors met, tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOORS = {
     },
     DEMO: {"normalization_share": ("≤", 0.08)},
 }
-"""What is promised of the faster of the two stacks, by flagfile and measure."""
+"""Bounds promised for the faster of the two stacks, by flagfile and measure."""
 
 # Label, measure, form.
 ROWS = (
@@ -37,7 +37,7 @@ PASSES = ("forward", "by_input", "by_kernel")
 
 
 def evaluate_layers(results: dict) -> None:
-    """Adds to each network the measures that follow from its seconds, and to all the floors."""
+    """Adds the measures of each network, and the floors of all, to the results."""
     results["floors"] = []
     for path, network in results["networks"].items():
         seconds = network["seconds"]
@@ -141,7 +141,7 @@ def layers_table(results: dict) -> str:
 
 
 def _floor_cells(results: dict, path: str, measure: str, form: str) -> tuple[str, str]:
-    """The floor of a measure and whether it is met, as the table shows them."""
+    """The table's cells for the floor of a measure and whether it is met."""
     if path not in FLOORS:
         known = any(measure in floors for floors in FLOORS.values())
         return "", "not judged: another network" if known else ""

@@ -1,4 +1,4 @@
-"""The machine that something is measured on."""
+"""The machine on which a benchmark runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def machine() -> dict:
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        # The names of x86 and of Arm; GPUs are taken to have it.
+        # The names on x86 and Arm; GPUs are assumed to have it.
         "bfloat16_arithmetic": bool(features & {"avx512_bf16", "amx_bf16", "bf16"} or gpus),
         "gpus": gpus,
         "load_before": os.getloadavg()[0],

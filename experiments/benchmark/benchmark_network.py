@@ -1,4 +1,4 @@
-"""What the benchmarks train: the paper's network for Moving MNIST, or one of other sizes."""
+"""The networks that benchmarks train: the paper's for Moving MNIST, or one of other sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLIPPING_INTERVAL = 5
 
 
 def configuration(network: dict[str, int], channels: int = 1) -> Configuration:
-    """The paper's training on Moving MNIST with networks of these sizes, by the keys of `PAPER`."""
+    """The paper's training on Moving MNIST, with networks of these sizes by the keys of `PAPER`."""
     return Configuration(
         frames=network["frames"],
         size=network["size"],
@@ -43,7 +43,7 @@ def configuration(network: dict[str, int], channels: int = 1) -> Configuration:
 
 
 class TwoPhaseTGAN(TGAN):
-    """The usual step of a GAN, as a yardstick: each player has passes of its own."""
+    """The usual step of a GAN, for comparison: each player has separate passes."""
 
     def train_step(self, data):
         fake = self.generator(self._draw(data), training=True)

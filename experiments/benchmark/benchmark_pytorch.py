@@ -1,14 +1,14 @@
-"""The training step of `tgan_tf` in PyTorch, as a yardstick: the same networks, the same updates.
+"""The training step of `tgan_tf` in PyTorch, for comparison: the same networks and updates.
 
     training = PyTorchTGAN(build(configuration), configuration)
     training.step(real, z0)
 
-The networks take their weights from a `TGAN`'s layers; from then on the two have nothing in common.
-The first transposed convolution's z0 half is computed once a video, as in
-`tgan_tf.models.image_generator`: what is compared is how fast the same arithmetic is. Kernels are
-clipped by the singular value decomposition of the whole matrix, `torch.linalg.svd`.
+The networks copy their weights from a `TGAN`'s layers and are then independent of it. The z0 half
+of the first transposed convolution is computed once per video, as in
+`tgan_tf.models.image_generator`, so that both compute the same. Kernels are clipped by the singular
+value decomposition of the whole matrix, `torch.linalg.svd`.
 
-Clips are [batch, channels, frames, rows, columns], as PyTorch's convolutions take them.
+Clips are [batch, channels, frames, rows, columns], as PyTorch's convolutions expect.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ with extra("import", "the step in PyTorch"):
 
 
 class PyTorchTGAN:
-    """Both networks and what updates them.
+    """Both networks and their optimisers.
 
     Args:
-        tgan: whose weights it begins with.
-        configuration: of it, one that `benchmark_layers.check_known` takes.
+        tgan: the TGAN with the initial weights.
+        configuration: its configuration, which must pass `benchmark_layers.check_known`.
     """
 
     def __init__(self, tgan: TGAN, configuration: Configuration):
@@ -55,13 +55,13 @@ class PyTorchTGAN:
     def step(
         self, real: torch.Tensor, z0: torch.Tensor, starts: tuple[int, int] | None = None
     ) -> None:
-        """One update of the critic and one of the generator, both from one forward pass.
+        """Updates the critic and the generator once, both from one forward pass.
 
         Args:
             real: clips in [-1, 1].
             z0: [batch, z0_dim].
-            starts: the first frames of the real and of the generated clips that the critic sees,
-                if it sees a part of them; drawn if not given.
+            starts: first frames that the critic sees of the real and of the generated clips, if it
+                sees only a part; random by default.
         """
         frames = self.configuration.critic_frames or self.configuration.frames
         left_out = self.configuration.frames - frames
@@ -72,7 +72,7 @@ class PyTorchTGAN:
             critic_loss = fake_scores.mean() - real_scores.mean()
             both = torch.autograd.grad(critic_loss, [*self.of_critic, *self.of_generator])
             of_critic = both[: len(self.of_critic)]
-            # What the critic gains by the fake clips the generator loses.
+            # The generator's loss is the negative of the critic's on fake clips.
             of_generator = [-part for part in both[len(self.of_critic) :]]
         else:
             critic_loss = (1 - real_scores).relu().mean() + (1 + fake_scores).relu().mean()
@@ -89,7 +89,7 @@ class PyTorchTGAN:
 
 
 class PyTorchGenerator(torch.nn.Module):
-    """`tgan_tf.models.VideoGenerator`, with its weights: latents to clips."""
+    """`tgan_tf.models.VideoGenerator` with its weights: latents to clips."""
 
     def __init__(self, generator: VideoGenerator):
         super().__init__()
@@ -97,7 +97,7 @@ class PyTorchGenerator(torch.nn.Module):
         self.channels, self.size = generator.channels, generator.size
         self.temporal_convolutions = _convolutions(temporal.deconvolutions)
         self.temporal_normalizations = _normalizations(temporal.normalizations)
-        # Of the dense layers' outputs: there channels come last.
+        # The order of the dense layers' outputs, where channels come last.
         order = np.arange(BASE_SIZE * BASE_SIZE * image.filters // 2)
         order = order.reshape(BASE_SIZE, BASE_SIZE, -1).transpose(2, 0, 1).ravel()
         self.z0_kernel = _parameter(image.z0_dense.kernel, lambda kernel: kernel.T[order])
@@ -110,7 +110,7 @@ class PyTorchGenerator(torch.nn.Module):
         self.to_frame = Convolution(image.to_frame)
 
     def forward(self, z0: torch.Tensor, window: slice = slice(None)) -> torch.Tensor:
-        """The clips of latents [batch, z0_dim], or some of their frames."""
+        """Generates clips, or some of their frames, from latents [batch, z0_dim]."""
         h = z0[:, :, None]
         for convolution, normalization in zip(
             self.temporal_convolutions, self.temporal_normalizations
@@ -120,7 +120,7 @@ class PyTorchGenerator(torch.nn.Module):
 
         batch, frames, _ = z1.shape
         h0 = functional.linear(z0, self.z0_kernel)
-        # Normalised as the equal rows of each video, for the unbiased running variance.
+        # Normalised with rows repeated for each frame, for the same unbiased running variance.
         h0 = self.z0_normalization(h0.repeat_interleave(frames, 0))[::frames].relu()
         h0 = self.z0_convolution(h0.reshape(batch, -1, BASE_SIZE, BASE_SIZE))
         h1 = self.z1_normalization(functional.linear(z1.flatten(0, 1), self.z1_kernel)).relu()
@@ -133,7 +133,7 @@ class PyTorchGenerator(torch.nn.Module):
 
 
 class PyTorchCritic(torch.nn.Module):
-    """`tgan_tf.models.Critic`, with its weights: clips to scores [batch]."""
+    """`tgan_tf.models.Critic` with its weights: clips to scores [batch]."""
 
     def __init__(self, critic: Critic):
         super().__init__()
@@ -158,7 +158,7 @@ class PyTorchCritic(torch.nn.Module):
         """Clips the kernels' singular values and the scales of batch normalisations."""
         for convolution in [*self.convolutions, self.score]:
             kernel = convolution.kernel
-            # The tall matrix, of which LAPACK is three times as fast as of the wide one.
+            # For the tall matrix LAPACK is three times as fast as for the wide one.
             u, values, v = torch.linalg.svd(kernel.flatten(1).T, full_matrices=False)
             clipped = (u * values.clamp(max=max_singular_value)) @ v
             kernel.copy_(clipped.T.reshape(kernel.shape))
@@ -168,7 +168,7 @@ class PyTorchCritic(torch.nn.Module):
 
 
 class Convolution(torch.nn.Module):
-    """A convolution of Keras's, or a transposed one, with its weights."""
+    """A Keras convolution or transposed convolution, with its weights."""
 
     def __init__(self, layer: keras.layers.Layer):
         super().__init__()
@@ -177,7 +177,7 @@ class Convolution(torch.nn.Module):
         self.function = getattr(functional, f"conv{'_transpose' if transposed else ''}{rank}d")
         self.stride = tuple(layer.strides)
         self.padding = tuple((n - 1) // 2 * (layer.padding == "same") for n in layer.kernel_size)
-        # [*window, a, b] to [b, a, *window], of transposed ones as well.
+        # [*window, a, b] to [b, a, *window], also for transposed convolutions.
         self.kernel = _parameter(layer.kernel, lambda kernel: np.moveaxis(kernel, (-1, -2), (0, 1)))
         self.bias = _parameter(layer.bias) if layer.use_bias else None
 
@@ -189,8 +189,8 @@ class Normalization(torch.nn.Module):
     """A `BatchNormalization` with its weights and running averages.
 
     Args:
-        layer: whose they are.
-        order: of its channels here.
+        layer: the Keras layer.
+        order: order of its channels here.
     """
 
     def __init__(self, layer: BatchNormalization, order: slice | np.ndarray = slice(None)):
@@ -214,10 +214,10 @@ class Normalization(torch.nn.Module):
         )
 
 
-# By hand, in the operations of `torch.optim`. That one loads Triton, if PyTorch is the build for
-# GPUs, and a process that has loaded TensorFlow 2.21 then ends in a segmentation fault.
+# Written out with the operations of `torch.optim`, which loads Triton in PyTorch's GPU build; a
+# process that has loaded TensorFlow 2.21 then ends in a segmentation fault.
 class RMSprop:
-    """The reference's: decay 0.99, and ε = 1e-8 outside the root."""
+    """The reference's RMSprop: decay 0.99, and ε = 1e-8 outside the root."""
 
     def __init__(self, weights: list[torch.nn.Parameter], rate: float):
         self.weights, self.rate = weights, rate
@@ -254,7 +254,7 @@ class Adam:
 
 
 def channels_first(clips: np.ndarray) -> torch.Tensor:
-    """Clips [batch, frames, rows, columns, channels] as they are here."""
+    """Converts clips [batch, frames, rows, columns, channels] to the layout here."""
     return torch.tensor(np.moveaxis(clips, -1, 1).copy())
 
 
@@ -275,7 +275,7 @@ def _parameter(variable, arranged=lambda values: values) -> torch.nn.Parameter:
 
 
 def _optimizer(weights: list[torch.nn.Parameter], part: dict) -> RMSprop | Adam:
-    """The optimiser of an entry of the configuration."""
+    """Makes the optimiser of a configuration's entry."""
     if part["name"] == "rmsprop":
         return RMSprop(weights, part["learning_rate"])
     return Adam(weights, part["learning_rate"], part["beta_1"], part["beta_2"])

@@ -1,4 +1,4 @@
-"""What follows from a benchmark's seconds: measures, whether they meet their floors, a table."""
+"""Results computed from a benchmark's seconds: measures, floors met, a table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Row(NamedTuple):
     """A row of the table.
 
     Attributes:
-        label: what the table calls it.
-        measure: its key in the JSON file.
-        form: format of its values.
-        floor: what is promised of it, ("≥", lowest) or ("≤", highest), if anything.
-        precision: the only precision for which that is promised; None for all.
+        label: the row's name in the table.
+        measure: the row's key in the JSON file.
+        form: the format of the values.
+        floor: the promised bound, ("≥", lowest) or ("≤", highest), if any.
+        precision: the only precision with this floor; None for all.
     """
 
     label: str
@@ -46,10 +46,10 @@ ROWS = (
     Row("Input pipeline, times what the step eats", "input_speedup", "{:.1f}", ("≥", 5.0)),
     Row("Served, 1 video of a seed, ms", "serving_1_ms", "{:.1f}"),
     Row("Served, 32 videos of seeds, ms", "serving_32_ms", "{:.0f}"),
-    # 60 ms and 0.5 s where the peak is 453 GFLOP/s.
+    # 60 ms and 0.5 s at a peak of 453 GFLOP/s.
     Row("Served, 1 video, share of the peak", "serving_1_share", "{:.1%}", ("≥", 0.142), "float32"),
     Row("Served, 32, share of the peak", "serving_32_share", "{:.1%}", ("≥", 0.544), "float32"),
-    # As fast as the tenth, but for the noise of the machine.
+    # As fast as the tenth, except for the noise of the machine.
     Row(
         "Served, first request, times the tenth", "first_request", "{:.2f}", ("≤", 1.25), "float32"
     ),
@@ -58,7 +58,7 @@ ROWS = (
 
 
 def evaluate(results: dict) -> None:
-    """Adds to each precision the measures that follow from its seconds, and to all the floors."""
+    """Adds the measures of each precision, and the floors of all, to the results."""
     clip_gflop = results["step_gflop"] / results["network"]["batch_size"]
     for measured in results["precisions"].values():
         batch_size = measured["batch_size"]
@@ -102,7 +102,7 @@ def evaluate(results: dict) -> None:
 
 
 def judge(row: Row, precision: str, value: float, results: dict) -> dict:
-    """Whether a value meets the floor of its row: `met` is None where no floor is meant."""
+    """Judges whether a value meets the floor of its row; `met` is None if no floor applies."""
     sign, bound = row.floor
     met, reason = (value >= bound if sign == "≥" else value <= bound), None
     if results["network"] != PAPER:
@@ -120,7 +120,7 @@ def judge(row: Row, precision: str, value: float, results: dict) -> dict:
 
 
 def table(results: dict) -> str:
-    """The results in Markdown: the machine, a table, how it was measured."""
+    """The results in Markdown: the machine, a table, and the method."""
     precisions = results["precisions"]
     names = [
         f"{name} (emulated, 1 clip a step)" if measured["emulated"] else name
@@ -153,7 +153,7 @@ def table(results: dict) -> str:
 
 
 def floor_cells(row: Row, judged: list[dict]) -> tuple[str, str]:
-    """The floor of a row and whether it is met, as the table shows them."""
+    """The table's cells for the floor of a row and whether it is met."""
     if row.floor is None:
         return "", ""
     sign, bound = row.floor

@@ -1,7 +1,7 @@
-"""Measures training and serving of a network, each precision in a process of its own.
+"""Measures training and serving of a network, each precision in a separate process.
 
-So its peak memory is that of training in it and of nothing else. What is compared is measured in
-turns, and the fastest repeat counts: what else goes on in a machine only ever adds time.
+The peak memory is therefore that of training in one precision only. Compared parts are measured in
+turns, and the fastest repeat counts, since other work on the machine only adds time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from program_flags import command_line
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,8 +32,8 @@ from tgan_tf.errors import InputError
 from tgan_tf.serving.messages import PredictionLog
 from tgan_tf.tgan import TGAN
 
-# Methods of `Measurements`. Training comes first and alone, since memory is to be its own; then
-# it is measured again, in turns with what it is compared to.
+# Methods of `Measurements`. Training comes first and alone, to measure its memory; then it is
+# measured again, in turns with the parts it is compared with.
 ALONE = ("product", "step", "product")
 BESIDE = (
     "one_pass_step",
@@ -43,7 +45,7 @@ BESIDE = (
     "serving_32",
     "first_and_tenth_request",
 )
-# What it loads is warmed up each time.
+# These load and warm up a model each time.
 WITHOUT_WARM_UP = ("first_and_tenth_request",)
 
 
@@ -57,11 +59,11 @@ def measure(
 ) -> dict[str, dict]:
     """Measures precisions in turns.
 
-    A processor without bfloat16 arithmetic takes minutes for a single clip: there a step has one
-    clip and one repeat, enough for a ratio, and nothing else is measured.
+    A processor without bfloat16 arithmetic takes minutes for a single clip. A step then has one
+    clip and one repeat, enough for a ratio, and no other part is measured.
 
     Returns:
-        For each precision `batch_size`, `steps` a repeat, `seconds` of each part, and
+        For each precision `batch_size`, `steps` per repeat, `seconds` of each part, and
         `peak_memory_bytes` of training unless the arithmetic is emulated.
     """
     deadline = time.monotonic() + 60.0 * (max_minutes or math.inf)
@@ -107,7 +109,7 @@ def measure(
 
 
 def timed(worker: Worker, part: str, label: str):
-    """What a part gives, a list of seconds or a mapping to such, with lines of progress."""
+    """Measures a part and prints progress; returns a list of seconds, or a mapping to lists."""
     print(f"{label}: {part}", file=sys.stderr, flush=True)
     seconds = worker.ask(part)
     if isinstance(seconds, list):
@@ -116,17 +118,17 @@ def timed(worker: Worker, part: str, label: str):
 
 
 class Worker:
-    """A process with something that measures, such as `Measurements`, of its own.
+    """A separate process that measures, for example with `Measurements`.
 
-    Its first answer, None, comes when it is ready.
+    The first answer is None and comes when the process is ready.
 
     Args:
-        kind: the class of what measures.
-        *arguments: of its constructor.
+        kind: the measuring class.
+        *arguments: arguments of its constructor.
     """
 
     def __init__(self, kind: type, *arguments):
-        # Not forked: TensorFlow's threads would be missing, and this process's memory counted.
+        # Not forked: a fork would lack TensorFlow's threads and would count this process's memory.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, kind, *arguments), daemon=True)
@@ -134,12 +136,12 @@ class Worker:
         theirs.close()
 
     def ask(self, name: str):
-        """What the method of that name returns; raises as `answer`."""
+        """Returns the result of the method of that name; raises as `answer` does."""
         self.connection.send(name)
         return self.answer()
 
     def end(self) -> None:
-        """Ends the process, whose memory others may need."""
+        """Ends the process and frees its memory for others."""
         self.connection.close()
         self.process.join()
 
@@ -147,15 +149,15 @@ class Worker:
         """Waits for an answer.
 
         Raises:
-            InputError: the process raised it, or has ended.
+            InputError: the process raised it or has ended.
         """
         try:
             answer = self.connection.recv()
         except (EOFError, ConnectionError) as error:
             self.process.join()
             raise InputError(
-                f"the process that measures ended with exit code {self.process.exitcode}; -9 is "
-                "lack of memory: give a smaller batch_size"
+                f"the measuring process ended with exit code {self.process.exitcode}; -9 means out "
+                "of memory: give a smaller batch_size"
             ) from error
         if isinstance(answer, InputError):
             raise answer
@@ -163,8 +165,9 @@ class Worker:
 
 
 def serve(connection, kind: type, *arguments) -> None:
-    """What a `Worker`'s process does: measures what it is asked for until nobody asks."""
+    """Runs a `Worker`'s process: measures on request until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    command_line.keep_freed_memory()  # As the programs do.
     try:
         measurements = kind(*arguments)
         connection.send(None)
@@ -177,11 +180,11 @@ def serve(connection, kind: type, *arguments) -> None:
 
 
 class Measurements:
-    """The parts that are measured, each a method that returns seconds, one for each time.
+    """The measured parts, each a method that returns a list of seconds.
 
     Args:
         network: sizes, by the keys of `benchmark_network.PAPER`.
-        precision: Keras policy, set for the whole process.
+        precision: Keras policy for the whole process.
         steps: training steps that are timed together.
         product_size: rows of the matrices of `product`.
     """
@@ -196,7 +199,7 @@ class Measurements:
         source = MovingMNIST(network["frames"], size, digit_size=min(28, size))
         self.dataset = batches(source, network["batch_size"])
 
-    # Made when first asked for: while training is measured alone, nothing else may take memory.
+    # Made on first use: nothing else may take memory while training is measured alone.
     @functools.cached_property
     def two_phase_tgan(self) -> TwoPhaseTGAN:
         return build(configuration(self.network), TwoPhaseTGAN)
@@ -204,7 +207,7 @@ class Measurements:
     @functools.cached_property
     def exported(self) -> Path:
         """The generator as export.py writes it."""
-        # Kept until the process ends.
+        # The directory is kept until the process ends.
         self.directory = tempfile.TemporaryDirectory()
         return export.export_generator(self.tgan.generator, Path(self.directory.name, "model"))
 
@@ -213,7 +216,7 @@ class Measurements:
         return self._load()
 
     def _load(self) -> Callable:
-        """The model loaded and warmed up as TensorFlow Serving does; a function of seeds."""
+        """Loads and warms up the model as TensorFlow Serving does; returns a function of seeds."""
         version = self.exported
         with tf.Graph().as_default() as graph:
             session = tf.compat.v1.Session(graph=graph)
@@ -283,19 +286,19 @@ class Measurements:
         return [seconds_of(lambda: self.generate(seeds), calls) for _ in range(3)]
 
     def first_and_tenth_request(self) -> list[float]:
-        """The first request after a load and the tenth."""
+        """Seconds of the first and the tenth request after a load."""
         request = functools.partial(self._load(), np.array([0]))
         times = [seconds_of(request) for _ in range(10)]
         return [times[0], times[9]]
 
     def peak_memory_bytes(self) -> int:
-        """The most memory this process has held so far."""
+        """The peak memory of this process so far."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
 
 def seconds_of(call: Callable, calls: int = 1) -> float:
-    """Seconds of wall clock a call."""
+    """Wall-clock seconds per call."""
     tf.test.experimental.sync_devices()
     start = time.perf_counter()
     for _ in range(calls):

@@ -1,7 +1,7 @@
-"""The flags of the programs, and how a program begins and ends.
+"""The flags of the programs, and their start and end.
 
-Import it before TensorFlow: it sets, as `tgan_tf` does, what TensorFlow reads when it is loaded. A
-program in a folder of its own puts the directory of this package on the path first.
+Import it before TensorFlow: like `tgan_tf` it sets variables that TensorFlow reads when it is
+loaded. A program in a subfolder first puts the directory of this package on the path.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-# Without these the first pages a user sees are TensorFlow's.
+# Otherwise users would first see pages of TensorFlow's messages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
-# It warns of a server's malformed headers with a traceback.
+# It warns about a server's malformed headers with a traceback.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="tensorflow|keras|tensorflow_addons|tensorflow_io")
 
-# What TensorFlow 2.21 says while it is loaded, before it has read TF_CPP_MIN_LOG_LEVEL. Its fatal
-# errors begin with an F.
+# The messages of TensorFlow 2.21 while it is loaded, before it reads TF_CPP_MIN_LOG_LEVEL. Its
+# fatal errors begin with an F.
 _LEFT_OUT = r"""
 import re, sys
 for line in sys.stdin.buffer:
@@ -36,12 +36,12 @@ for line in sys.stdin.buffer:
 
 @contextlib.contextmanager
 def _filtered_stderr() -> Iterator[None]:
-    """Has a process of its own filter what anything writes to stderr, C++ and children included.
+    """Filters all writing to stderr in a separate process, C++'s and child processes' included.
 
-    It outlives this process if loading TensorFlow ends it, so that the reason is seen.
+    The filter outlives this process if loading TensorFlow ends it, so that the reason is shown.
     """
     kept = os.dup(2)
-    # In a session of its own Ctrl-C does not reach it.
+    # In a separate session, so that Ctrl-C does not reach it.
     lines = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LEFT_OUT], stdin=subprocess.PIPE, start_new_session=True
     )
@@ -53,13 +53,13 @@ def _filtered_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         lines.stdin.close()
-        # It ends when nobody can write to it any more, which a child that goes on still could.
+        # It ends when nothing can write to it any more; a running child process still could.
         with contextlib.suppress(subprocess.TimeoutExpired):
             lines.wait(timeout=1)
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow as Python does; stderr is filtered while anybody loads it."""
+    """Finds TensorFlow as Python does, and filters stderr while it is loaded."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
@@ -76,6 +76,6 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
         return spec
 
 
-# A program that was started without a stderr has no file 2, or another's.
+# A program started without stderr has no file 2, or some other file there.
 if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3" and sys.stderr is not None:
     sys.meta_path.insert(0, _QuietTensorFlow())

@@ -1,12 +1,12 @@
-"""Flags whose definitions say which values they take. Every program defines its own by these.
+"""Functions that define flags together with the values that they accept.
 
     checked_flags.integer("batch_size", 32, "Clips in an update.", at_least=1, at_most=65536)
-    checked_flags.number("ema_momentum", None, "Of the average.", at_least=0, below=1)
+    checked_flags.number("ema_momentum", None, "Momentum of the average.", at_least=0, below=1)
     checked_flags.new_file("output", "clips.png", "PNG of the sheet.", suffixes=(".png",))
 
-A value is refused where the flags are parsed, before a program does anything, in one line that
-`command_line` prints: "--batch_size=0: must be an integer ≥ 1". No flag takes an empty value.
-Flags that are names or Booleans are absl's own, `flags.DEFINE_enum` and `flags.DEFINE_bool`.
+Parsing the flags refuses a bad value before the program does anything, with one line that
+`command_line` prints: "--batch_size=0: must be an integer ≥ 1". No flag accepts an empty value.
+Names and Booleans use absl's `flags.DEFINE_enum` and `flags.DEFINE_bool`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tgan_tf.errors import InputError
 flags.disclaim_key_flags()
 
 LARGEST = 2**31 - 1
-"""What steps and counts are at most if a flag does not say, and what TensorFlow takes as a seed."""
+"""The default upper bound of integers, and the largest seed that TensorFlow accepts."""
 
 STORES = ("gs://", "s3://")
 
@@ -34,18 +34,18 @@ STORES = ("gs://", "s3://")
 def integer(
     name: str, default: int | None, help: str, at_least: int, at_most: int = LARGEST
 ) -> None:
-    """Defines a flag that is an integer."""
+    """Defines an integer flag."""
     flags.DEFINE(IntegerParser(at_least, at_most), name, default, help, serializer=_SERIALIZER)
 
 
 def number(name: str, default: float | None, help: str, **bounds: float) -> None:
-    """Defines a flag that is a finite number; `bounds` are those of `tgan_tf.arguments.Number`."""
+    """Defines a flag for a finite number; for `bounds` see `tgan_tf.arguments.Number`."""
     parser = NumberParser(Number(**bounds))
     flags.DEFINE(parser, name, default, help, serializer=_SERIALIZER)
 
 
 def text(name: str, default: str | None, help: str, required: bool = False) -> None:
-    """Defines a flag that is any text."""
+    """Defines a flag for any text."""
     parser = TextParser()
     flags.DEFINE(parser, name, default, help, serializer=_SERIALIZER, required=required)
 
@@ -57,15 +57,15 @@ def items(
     parse_item: Callable[[str], Any],
     unique: bool = True,
 ) -> None:
-    """Defines a flag that is a list of one or more, separated by commas.
+    """Defines a flag for a list of one or more items, separated by commas.
 
     Args:
-        name: of the flag.
+        name: name of the flag.
         default: a list of parsed items.
-        help: what it is.
-        parse_item: from the text of an item to its value; it raises a `ValueError` that says what
-            is wrong with which item.
-        unique: whether no item may come twice.
+        help: help text.
+        parse_item: text of an item → its value; it raises a `ValueError` that names the item and
+            what is wrong.
+        unique: whether items must differ.
     """
     parser = ItemsParser(parse_item, unique)
     flags.DEFINE(parser, name, default, help, serializer=flags.CsvListSerializer(","))
@@ -74,12 +74,12 @@ def items(
 def integers(
     name: str, default: list[int] | None, help: str, at_least: int, at_most: int = LARGEST
 ) -> None:
-    """Defines a flag that is a list of different integers, separated by commas."""
+    """Defines a flag for a list of different integers, separated by commas."""
     items(name, default, help, _naming(IntegerParser(at_least, at_most).parse))
 
 
 def names(name: str, default: list[str], help: str, known: tuple[str, ...]) -> None:
-    """Defines a flag that is a list of different ones of some names, separated by commas."""
+    """Defines a flag for a list of different known names, separated by commas."""
     items(name, default, help, _naming(OneOfParser(known).parse))
 
 
@@ -91,14 +91,15 @@ def existing(
     remedy: str = "give one that exists",
     required: bool = False,
 ) -> None:
-    """Defines a flag that is the path of something to be read.
+    """Defines a flag for the path of an input.
 
     Args:
-        name: of the flag, which has no default.
-        help: what it is.
-        kind: "file", "directory" or "path", which may be either.
-        remote: whether it may be in an object store, where it is looked for when it is read.
-        remedy: what to do where there is none.
+        name: name of the flag, which has no default.
+        help: help text.
+        kind: "file", "directory" or "path", which is either.
+        remote: whether it may be in an object store, where its existence is checked only when it is
+            read.
+        remedy: what to do if it does not exist.
         required: whether it must be given.
     """
     parser = ExistingParser(kind, remote, remedy)
@@ -112,13 +113,13 @@ def new_file(
     suffixes: tuple[str, ...] = (),
     required: bool = False,
 ) -> None:
-    """Defines a flag that is the path of a file to be written, which must not be there yet."""
+    """Defines a flag for the path of an output file, which must not exist yet."""
     parser = NewFileParser(suffixes)
     flags.DEFINE(parser, name, default, help, serializer=_SERIALIZER, required=required)
 
 
 def kept_file(name: str, help: str) -> None:
-    """Defines a flag that is the path of a file to be read if it is there, else to be written."""
+    """Defines a flag for the path of a file that is read if it exists and written otherwise."""
     flags.DEFINE(OutputParser(directory=False), name, None, help, serializer=_SERIALIZER)
 
 
@@ -130,14 +131,14 @@ def output_directory(
     new: bool = False,
     required: bool = False,
 ) -> None:
-    """Defines a flag that is the path of a directory to write in, made if missing.
+    """Defines a flag for the path of an output directory, made if missing.
 
     Args:
-        name: of the flag.
-        default: its value if it is not given.
-        help: what it is.
-        remote: whether it may be in an object store, which is tried when it is written to.
-        new: whether it must not be there yet.
+        name: name of the flag.
+        default: its default value.
+        help: help text.
+        remote: whether it may be in an object store, which is tried only when it is written to.
+        new: whether it must not exist yet.
         required: whether it must be given.
     """
     parser = OutputParser(directory=True, remote=remote, new=new)
@@ -145,7 +146,7 @@ def output_directory(
 
 
 def check_paths() -> None:
-    """Raises an `InputError` for a flag whose path cannot be read, or written, as it says."""
+    """Raises an `InputError` for a flag whose path cannot be read or written as defined."""
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
         if isinstance(flag.parser, PathParser) and flag.value is not None:
@@ -183,7 +184,7 @@ class NumberParser(flags.ArgumentParser):
 
 
 class TextParser(flags.ArgumentParser):
-    """Any text but an empty one."""
+    """Nonempty text."""
 
     def parse(self, argument: str) -> str:
         if not argument:
@@ -192,7 +193,7 @@ class TextParser(flags.ArgumentParser):
 
 
 class OneOfParser(flags.ArgumentParser):
-    """Some names."""
+    """Known names."""
 
     def __init__(self, known: tuple[str, ...]):
         self.known = known
@@ -204,7 +205,7 @@ class OneOfParser(flags.ArgumentParser):
 
 
 class ItemsParser(flags.ListParser):
-    """Lists of one or more."""
+    """Nonempty lists."""
 
     def __init__(self, parse_item: Callable[[str], Any], unique: bool):
         super().__init__()
@@ -217,12 +218,12 @@ class ItemsParser(flags.ListParser):
             raise ValueError("must not be empty")
         values = [self.parse_item(item) for item in found]
         if self.unique and len(set(values)) < len(values):
-            raise ValueError("must have each only once")
+            raise ValueError("must not repeat items")
         return values
 
 
 class PathParser(TextParser):
-    """Paths; what must be there, or must not, is looked at by `check_paths` once all are parsed."""
+    """Paths; `check_paths` checks whether they exist once all flags are parsed."""
 
     def __init__(self, remote: bool):
         self.remote = remote
@@ -233,13 +234,13 @@ class PathParser(TextParser):
             return self._refusal_of_url(path)
         try:
             return self._refusal(path)
-        except OSError as error:  # Such as a name that is too long.
+        except OSError as error:  # such as for a name that is too long
             return f"{error.strerror}: give a path that can be used"
 
     def _refusal_of_url(self, path: str) -> str:
         if not self.remote:
             return "must be a local path"
-        # What else TensorFlow has file systems for, it says by itself.
+        # For other schemes TensorFlow itself reports whether it has a file system.
         if path.lower().startswith(("http://", "https://")):
             return f"must be a local path, {' or '.join(STORES)}"
         return ""
@@ -249,7 +250,7 @@ class PathParser(TextParser):
 
 
 class ExistingParser(PathParser):
-    """Paths of what there is."""
+    """Paths of existing inputs."""
 
     def __init__(self, kind: str, remote: bool, remedy: str):
         super().__init__(remote)
@@ -268,7 +269,7 @@ class ExistingParser(PathParser):
 
 
 class NewFileParser(PathParser):
-    """Paths of files that are not there yet, in directories that are."""
+    """Paths of new files in existing directories."""
 
     def __init__(self, suffixes: tuple[str, ...]):
         super().__init__(remote=False)
@@ -281,12 +282,12 @@ class NewFileParser(PathParser):
         if not parent.is_dir():
             return f"there is no directory {parent}: make it first"
         if not os.access(parent, os.W_OK):
-            return f"{parent} cannot be written to: give a directory that can"
-        return "exists, give another name" if _exists(path) else ""
+            return f"{parent} cannot be written to: give a writable directory"
+        return "already exists: give another name" if _exists(path) else ""
 
 
 class OutputParser(PathParser):
-    """Paths of directories to write in, or of files to keep, made with the directories above."""
+    """Paths of output directories or of kept files, made with their parent directories."""
 
     def __init__(self, directory: bool, remote: bool = False, new: bool = False):
         super().__init__(remote)
@@ -297,18 +298,18 @@ class OutputParser(PathParser):
         place = Path(path)
         if _exists(place):
             if self.new:
-                return "exists, give another name"
+                return "already exists: give another name"
             if self.directory != place.is_dir():
                 kind = "directory" if self.directory else "file"
-                return f"is no {kind}: give the path of a {kind}"
+                return f"is not a {kind}: give the path of a {kind}"
         while not _exists(place):
             place = place.parent
         if place == Path(path) and not self.directory:
             place = place.parent
         if not place.is_dir():
-            return f"{place} is no directory: give a path that can be written to"
+            return f"{place} is not a directory: give a writable path"
         if not os.access(place, os.W_OK):
-            return f"{place} cannot be written to: give a path that can"
+            return f"{place} cannot be written to: give a writable path"
         return ""
 
 
@@ -316,13 +317,13 @@ _SERIALIZER = flags.ArgumentSerializer()
 
 
 def _checked(kind: Integer | Number, argument: str | float, convert: Callable) -> float:
-    """A value of a kind."""
+    """Converts and checks a value."""
     value = argument
     if isinstance(argument, str):
         try:
             value = convert(argument)
         except ValueError:
-            pass  # What it must be is said below.
+            pass  # refused below
     refusal = kind.refusal(value)
     if refusal:
         raise ValueError(refusal)
@@ -330,7 +331,7 @@ def _checked(kind: Integer | Number, argument: str | float, convert: Callable) -
 
 
 def _naming(parse: Callable) -> Callable:
-    """A parser of items whose errors begin with the item."""
+    """Makes a parser of items whose errors begin with the item."""
 
     def parse_item(item):
         try:
@@ -342,7 +343,7 @@ def _naming(parse: Callable) -> Callable:
 
 
 def _exists(path: str | Path) -> bool:
-    """Whether there is anything of that name, be it a broken link."""
+    """Whether anything has that name, even a broken link."""
     try:
         os.lstat(path)
     except OSError as error:

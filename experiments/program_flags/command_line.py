@@ -1,7 +1,9 @@
-"""How a program runs: its flags are parsed, and a user's mistake ends it in one clear line."""
+"""Runs a program: parses its flags, and ends it with one clear line on a user's mistake."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import os
 import re
@@ -21,10 +23,13 @@ from absl import logging as absl_logging
 from tgan_tf import file_locks, pipeline_errors
 from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, remedy
 
-# Control characters, surrogates (bytes that are no text) and what begins another line: none of them
-# can stand in a flagfile, a message or a table.
+# Control characters, surrogates (bytes that are not text) and line separators, none of which may
+# occur in a flagfile, a message or a table.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
-_LONGEST_WORD = 1000  # characters that a message shows of a value
+_LONGEST_WORD = 1000  # characters of a value that a message shows
+
+# Parameters of mallopt(3).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def run(
@@ -33,14 +38,13 @@ def run(
     takes_paths: bool = False,
     flags_of_arguments: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Runs a program; what the user can mend is one line on stderr and exit code 1.
+    """Runs a program; a mistake that the user can correct gives one line on stderr and exit code 1.
 
     Args:
         main: the program; its argument is a list of its name and the paths or the flags to pass on.
         passes_flags_on: whether flags after a lone -- are for a library that main uses.
-        takes_paths: whether what is no flag is a path that main uses.
-        flags_of_arguments: names of flags by those that the package's arguments have, where they
-            differ.
+        takes_paths: whether arguments that are not flags are paths for main.
+        flags_of_arguments: the flags for arguments of the package whose names differ.
     """
     program = Path(sys.argv[0]).name
 
@@ -59,7 +63,7 @@ def run(
             _fail(program, error.written(lambda argument: as_flag(argument, flags_of_arguments)))
         except FloatingPointError as error:
             _fail(program, str(error))
-        except flags.Error as error:  # Of flags that are taken from a file as it goes on.
+        except flags.Error as error:  # from flags that main reads from a file
             _fail(program, _about_flags(error))
         except OSError as error:
             if error.strerror is None:
@@ -74,45 +78,60 @@ def run(
                 raise
             _fail(program, f"{full[0]}: {remedy(error)}")
 
-    # Names of files may hold what the terminal has no characters for.
+    # Names of files may hold characters that the terminal lacks.
     sys.stdout.reconfigure(errors="backslashreplace")
-    # Else absl prints what TensorFlow's saver has to tell; --verbosity still has its say.
+    # Otherwise absl prints messages of TensorFlow's saver; --verbosity still works.
     absl_logging.set_verbosity(absl_logging.WARNING)
+    keep_freed_memory()
     try:
         app.run(guarded, flags_parser=functools.partial(parse_flags, program))
     except SystemExit as end:
-        # Python's own way to end would wait for ever where a clip is being read by Python, and
-        # abort where tensorflow-io, on the old stack, has used s3:// (its issue 1912).
+        # Python's normal exit would hang if Python is reading a clip, and abort if tensorflow-io,
+        # on the old stack, has used s3:// (its issue 1912).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code or 0)
 
 
-def is_given(flag: str) -> bool:
-    """Whether a flag is on the command line itself, not only in a file that a --flagfile names.
+def keep_freed_memory() -> None:
+    """Has glibc keep the memory that a freed tensor took, for the next one.
 
-    What runs code that others may have written, or says where is written, is asked of the user, and
-    a file is not the user: it may have come with the data.
+    By default it gives tensors of more than 32 MiB back to the kernel at once and asks for their
+    pages anew in every step, which takes longer than an element-wise operation itself. No effect
+    under another C library.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
+        mallopt(_M_TOP_PAD, 64 << 20)
+
+
+def is_given(flag: str) -> bool:
+    """Whether a flag is on the command line itself, not only in a flagfile.
+
+    Consent to run code that others may have written, or to write somewhere, must come from the
+    user. A flagfile may have come with the data.
     """
     names = (argument.lstrip("-").split("=")[0] for argument in sys.argv[1:] if argument[:1] == "-")
     return not {flag, f"no{flag}"}.isdisjoint(names)
 
 
 def write_new_file(flag: str, text: str) -> None:
-    """Writes the file that a flag names, whole or not at all."""
+    """Writes the file of a flag, whole or not at all."""
     with file_locks.replacing(flags.FLAGS[flag].value) as temporary:
         temporary.write_text(text)
 
 
 def parse_flags(program: str, argv: list[str]) -> list[str]:
-    """Parses the flags; a value that a flag cannot have ends the program as `run` says.
+    """Parses the flags; a bad value ends the program, see `run`.
 
     Args:
-        program: its name, for the message.
+        program: name of the program, for the message.
         argv: the name or path of the program, and its arguments.
 
     Returns:
-        The name, and the arguments that are no flags.
+        The name, and the arguments that are not flags.
     """
     try:
         _check_text(argv[1:])
@@ -126,11 +145,11 @@ def parse_flags(program: str, argv: list[str]) -> list[str]:
 
 
 def _check_text(arguments: list[str]) -> None:
-    """Raises an `InputError` for an argument that is no text, or a flag with an empty value."""
+    """Raises an `InputError` for an argument that is not text, or a flag with an empty value."""
     for argument in arguments:
         if any(unicodedata.category(character) in _NO_TEXT for character in argument):
             raise InputError(f"{argument}: must be text in UTF-8, without control characters")
-    # What follows is not for this program.
+    # The rest is not for this program.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     for argument in own:
         if re.fullmatch("--?[^=]*=", argument):
@@ -140,7 +159,7 @@ def _check_text(arguments: list[str]) -> None:
 def as_flag(
     argument: Argument, flags_of_arguments: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """An argument as the flag that sets it; as it is if there is none."""
+    """Formats an argument as the flag that sets it, or unchanged if there is none."""
     name = flags_of_arguments.get(argument.name, argument.name)
     if name not in flags.FLAGS:
         return str(argument)
@@ -153,7 +172,7 @@ def as_flag(
 
 
 def _about_flags(error: Exception) -> str:
-    """What absl says of flags, without its own words about them."""
+    """Absl's message about flags, without its prefixes."""
     lines = []
     for line in str(error).splitlines():
         line = re.sub("^flags? |^ERROR:: ", "", line)
@@ -163,7 +182,7 @@ def _about_flags(error: Exception) -> str:
 
 
 def _fail(program: str, message: str):
-    """Ends the program with one line, whatever the message has in it."""
+    """Ends the program with one line, whatever the message holds."""
     half = _LONGEST_WORD // 2
     message = re.sub(rf"(\S{{{half}}})\S+(\S{{{half}}})", r"\1…\2", message)
     print(f"{program}: error: {one_line(message)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The flags of a model, and which entries of its configuration they set.
+"""The flags of a model, and the entries of its configuration that they set.
 
 flags.adopt_module_key_flags(configuration_flags)
 configuration = configuration_flags.configuration(channels=1)
@@ -35,128 +35,153 @@ flags.DEFINE_enum(
     "generator",
     "tgan",
     sorted(GENERATORS),
-    "tgan: temporal and image generator (paper). conv3d: 3-D transposed convolutions (the paper's "
-    "3D model). two_stream: the same with a mask and a static background (Vondrick et al. 2016).",
+    "Generator network. tgan: temporal and image generator (paper). conv3d: 3-D transposed "
+    "convolutions (the paper's 3D model). two_stream: conv3d with a mask and a static background "
+    "(Vondrick et al. 2016).",
 )
 flags.DEFINE_enum(
     "critic",
     "tgan",
     sorted(CRITICS),
-    "tgan: 3-D convolutions (paper). frames_as_channels: 2-D ones with max pooling. "
-    "video_and_frame: 3-D ones and 2-D ones, their losses added (reference).",
+    "Critic network. tgan: 3-D convolutions (paper). frames_as_channels: 2-D convolutions with "
+    "max pooling. video_and_frame: a 3-D and a 2-D critic, with their losses added (reference).",
 )
 flags.DEFINE_bool(
-    "conditional", False, "Give generator and critic the class of a clip: digit, or data set's."
+    "conditional",
+    False,
+    "Condition generator and critic on a clip's class: the digit, or the data set's class.",
 )
-checked_flags.integer("z0_dim", 100, "Entries of a video's latent z0 (paper: 100).", 1, 65536)
-checked_flags.integer("z1_dim", 100, "Entries of a frame's latent z1 (paper: 100).", 1, 65536)
+checked_flags.integer("z0_dim", 100, "Size of a video's latent z0 (paper: 100).", 1, 65536)
+checked_flags.integer("z1_dim", 100, "Size of a frame's latent z1 (paper: 100).", 1, 65536)
 flags.DEFINE_enum(
     "latent_distribution",
     "uniform",
     LATENT_DISTRIBUTIONS,
-    "z0 of Uniform(-1, 1) (paper) or Normal(0, 1) (PyTorch TGAN).",
+    "Distribution of z0: Uniform(-1, 1) (paper) or Normal(0, 1) (PyTorch TGAN).",
 )
 checked_flags.integer(
-    "temporal_filters", 512, "Temporal generator's widest layer (paper: 512).", 1, 65536
+    "temporal_filters",
+    512,
+    "Width of the temporal generator's widest layer (paper: 512).",
+    1,
+    65536,
 )
 checked_flags.integer(
     "gru_layers",
     0,
-    "Temporal generator of that many recurrent layers (GRU); 0: transposed convolutions (paper).",
+    "Recurrent layers (GRU) of the temporal generator; 0: transposed convolutions (paper).",
     at_least=0,
     at_most=100,
 )
 checked_flags.integer(
     "image_filters",
     512,
-    "Widest layer of image generator, conv3d or two_stream (paper: 512).",
+    "Width of the widest layer of the image generator, conv3d or two_stream (paper: 512).",
     at_least=1,
     at_most=65536,
 )
 checked_flags.integer(
     "critic_frames",
     None,
-    "Successive frames of a clip that the critic sees, others in each update: a power of two, at "
-    "most --frames; all if not given (paper).",
+    "Number of successive frames of a clip that the critic sees, a different window in each "
+    "update: a power of two, at most --frames; default: all (paper).",
     at_least=2,
 )
 checked_flags.integer(
-    "critic_filters", 64, "Critic's first layer, doubled by each (paper: 64).", 1, 65536
+    "critic_filters",
+    64,
+    "Width of the critic's first layer; each later one doubles it (paper: 64).",
+    1,
+    65536,
 )
 for network in ("temporal", "image", "critic"):
     flags.DEFINE_enum(
         f"{network}_initializer",
         "uniform",
         sorted(INITIALIZERS),
-        f"Initial kernels of the {network} network: Uniform(-0.01, 0.01) (reference: Moving "
-        "MNIST) or LeCun normal (reference: UCF-101, all but the image generator).",
+        f"Initial kernels of the {network} network: Uniform(-0.01, 0.01) (reference: Moving MNIST) "
+        "or LeCun normal (reference: UCF-101, except for the image generator).",
     )
 
 flags.DEFINE_bool(
-    "temporal_offset", False, "Offset in temporal generator's batch normalisations (paper: none)."
+    "temporal_offset",
+    False,
+    "Use offsets in the temporal generator's batch normalisations (paper: none).",
 )
-flags.DEFINE_bool("critic_offset", False, "Offset in critic's batch normalisations (paper: none).")
-checked_flags.number(
-    "batch_norm_epsilon", 2e-5, "Of all batch normalisations (reference: 2e-5).", above=0
+flags.DEFINE_bool(
+    "critic_offset", False, "Use offsets in the critic's batch normalisations (paper: none)."
 )
 checked_flags.number(
-    "critic_slope", 0.2, "Of the critic's leaky ReLU (reference: 0.2).", at_least=0, at_most=1
+    "batch_norm_epsilon", 2e-5, "Epsilon of all batch normalisations (reference: 2e-5).", above=0
+)
+checked_flags.number(
+    "critic_slope",
+    0.2,
+    "Negative slope of the critic's leaky ReLU (reference: 0.2).",
+    at_least=0,
+    at_most=1,
 )
 flags.DEFINE_enum(
     "critic_head",
     "convolution",
     HEADS,
-    "The tgan critic's score: convolution (paper) or mean (PyTorch TGAN) of the last features.",
+    "How the tgan critic makes its score from the last features: convolution (paper), mean "
+    "(PyTorch TGAN), or projection on the class (Miyato and Koyama 2018).",
 )
 flags.DEFINE_enum(
     "critic_normalization",
     "batch",
     NORMALIZATIONS,
-    "After the critic's convolutions but the first: batch normalisation (paper), or none.",
+    "Normalisation after all critic convolutions except the first: batch normalisation (paper), or "
+    "none.",
 )
 checked_flags.number(
     "critic_noise",
     0.0,
-    "Deviation of Gaussian noise before the critic's leaky ReLU (reference's normal GAN: 0.3).",
+    "Standard deviation of Gaussian noise before the critic's leaky ReLUs (reference's normal "
+    "GAN: 0.3).",
     at_least=0,
 )
 
 flags.DEFINE_enum(
-    "objective", "wasserstein", sorted(objectives.OBJECTIVES), "What generator and critic minimise."
+    "objective",
+    "wasserstein",
+    sorted(objectives.OBJECTIVES),
+    "Losses of generator and critic (paper: wasserstein).",
 )
-checked_flags.integer(
-    "n_critic", 1, "Critic's updates for one of the generator (reference: 1).", 1, 1000
-)
+checked_flags.integer("n_critic", 1, "Critic updates per generator update (reference: 1).", 1, 1000)
 flags.DEFINE_enum(
     "optimizer",
     "rmsprop",
     list(OPTIMIZERS),
-    "Of generator and critic: RMSprop (paper), or Adam.",
+    "Optimiser of generator and critic: RMSprop (paper) or Adam.",
 )
-checked_flags.number("learning_rate", 5e-5, "Of both optimizers (paper: 5e-5).", above=0)
 checked_flags.number(
-    "critic_learning_rate", None, "Of the critic's optimizer, if it has another.", above=0
+    "learning_rate", 5e-5, "Learning rate of both optimisers (paper: 5e-5).", above=0
+)
+checked_flags.number(
+    "critic_learning_rate", None, "Learning rate of the critic's optimiser, if different.", above=0
 )
 checked_flags.number("adam_beta_1", 0.5, "Adam's β₁ (PyTorch TGAN: 0.5).", at_least=0, below=1)
 checked_flags.number("adam_beta_2", 0.9, "Adam's β₂ (PyTorch TGAN: 0.9).", at_least=0, below=1)
 checked_flags.integer(
     "learning_rate_decay_steps",
     None,
-    "The rates fall linearly to 0 over so many updates of the generator; constant if not given.",
+    "Generator updates over which the learning rates fall linearly to 0; default: constant rates.",
     at_least=1,
 )
 checked_flags.number(
     "ema_momentum",
     None,
-    "Keep a moving average of the generator's weights, such as 0.999, and show, evaluate and "
-    "export that one.",
+    "Momentum of a moving average of the generator's weights, such as 0.999, which is then shown, "
+    "evaluated and exported; default: no average.",
     at_least=0,
     below=1,
 )
 checked_flags.number(
     "shuffle_frames",
     0.0,
-    "Probability that a step's clips are seen in a random order of frames.",
+    "Probability that a step's clips have their frames in a random order.",
     at_least=0,
     at_most=1,
 )
@@ -164,42 +189,50 @@ flags.DEFINE_enum(
     "lipschitz",
     "singular_value_clipping",
     [name for name in lipschitz.METHODS if name != "gradient_penalty"],
-    "What keeps the critic Lipschitz: singular_value_clipping (paper); weight_clipping (Arjovsky "
-    "et al. 2017); spectral_normalization (Miyato et al. 2018); none.",
+    "Method that keeps the critic Lipschitz: singular_value_clipping (paper), weight_clipping "
+    "(Arjovsky et al. 2017), spectral_normalization (Miyato et al. 2018), or none.",
 )
 checked_flags.number(
-    "max_singular_value", 1.0, "Largest of each critic kernel after clipping (paper: 1).", above=0
+    "max_singular_value",
+    1.0,
+    "Largest singular value of each critic kernel after clipping (paper: 1).",
+    above=0,
 )
 flags.DEFINE_enum(
     "clipped_norm",
     "matrix",
     NORMS,
-    "What singular value clipping clips: matrix, the kernel's (paper), or operator, the "
-    "convolution's own.",
+    "Norm that singular value clipping limits: that of the kernel's matrix (paper), or of the "
+    "convolution as an operator.",
 )
 checked_flags.integer(
     "clipping_interval",
     5,
-    "Critic's updates between clippings of singular values and of the scales of batch "
-    "normalisations (paper: 5).",
+    "Critic updates between clippings of singular values and of batch normalisation scales "
+    "(paper: 5).",
     at_least=1,
 )
 checked_flags.number(
-    "weight_limit", 0.01, "weight_clipping: of each entry (reference: 0.01).", above=0
+    "weight_limit",
+    0.01,
+    "Largest magnitude of a weight with weight_clipping (reference: 0.01).",
+    above=0,
 )
 checked_flags.number(
     "gradient_penalty",
     0.0,
-    "Weight of the critic's gradient penalty (Gulrajani et al. 2017: 10); with --lipschitz=none.",
+    "Weight of the critic's gradient penalty (Gulrajani et al. 2017: 10); needs --lipschitz=none.",
     at_least=0,
 )
-checked_flags.integer("seed", 0, "Of initial weights, latents and data, 0 to 2^31 - 1.", at_least=0)
+checked_flags.integer(
+    "seed", 0, "Seed of initial weights, latents and data, 0 to 2^31 - 1.", at_least=0
+)
 
 flags.DEFINE_enum(
     "mixed_precision",
     "float32",
     POLICIES,
-    "Keras policy: what the layers compute in; weights and clipping stay float32.",
+    "Keras policy, the dtype that the layers compute in; weights and clipping stay float32.",
 )
 
 ENTRIES = {
@@ -244,27 +277,27 @@ ENTRIES = {
     "mixed_precision": ["dtype_policy"],
     "seed": ["seed"],
 }
-"""The entries that each flag sets, those of them that the parts have which are chosen by name."""
+"""The entries that each flag sets, if the chosen parts have them."""
 
 FLAGS_OF_ENTRIES = {entry: flag for flag, entries in ENTRIES.items() for entry in entries}
 """The flag of each entry, for messages."""
 
-# A flagfile has these for the other variants too.
+# Flagfiles have these for other variants too.
 _OF_OTHER_VARIANTS = {"z1_dim", "temporal_filters", "temporal_initializer", "clipping_interval"}
 
 
 def configuration(
     channels: int = 1, num_classes: int = 0, given: Mapping[str, Any] | None = None
 ) -> Configuration:
-    """The configuration of the flags.
+    """Makes the configuration of the flags.
 
     Args:
-        channels: of the clips.
-        num_classes: of the clips, if the networks are to be conditioned on them.
-        given: the flags' values, if not those of the command line, such as those of a flagfile.
+        channels: channels of the clips.
+        num_classes: number of classes of the clips, for conditional networks.
+        given: the flags' values, such as those of a flagfile; default: those of the command line.
 
     Raises:
-        InputError: flags cannot be, or have no use, together.
+        InputError: flags contradict each other, or a flag has no effect.
     """
     values = {flag: FLAGS[flag].value if given is None else given[flag] for flag in ENTRIES}
     if values["critic_learning_rate"] is None:
@@ -286,7 +319,7 @@ def configuration(
             if not section:
                 entries[name] = value
             elif name == "name" or name in arguments_of(section, names[section]):
-                # The name is there already, of the penalty the method that it is.
+                # The name is set already; for the penalty it is the method's.
                 entries[section].setdefault(name, value)
             else:
                 continue
@@ -297,7 +330,7 @@ def configuration(
 
 
 def flags_of(configuration: Configuration) -> dict[str, Any]:
-    """The values of the flags that make a configuration."""
+    """The values of the flags that make up a configuration."""
     values = {flag: FLAGS[flag].default for flag in ENTRIES}
     for flag, entries in ENTRIES.items():
         for entry in entries:
@@ -313,13 +346,13 @@ def flags_of(configuration: Configuration) -> dict[str, Any]:
 
 
 def _refuse_useless(flag: str, value: Any, names: dict[str, str]) -> None:
-    """Raises an `InputError` for a flag that sets nothing, but is not at its default."""
+    """Raises an `InputError` for a flag without effect that is not at its default."""
     if value == FLAGS[flag].default:
         return
     section, _, name = ENTRIES[flag][0].rpartition(".")
     choice = FLAGS_OF_ENTRIES[f"{section}.name"]
     users = [other for other in TABLES[section] if name in arguments_of(section, other)]
     raise InputError(
-        f"--{flag}={value} has no use with --{choice}={names[section]}: leave it out, "
-        f"or give --{choice}={' or '.join(users)}"
+        f"--{flag}={value}: has no effect with --{choice}={names[section]}: leave it out, or give "
+        f"--{choice}={' or '.join(users)}"
     )

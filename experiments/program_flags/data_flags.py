@@ -1,6 +1,6 @@
-"""The flags that say which videos a program reads and which clips it sees of them.
+"""The flags for the videos that a program reads and the clips that it takes from them.
 
-A program calls the functions that define what it needs, and adopts the flags as its own:
+A program calls the functions for the flags that it needs, and adopts the flags:
 
     data_flags.define_videos()
     flags.adopt_module_key_flags(data_flags)
@@ -30,19 +30,19 @@ from tgan_tf.errors import Argument, InputError
 
 FLAGS = flags.FLAGS
 
-# Mirror images are for training. To unpickling only the command line can consent. The rest is how,
-# not what, is read.
+# Mirror images are only for training. Only the command line can consent to unpickling. The others
+# affect how the data are read, not what is read.
 _NOT_OF_A_RUN = {"mirror", "allow_unpickling", "damaged_shards", "verify_shards"}
 
 
 def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
-    """Defines --data_path, or another flag for it, --size and how what lies there is read."""
-    # What is required is to be prepared.
+    """Defines --data_path (or another flag for it), --size and the flags for reading it."""
+    # It is required only for preparation.
     known = (kind.about for kind in KINDS if kind.to_prepare or not required)
     checked_flags.existing(
         path_flag,
-        f"Videos, on this machine, in gs:// or s3://: {'; '.join(known)}."
-        + ("" if required else " Without it: bouncing digits of MNIST, made as they are read."),
+        f"Path of the videos, local, in gs:// or in s3://: {'; '.join(known)}."
+        + ("" if required else " Default: bouncing MNIST digits, generated as they are read."),
         kind="path",
         remote=True,
         remedy="give a file or a directory of videos",
@@ -55,81 +55,89 @@ def define_videos(required: bool = False, path_flag: str = "data_path") -> None:
         "recipe",
         None,
         RECIPES,
-        "How a video's frames are resized: ucf101 stretches them to 64 x 85 (reference, default "
-        "for UCF-101), center_crop keeps their proportions and cuts the centre out (default).",
+        "How to resize videos' frames: ucf101 stretches them to 64 x 85 (reference; default for "
+        "UCF-101), center_crop keeps their proportions and cuts out the centre (default "
+        "otherwise).",
     )
     flags.DEFINE_enum(
         "split",
         None,
         ["1", "2", "3", "all"],
-        "UCF-101: which official split; all, the default, trains on every video but those in "
-        "folders test and val.",
+        "Official split of UCF-101; all (default) trains on every video except those in folders "
+        "test and val.",
     )
     checked_flags.existing(
         "split_lists",
-        "UCF-101: directory of trainlist01.txt and so on; default ucfTrainTestlist in or beside "
-        "the videos.",
+        "Directory of UCF-101's lists, trainlist01.txt and so on; default: ucfTrainTestlist in or "
+        "beside the videos.",
         kind="directory",
         remote=True,
     )
     checked_flags.existing(
         "table",
-        "HDF5: CSV file of start, end, category, group, scene of each video; default the .csv "
-        "beside it.",
+        "CSV file with start, end, category, group and scene of each video in an HDF5 file; "
+        "default: the .csv file beside it.",
         remote=True,
     )
     flags.DEFINE_bool(
         "allow_unpickling",
         None,
-        "HDF5: the table may be a pickle. Unpickling runs code in the file: only of a source you "
-        "trust. It counts on the command line only, not in a flagfile.",
+        "Allow the table of an HDF5 file to be a pickle. Unpickling runs code from the file: use "
+        "only one that you trust. Works only on the command line, not in a flagfile.",
     )
     checked_flags.text(
         "array_axes",
         None,
-        ".npy, .npz: what the array's axes are, a letter each: n clips, t frames, h rows, w "
-        "columns, c channels. Default: tnhw of .npy, as mnist_test_seq.npy is, nthw or nthwc of "
-        ".npz; an array that may be meant otherwise is refused.",
+        "Axes of the array in a .npy or .npz file, one letter each: n clips, t frames, h rows, w "
+        "columns, c channels. Default: tnhw for .npy, as in mnist_test_seq.npy, and nthw or nthwc "
+        "for .npz; an ambiguous array is refused.",
     )
 
 
 def define_clips() -> None:
-    """Defines which clips are cut out of the videos, or made of digits."""
+    """Defines the flags for clips cut out of videos or made from digits."""
     checked_flags.integer("frames", 16, "Frames of a clip, a power of two (paper: 16).", 1, 4096)
     checked_flags.integer(
-        "stride", 1, "Video's frames from one frame of a clip to the next.", at_least=1
+        "stride", 1, "Step in the video from one frame of a clip to the next.", at_least=1
     )
     flags.DEFINE_enum(
-        "crop", "center", CROPS, "Where --size x --size pixels are taken from a larger frame."
+        "crop", "center", CROPS, "Position of the crop of --size x --size pixels in a larger frame."
     )
-    flags.DEFINE_bool("mirror", False, "Exchange left and right in half of the clips.")
+    flags.DEFINE_bool("mirror", False, "Mirror half of the clips left to right.")
     flags.DEFINE_enum(
         "damaged_shards",
         None,
         DAMAGED_SHARDS,
-        "TFRecords: whether a damaged shard ends the program (default) or is left out.",
+        "What to do with damaged TFRecord shards: refuse ends the program (default), skip leaves "
+        "them out.",
     )
     flags.DEFINE_bool(
         "verify_shards",
         None,
-        "TFRecords: read all shards once before and compare their hashes; default true.",
+        "Read all TFRecord shards first and compare their hashes; default: true.",
     )
-    checked_flags.integer("num_digits", 2, "Digits in a clip, 1 or 2; without --data_path.", 1, 2)
     checked_flags.integer(
-        "digit_size", 28, "Rows of a digit, pixels (MNIST's own); no --data_path.", 1, 4096
+        "num_digits", 2, "Digits in each clip of bouncing MNIST digits, 1 or 2.", 1, 2
+    )
+    checked_flags.integer(
+        "digit_size",
+        28,
+        "Rows of a bouncing MNIST digit in pixels (MNIST: 28).",
+        1,
+        4096,
     )
 
 
 def open_data(path_flag: str = "data_path") -> Corpus | None:
-    """What lies at --data_path; None if that is not given.
+    """Opens the videos at --data_path; None if it is not given.
 
     Args:
-        path_flag: the flag that is meant, as of `define_videos`.
+        path_flag: the flag for the path, see `define_videos`.
 
     Raises:
-        InputError: as `open_corpus`, or a flag is given that has no use without --data_path.
+        InputError: a flag is given that needs --data_path; see also `open_corpus`.
     """
-    # Flags are options of the kinds by the same names.
+    # Options of the kinds have flags of the same names.
     names = [name for kind in KINDS for name in kind.options if name in FLAGS]
     options = {name: FLAGS[name].value for name in names}
     if not command_line.is_given("allow_unpickling"):
@@ -139,12 +147,14 @@ def open_data(path_flag: str = "data_path") -> Corpus | None:
         return open_path(path, **options)
     for name in (*options, "stride", "crop", "mirror"):
         if FLAGS[name].value != FLAGS[name].default:
-            raise InputError(f"--{name}={FLAGS[name].value} has no use without --{path_flag}")
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: has no effect without --{path_flag}: leave it out"
+            )
     return None
 
 
 def open_path(path: str, **options) -> Corpus:
-    """What lies at a path; arguments and errors are those of `open_corpus`. Says how it is read."""
+    """Opens the videos at a path and prints how they are read; see `open_corpus`."""
     try:
         corpus = open_corpus(path, FLAGS.size, **options)
     except InputError as error:
@@ -153,7 +163,7 @@ def open_path(path: str, **options) -> Corpus:
         table = options.get("table") or hdf5_table.table_path(path)
         raise InputError(
             *error.parts,
-            ", which is made once and for all by: python experiments/reference/convert_table.py "
+            ", which this command makes once: python experiments/reference/convert_table.py "
             f"--input={table} --output={os.path.splitext(table)[0]}.csv --allow_unpickling",
         ) from error
     if corpus.reading is not None:
@@ -162,15 +172,15 @@ def open_path(path: str, **options) -> Corpus:
 
 
 def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> Source:
-    """The clips of a subset, as the flags say.
+    """Makes the source of a subset's clips, by the flags.
 
     Args:
-        corpus: of `open_data`.
+        corpus: the result of `open_data`.
         subset: "train" or "test".
-        window: of `tgan_tf.data.Windows`.
+        window: see `tgan_tf.data.Windows`.
 
     Raises:
-        InputError: there is no such subset, or as the sources raise it.
+        InputError: there is no such subset, or the source raises it.
     """
     if corpus is None:
         split = "train" if subset == "train" else "held_out"
@@ -195,12 +205,12 @@ def make_source(corpus: Corpus | None, subset: str, window: str = "random") -> S
 
 
 def take_from_run(run_dir: Path, path_flag: str, over_the_command_line: bool = False) -> None:
-    """Takes what a run's flags say about its data, where the command line says nothing else.
+    """Sets the data flags that the command line lacks to a run's values.
 
     Args:
-        run_dir: as of train.py.
-        path_flag: the flag that the run's --data_path is taken for.
-        over_the_command_line: whether also what the command line says gives way.
+        run_dir: directory of the run.
+        path_flag: the flag that gets the value of the run's --data_path.
+        over_the_command_line: whether to override the command line too.
 
     Raises:
         InputError: the run's flags cannot be read.
@@ -212,11 +222,11 @@ def take_from_run(run_dir: Path, path_flag: str, over_the_command_line: bool = F
 
 
 def flags_of_run(run_dir: Path, path_flag: str) -> dict[str, Any]:
-    """What a run's flagfile says about its data, by the names of train.py's flags.
+    """The data flags in a run's flagfile, by the names of train.py's flags.
 
     Args:
-        run_dir: as of train.py.
-        path_flag: this program's flag for what is train.py's --data_path.
+        run_dir: directory of the run.
+        path_flag: this program's flag for train.py's --data_path.
 
     Raises:
         InputError: the run's flags cannot be read.

@@ -1,4 +1,4 @@
-"""The flags that say what evaluates, and the evaluation that they describe.
+"""The flags of an evaluation, and the evaluation that they describe.
 
 evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
@@ -31,12 +31,12 @@ FLAGS_OF_ARGUMENTS = {
 
 
 def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
-    """Defines a flag for the metrics that are measured.
+    """Defines a flag for the metrics to compute.
 
     Args:
-        name: of the flag.
-        default: the metrics if it is not given.
-        num_critics: how many critics the program has, which some metrics need.
+        name: name of the flag.
+        default: the default metrics.
+        num_critics: number of critics that the program has, which some metrics need.
     """
 
     def parse_item(item: str) -> str:
@@ -45,7 +45,7 @@ def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
         if needed > num_critics:
             able = "evaluate.py" if needed == 1 else "compare.py"
             raise InputError(
-                f"metric {item}: needs {'a critic' if needed == 1 else 'two critics'}, use {able}"
+                f"metric {item}: needs {'a critic' if needed == 1 else 'two critics'}: use {able}"
             )
         return item
 
@@ -58,8 +58,8 @@ def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
     checked_flags.items(
         name,
         default,
-        "What is measured, each with the number of clips and of frames if they are not to be the "
-        f"usual ones, as fvd2048_16f. {about}.",
+        "Metrics to compute, optionally with the numbers of clips and frames, such as "
+        f"fvd2048_16f. {about}.",
         parse_item,
     )
 
@@ -67,16 +67,16 @@ def define_metrics(name: str, default: list[str], num_critics: int = 1) -> None:
 def requests(
     flag: str, frames: int, num_clips: int | None = None, critic_frames: int | None = None
 ) -> list[Request]:
-    """What the metrics of a flag ask for.
+    """The requests for the metrics of a flag.
 
     Args:
-        flag: of `define_metrics`.
-        frames: of the clips.
-        num_clips: how many there are.
-        critic_frames: that the critic sees, if not all.
+        flag: name of the flag, see `define_metrics`.
+        frames: frames of the clips.
+        num_clips: number of clips that exist.
+        critic_frames: frames that the critic sees, if not all.
 
     Raises:
-        InputError: as `parse_metrics`.
+        InputError: see `parse_metrics`.
     """
     try:
         return parse_metrics(FLAGS[flag].value, frames, num_clips, critic_frames)
@@ -85,18 +85,18 @@ def requests(
 
 
 def define_extractor() -> None:
-    """Defines --extractor, and a flag for each option of extractors."""
+    """Defines --extractor, and a flag for each option of the extractors."""
     about = " ".join(f"{name}: {extractor.about}." for name, extractor in EXTRACTORS.items())
     checked_flags.text(
         "extractor",
         "moving_mnist",
-        f"What clips are measured by. {about} Or the path of a .keras or .h5 file or a SavedModel, "
-        "from clips in [-1, 1] to probabilities or features. A SavedModel runs its own code: only "
-        "of a source you trust.",
+        f"Feature extractor that measures the clips. {about} Or the path of a .keras or .h5 file "
+        "or a SavedModel that maps clips in [-1, 1] to probabilities or features. A SavedModel is "
+        "a program: use only one that you trust.",
     )
     for option, flag in FLAGS_OF_ARGUMENTS.items():
         what = (
-            f"{name}: {extractor.options[option]}."
+            f"With --extractor={name}: {extractor.options[option]}."
             for name, extractor in EXTRACTORS.items()
             if option in extractor.options
         )
@@ -104,28 +104,28 @@ def define_extractor() -> None:
 
 
 def check_extractor() -> None:
-    """Raises an `InputError` for an extractor that runs code and was named by a file alone."""
+    """Raises an `InputError` for an extractor that runs code and is only named in a flagfile."""
     if FLAGS.extractor in EXTRACTORS:
         programs = [FLAGS_OF_ARGUMENTS[option] for option in EXTRACTORS[FLAGS.extractor].programs]
     else:
-        # A Keras file is read, not run.
+        # A Keras file is only read, not run.
         programs = ["extractor"] if os.path.isdir(FLAGS.extractor) else []
     for flag in programs:
         if FLAGS[flag].value is not None and not command_line.is_given(flag):
             raise InputError(
-                f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel runs code when it is "
-                "called: if you trust it give the flag on the command line as well"
+                f"--{flag}={FLAGS[flag].value}, in a flagfile: a SavedModel is a program: if you "
+                "trust it, also give the flag on the command line"
             )
 
 
 def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> SourceClips:
-    """The clips of videos, as the flags say, and all that is to be said of how they came about.
+    """The clips of videos, by the flags, with a description of how they were made.
 
     Args:
-        corpus: of `data_flags.open_data`.
+        corpus: the result of `data_flags.open_data`.
         subset: "train" or "test".
-        window: of `tgan_tf.data.Windows`.
-        seed: of the order in which they are taken.
+        window: see `tgan_tf.data.Windows`.
+        seed: seed of their order.
     """
     source = data_flags.make_source(corpus, subset, window)
     if corpus is None:
@@ -145,7 +145,7 @@ def clips_of(corpus: Corpus | None, subset: str, window: str, seed: int) -> Sour
         path=corpus.path,
         kind=corpus.kind,
         subset=subset,
-        # See tgan_tf/data/recordings.py; frames in other files are taken as they are.
+        # See tgan_tf/data/recordings.py; frames in other files are not resized.
         resize=None if resizing is None else {**resizing, "filter": "area (bilinear to enlarge)"},
         window=window,
         clips_of_a_video="all that do not overlap" if window == "all" else "one",
@@ -164,13 +164,13 @@ def make_evaluation(
     real_statistics: str | None = None,
     run: Run | None = None,
 ) -> Evaluation:
-    """The evaluation of the flags.
+    """Makes the evaluation of the flags.
 
-    Other real clips than those of the subset are those of the other one, or where there is none
-    other windows of the same videos. `run` is that of `Evaluation`.
+    The other real clips come from the other subset or, if there is none, from other windows of the
+    same videos. `run` is passed to `Evaluation`.
 
     Raises:
-        InputError: as the data and the extractor.
+        InputError: the data or the extractor raise it.
     """
     check_extractor()
     real = clips_of(corpus, subset, window, FLAGS.seed)

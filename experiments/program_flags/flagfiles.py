@@ -1,7 +1,7 @@
-"""Flagfiles read as every other text that users give: UTF-8, with or without a byte order mark.
+"""Reads flagfiles like any text from users: as UTF-8, with or without a byte order mark.
 
-absl reads them in the system's own encoding, and tells of a file that it cannot read by a traceback
-or not at all.
+absl reads them in the system's encoding, and reports an unreadable file with a traceback or not at
+all.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from tgan_tf.errors import InputError
 
 
 def read(arguments: Sequence[str]) -> list[str]:
-    """Arguments with the lines of each flagfile in the place of its --flagfile.
+    """Replaces each --flagfile in the arguments with the lines of the file.
 
-    As in absl, lines may name flagfiles themselves, and empty ones and those that begin with # or
-    // are passed over. What follows a lone -- is left as it is.
+    As in absl, lines may name other flagfiles, and empty lines and those that begin with # or //
+    are skipped. Arguments after a lone -- are left unchanged.
 
-    A run is where its flagfile lies, whatever it was called when that was written: of a flags.cfg
-    the --run_dir is its directory, unless the command line has another.
+    The --run_dir of a flags.cfg is the directory of that file, even if it has been renamed, unless
+    the command line gives another.
 
     Args:
-        arguments: without the program's name.
+        arguments: the arguments without the program's name.
 
     Raises:
-        InputError: a flagfile is not named, cannot be read, is no text, or names itself.
+        InputError: a flagfile is not named, cannot be read, is not text, or names itself.
     """
     found, run_dirs = _read(arguments, [])
-    # The last one of a flag counts.
+    # The last value of a flag counts.
     return [*(f"--run_dir={path}" for path in run_dirs), *found]
 
 
 def values(
     path: str | os.PathLike, defined: Iterable[flags.Flag], lines: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """The values that a flagfile gives some flags, and the defaults of the others.
+    """The values of some flags in a flagfile, with the defaults of flags that it lacks.
 
     Args:
-        path: of the flagfile.
-        defined: the flags; others are passed over.
-        lines: what it was, if that is known and it may have been edited since.
+        path: the flagfile.
+        defined: the flags; others are ignored.
+        lines: its original lines, if known, since the file may have been edited.
 
     Raises:
-        InputError: the file cannot be read, or gives one of the flags what it cannot have.
+        InputError: the file cannot be read, or has a bad value for one of the flags.
     """
     found = flags.FlagValues()
     for flag in defined:
@@ -61,11 +61,11 @@ def values(
 
 
 def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments, and the directories of the runs whose flagfiles are among them.
+    """The expanded arguments, and the directories of runs whose flagfiles are among them.
 
     Args:
-        arguments: of the command line or of a flagfile.
-        within: the flagfiles that the arguments are lines of, from the outermost.
+        arguments: arguments of the command line or lines of a flagfile.
+        within: the flagfiles that contain the arguments, from the outermost.
     """
     found, run_dirs, rest = [], [], iter(arguments)
     for argument in rest:
@@ -81,9 +81,9 @@ def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], l
             raise InputError(f"{argument}: names no file: give one, or leave it out")
         if path in within:
             raise InputError(
-                f"{within[-1]}: --flagfile={path} leads back to itself: take that line out"
+                f"{within[-1]}: --flagfile={path} leads back to itself: remove that line"
             )
-        # Here, since it takes a second to load TensorFlow.
+        # Imported here, since loading TensorFlow takes a second.
         from tgan_tf import runs
         from tgan_tf.data import storage
 
@@ -93,7 +93,7 @@ def _read(arguments: Sequence[str], within: Sequence[str]) -> tuple[list[str], l
         folder, name = os.path.split(path)
         if name == runs.FLAGS_FILE:
             others = [line for line in lines if not line.lstrip("-").startswith("run_dir=")]
-            # Those of the first version say where the run lay.
+            # Flagfiles of the first version name the run's original directory.
             if others == lines or runs.exists(folder):
                 lines = others
                 run_dirs.append(folder or ".")

@@ -1,4 +1,4 @@
-"""The flags that say which run, and which of its checkpoints, a program opens.
+"""The flags for the run, and its checkpoint, that a program opens.
 
 run_flags.define_run(required=True)
 flags.adopt_module_key_flags(run_flags)
@@ -13,11 +13,11 @@ def define_run(required: bool) -> None:
     """Defines --run_dir and --checkpoint_step.
 
     Args:
-        required: whether the program opens nothing but runs.
+        required: whether the program opens only runs.
     """
     checked_flags.existing(
         "run_dir",
-        "Directory of a run, as of train.py.",
+        "Directory of a run that train.py has made.",
         kind="directory",
         remedy="give the --run_dir of a training",
         required=required,
@@ -25,6 +25,6 @@ def define_run(required: bool) -> None:
     checked_flags.integer(
         "checkpoint_step",
         None,
-        "Of the run: training step of the checkpoint; default the newest sound one.",
+        "Training step of the run's checkpoint; default: the newest intact one.",
         at_least=0,
     )

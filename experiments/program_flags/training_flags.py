@@ -17,8 +17,8 @@ FLAGS = flags.FLAGS
 checked_flags.output_directory(
     "run_dir",
     None,
-    "Directory of the run, made if missing. Required, but with --flagfile=RUN_DIR/flags.cfg: a run "
-    "is where its flagfile lies.",
+    "Directory of the run, made if missing. Required, except with --flagfile=RUN_DIR/flags.cfg, "
+    "which implies it.",
     required=True,
 )
 
@@ -31,39 +31,37 @@ flags.adopt_module_key_flags(configuration_flags)
 checked_flags.text(
     "initial_run",
     None,
-    "Directory of another run, whose weights a new run begins with; its critic may see fewer "
+    "Directory of another run whose weights a new run starts with; its critic may see fewer "
     "frames.",
 )
 checked_flags.integer(
-    "batch_size", 32, "Clips in an update, of all replicas together (paper: 32).", 1, 65536
+    "batch_size", 32, "Clips per update, over all replicas together (paper: 32).", 1, 65536
 )
 checked_flags.integer(
-    "train_steps", 100_000, "Updates of the generator in all (reference).", at_least=1
+    "train_steps", 100_000, "Total number of generator updates (reference: 100000).", at_least=1
 )
 checked_flags.number(
     "max_minutes",
     None,
-    "Stop at the first report (--summary_interval) after this many minutes, if given.",
+    "Stop at the first report (see --summary_interval) after this many minutes; default: no limit.",
     above=0,
     at_most=1e6,
 )
 checked_flags.integer(
     "checkpoint_interval", 1000, "Steps from one checkpoint to the next.", at_least=1
 )
-checked_flags.integer(
-    "keep_checkpoints", 3, "How many of the newest checkpoints are kept.", at_least=1
-)
+checked_flags.integer("keep_checkpoints", 3, "Number of newest checkpoints to keep.", at_least=1)
 checked_flags.integer(
     "sample_interval", 1000, "Steps from one set of samples to the next.", at_least=1
 )
 checked_flags.integer(
-    "summary_interval", 100, "Steps from one report to the next: an epoch.", at_least=1
+    "summary_interval", 100, "Steps from one report to the next, which is an epoch.", at_least=1
 )
 
 checked_flags.integer(
     "evaluate_every",
     None,
-    "Steps from one evaluation to the next, as by evaluate.py; none if not.",
+    "Steps from one evaluation to the next, as evaluate.py does it; default: no evaluation.",
     at_least=1,
 )
 evaluation_flags.define_metrics("evaluate_metrics", ["fvd512", "kvd512"])
@@ -74,23 +72,24 @@ flags.DEFINE_enum(
     "distribution_strategy",
     "one_device",
     ["one_device", "mirrored"],
-    "one_device: the first GPU, or the CPU. mirrored: each batch shared by several devices.",
+    "Devices to train on. one_device: the first GPU, or the CPU. mirrored: several devices share "
+    "each batch.",
 )
 checked_flags.integer(
-    "num_gpus", None, "mirrored: how many GPUs; default all of the machine.", at_least=1
+    "num_gpus", None, "Number of GPUs with mirrored; default: all GPUs of the machine.", at_least=1
 )
 checked_flags.integer(
     "logical_cpus",
     None,
-    "mirrored: replicas on this many parts of the CPU, to try it without GPUs.",
+    "Number of parts of the CPU to use as replicas with mirrored, to try it without GPUs.",
     at_least=1,
     at_most=1024,
 )
 flags.DEFINE_bool(
-    "deterministic", False, "Only operations that give the same bits each time, slower on GPUs."
+    "deterministic", False, "Use only operations that give bit-identical results; slower on GPUs."
 )
 
-# A run may go on with other values of these; with others of the rest it would be another run.
+# A run may be resumed with other values of these flags, but not of the rest.
 RESUMABLE = {
     "train_steps",
     "checkpoint_interval",
@@ -109,28 +108,28 @@ RESUMABLE = {
 }
 
 
-# Where a run lies its flagfile says by lying there, only the command line can consent, and a limit
-# of time is that of one call.
+# The place of a flagfile gives the run's directory, only the command line can consent, and a time
+# limit applies to one call.
 NOT_KEPT = {"run_dir", "allow_unpickling", "max_minutes"}
 
 FLAGS_OF_ARGUMENTS = {
     **configuration_flags.FLAGS_OF_ENTRIES,
     **evaluation_flags.FLAGS_OF_ARGUMENTS,
 }
-"""The flags of what messages speak of, where the two have not the same name."""
+"""The flags for arguments in messages whose names differ."""
 
 
 def of_run() -> list[flags.Flag]:
-    """The flags that say what a run is and how it goes on, by name."""
+    """The flags that define a run and how it is resumed, sorted by name."""
     own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
     return sorted((flag for flag in own if flag.name not in NOT_KEPT), key=lambda flag: flag.name)
 
 
 def flagfile() -> str:
-    """The flags of a run that have a value, as a flagfile."""
+    """The text of a flagfile with the run's flags that have a value."""
     return "".join(f"{flag.serialize()}\n" for flag in of_run() if flag.value is not None)
 
 
 def values() -> dict[str, Any]:
-    """The values of a run's flags by name, of those that have one."""
+    """The values of a run's flags by name, without those that have none."""
     return {flag.name: flag.value for flag in of_run() if flag.value is not None}

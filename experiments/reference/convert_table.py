@@ -1,11 +1,11 @@
-"""Converts the table of an HDF5 file's videos from pandas' pickle to CSV, or the other way.
+r"""Converts the table of an HDF5 file's videos between a pandas pickle and CSV.
 
     python experiments/reference/convert_table.py --input=ucf101_train_pd.pkl \
         --output=ucf101_train.csv --allow_unpickling
 
-The extensions say which is which: .csv, .pkl or .pickle. The columns are start, end, category,
-group and scene. Unpickling runs code that is in the file: give --allow_unpickling only for files
-that you trust.
+The extensions .csv, .pkl and .pickle determine the formats. The columns are start, end, category,
+group and scene. Unpickling runs code in the file: give --allow_unpickling only for files that you
+trust.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ checked_flags.existing("input", "Table to read, .csv, .pkl or .pickle.", require
 checked_flags.new_file(
     "output",
     None,
-    "Table to write, likewise; must not exist.",
+    "Table to write, .csv, .pkl or .pickle, which must not exist yet.",
     suffixes=(".csv", ".pkl", ".pickle"),
     required=True,
 )
-flags.DEFINE_bool("allow_unpickling", False, "Read a pickle, which runs the code in it.")
+flags.DEFINE_bool(
+    "allow_unpickling",
+    False,
+    "Read a pickle, which runs code in it: use only files that you trust.",
+)
 
 
 def main(_) -> None:

@@ -1,13 +1,13 @@
-"""Makes a run directory of a training of the authors' Chainer code (pfnet-research/tgan).
+r"""Makes a run directory from a training with the authors' Chainer code (pfnet-research/tgan).
 
     python experiments/reference/import_chainer.py --config=results/ucf101.yml --snapshot=results \
         --run_dir=runs/imported
 
---config is the YAML file that their train.py was given, of which it leaves a copy in its results
-directory. generate.py, evaluate.py and export.py take the run; train.py --flagfile=RUN/flags.cfg
-trains it on. A whole snapshot (snapshot_iter_N.npz) has RMSprop's state with it, the files of the
-networks alone (gen_iter_N.npz, vgen_iter_N.npz, vdis_iter_N.npz) have none. Flags of train.py that
-the configuration does not set may be given too; so may --data_path, where the data lies now.
+--config is the YAML file of their train.py, which leaves a copy in its results directory.
+generate.py, evaluate.py and export.py accept the run; train.py --flagfile=RUN/flags.cfg resumes it.
+A whole snapshot (snapshot_iter_N.npz) includes RMSprop's state; the files of single networks
+(gen_iter_N.npz, vgen_iter_N.npz, vdis_iter_N.npz) do not. Flags of train.py that the configuration
+does not set may also be given, and so may --data_path, the present place of the data.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from tgan_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 checked_flags.existing(
-    "config", "The training's YAML file.", remedy="give the .yml of the training", required=True
+    "config", "YAML file of the training.", remedy="give the .yml of the training", required=True
 )
 checked_flags.existing(
     "snapshot",
-    "Its results directory, or a snapshot_iter_N.npz in it.",
+    "Results directory of the training, or a snapshot_iter_N.npz in it.",
     kind="path",
     remedy="give the results directory of the reference's train.py",
     required=True,
 )
-checked_flags.integer("iteration", None, "Which N of the directory; default the last.", at_least=0)
+checked_flags.integer("iteration", None, "N of the snapshot; default: the last one.", at_least=0)
 flags.adopt_module_key_flags(training_flags)
 
 INITIALIZERS = {"Uniform": "uniform", "Default": "lecun_normal"}
 
-# Of each updater the objective and the Lipschitz method.
+# The objective and the Lipschitz method of each updater.
 UPDATERS = {
     "TGANUpdaterWGANSVC": ("wasserstein", "singular_value_clipping"),
     "TGANUpdaterWGANParallelSVC": ("wasserstein", "singular_value_clipping"),
@@ -54,7 +54,7 @@ UPDATERS = {
     "TGANUpdaterVanilla": ("normal", "none"),
 }
 
-# What says where the data lies, and how clips are cut out of it.
+# The key of the data's path, and the flags for cutting clips.
 DATASETS = {
     "MovingMNISTDataset": ("dataset_path", {}),
     "UCFDataset": ("h5path", {}),
@@ -81,7 +81,7 @@ def main(_) -> None:
             **own,
         },
     )
-    # Theirs labels generated clips 1.
+    # Their code labels generated clips 1.
     negated = configuration.objective == "normal"
 
     def load(tgan):
@@ -93,14 +93,16 @@ def main(_) -> None:
 
 
 def find_snapshot(path: Path, iteration: int | None) -> tuple[Path, int | None]:
-    """The whole snapshot to read, or else the directory and iteration of the networks' files.
+    """Finds the whole snapshot, or else the directory and iteration of the networks' files.
 
     Raises:
-        InputError: there is none.
+        InputError: neither exists.
     """
     if not path.is_dir():
         if iteration is not None:
-            raise InputError(f"--iteration={iteration} has no use with a file as --snapshot")
+            raise InputError(
+                f"--iteration={iteration}: has no effect with a file as --snapshot: leave it out"
+            )
         return path, None
     names = (re.fullmatch(r"(?:snapshot|gen)_iter_(\d+)\.npz", p.name) for p in path.iterdir())
     found = sorted({int(name[1]) for name in names if name})
@@ -118,10 +120,11 @@ def find_snapshot(path: Path, iteration: int | None) -> tuple[Path, int | None]:
 
 
 def configuration_of(config: imported_run.Config) -> Configuration:
-    """The configuration of the model that theirs describes.
+    """The configuration of the model that their file describes.
 
     Raises:
-        InputError: it has not what their train.py needs, or names what is not in their code.
+        InputError: it lacks a key that their train.py needs, or has a name that is not in their
+            code.
     """
     temporal = of_class(
         config, "frame_seed_generator", "FrameSeedGenerator(NoBeta)?Init(Uniform|Default)"
@@ -157,7 +160,7 @@ def configuration_of(config: imported_run.Config) -> Configuration:
         critic={
             "name": "tgan" if critic[2] else "video_and_frame",
             "filters": config.get("models.video_discriminator.args.mid_ch", int),
-            # Those of the two together are Chainer's own.
+            # The two critics together use Chainer's default.
             "kernel_initializer": INITIALIZERS[critic[2] or "Default"],
             "center": critic[1] is None,
             "noise": noise,
@@ -166,7 +169,7 @@ def configuration_of(config: imported_run.Config) -> Configuration:
         objective=objective,
         generator_optimizer={"name": "rmsprop", "ema_momentum": FLAGS.ema_momentum},
         learning_rate_decay_steps=FLAGS.learning_rate_decay_steps,
-        # Theirs is the probability of no shuffle.
+        # Their value is the probability of not shuffling.
         shuffle_frames=1.0 - config.get("updater.args.shuffle_time_order", float, 1.0),
         dtype_policy=FLAGS.mixed_precision,
         seed=config.get("seed", int),
@@ -174,32 +177,32 @@ def configuration_of(config: imported_run.Config) -> Configuration:
 
 
 def of_class(config: imported_run.Config, network: str, pattern: str) -> re.Match:
-    """The class of a network, and what its name says.
+    """Matches the class name of a network.
 
     Raises:
-        InputError: there is no such class in their code.
+        InputError: their code has no such class.
     """
     keys = f"models.{network}.name"
     name = config.get(keys, str)
     match = re.fullmatch(pattern, name)
     if match is None:
         raise InputError(
-            f"--config={config.path}: {keys} is {name}, no class of pfnet-research/tgan that can "
-            "be imported: give the name of the class that the weights are of"
+            f"--config={config.path}: {keys} is {name}, which is not a class of "
+            "pfnet-research/tgan that can be imported: give the class of the weights"
         )
     return match
 
 
 def one_of(known: dict, config: imported_run.Config, keys: str) -> str:
-    """A name in a configuration.
+    """Reads a name from a configuration.
 
     Raises:
-        InputError: it is not a known one.
+        InputError: the name is not in `known`.
     """
     name = config.get(keys, str)
     if name not in known:
         raise InputError(
-            f"--config={config.path}: {keys} is {name}: give one of {', '.join(known)}"
+            f"--config={config.path}: {keys} is {name}: must be one of {', '.join(known)}"
         )
     return name
 

@@ -1,12 +1,12 @@
-"""Makes a run directory of a checkpoint of the PyTorch TGAN (proceduralia/tgan-pytorch).
+r"""Makes a run directory from a checkpoint of the PyTorch TGAN (proceduralia/tgan-pytorch).
 
     python experiments/reference/import_pytorch.py --config=config.yml \
         --checkpoint=checkpoint66000.pth --run_dir=runs/imported
 
---config is the YAML file that its train.py was given. generate.py, evaluate.py and export.py take
-the run; train.py --flagfile=RUN/flags.cfg trains it on, with a new optimiser, as their own program
-does. It needs PyTorch. Flags of train.py that the configuration does not set may be given too; so
-may --data_path, where the data lies now.
+--config is the YAML file of its train.py. generate.py, evaluate.py and export.py accept the run;
+train.py --flagfile=RUN/flags.cfg resumes it with a new optimiser, as the original program does.
+This needs PyTorch. Flags of train.py that the configuration does not set may also be given, and so
+may --data_path, the present place of the data.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from tgan_tf.configuration import Configuration
 FLAGS = flags.FLAGS
 
 checked_flags.existing(
-    "config", "The training's YAML file.", remedy="give the .yml of the training", required=True
+    "config", "YAML file of the training.", remedy="give the .yml of the training", required=True
 )
 checked_flags.existing(
     "checkpoint",
-    "Its checkpointN.pth.",
+    "File checkpointN.pth of the training.",
     remedy="give a checkpoint of the PyTorch TGAN",
     required=True,
 )

@@ -1,6 +1,6 @@
-"""What the programs that import weights share: a configuration read, and a run directory written.
+"""Shared by the programs that import weights: reads a configuration and writes a run directory.
 
-They build the very network that train.py does, of its configuration, which sets its flags.
+They build the same networks as train.py, from a configuration that also sets the flags.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Config:
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise InputError(
-                f"--config={path}: no YAML ({line}): give the .yml of the training"
+                f"--config={path}: is not YAML ({line}): give the .yml of the training"
             ) from error
 
     def get(self, keys: str, kind: type, default: Any = _REQUIRED) -> Any:
@@ -51,11 +51,11 @@ class Config:
 
         Args:
             keys: names from the outermost mapping on.
-            kind: what it must be; float takes whole numbers too.
-            default: if it is not there or null.
+            kind: required type; float accepts integers too.
+            default: value if the key is missing or null.
 
         Raises:
-            InputError: it is not there and there is no default, or it is of another kind.
+            InputError: the key is missing and has no default, or the value has another type.
         """
         value = self._values
         for key in keys.split("."):
@@ -65,7 +65,7 @@ class Config:
         if kind is float and isinstance(value, int):
             value = float(value)
         if not isinstance(value, kind) or isinstance(value, bool):
-            found = f"no {keys}" if value is None else f"{keys} is {value!r}, no {kind.__name__}"
+            found = f"no {keys}" if value is None else f"{keys} is {value!r}, not {kind.__name__}"
             raise InputError(f"--config={self.path}: {found}: give the .yml of the training")
         return value
 
@@ -73,19 +73,19 @@ class Config:
 def check_new_run_dir() -> None:
     """Raises an `InputError` if --run_dir exists."""
     if Path(FLAGS.run_dir).exists():
-        raise InputError(f"--run_dir={FLAGS.run_dir}: exists, give another name")
+        raise InputError(f"--run_dir={FLAGS.run_dir}: already exists: give another name")
 
 
 def set_flags(configuration: Configuration, more: dict[str, Any]) -> None:
-    """Gives the flags of a training the values that make a configuration.
+    """Sets the flags of a training to the values of a configuration.
 
     Args:
-        configuration: of the model.
-        more: values of other flags, by their names. Of all these only --data_path may be on the
-            command line too, where it has the say: the data may be elsewhere now, or prepared.
+        configuration: the model's configuration.
+        more: values of other flags, by name. Of all flags only --data_path may differ on the
+            command line, where it takes precedence: the data may have moved or been prepared.
 
     Raises:
-        InputError: another one is on the command line, or a flag cannot have the value.
+        InputError: another flag differs on the command line, or a flag cannot have the value.
     """
     for name, value in {**configuration_flags.flags_of(configuration), **more}.items():
         flag = FLAGS[name]
@@ -95,20 +95,18 @@ def set_flags(configuration: Configuration, more: dict[str, Any]) -> None:
             except ValueError as error:
                 raise InputError(f"--config: {name} is {value!r}, which {error}") from error
         elif name != "data_path" and flag.value != value:
-            raise InputError(
-                f"--{name}={flag.value}: --config says it is {value}: leave the flag out"
-            )
+            raise InputError(f"--{name}={flag.value}: --config has {value}: leave the flag out")
 
 
 def write(configuration: Configuration, load: Callable[[TGAN], int]) -> None:
-    """Makes the TGAN of a configuration, and its run directory, whole or not at all.
+    """Makes the TGAN of a configuration and its run directory, complete or not at all.
 
     Args:
-        configuration: of the model.
-        load: gives the TGAN its weights; its result is the training step they are of.
+        configuration: the model's configuration.
+        load: function that loads weights into the TGAN and returns their training step.
 
     Raises:
-        InputError: as `load`, or the directory cannot be written.
+        InputError: as from `load`, or the directory cannot be written.
     """
     run_dir = Path(FLAGS.run_dir)
     tgan = build(configuration)
@@ -116,4 +114,4 @@ def write(configuration: Configuration, load: Callable[[TGAN], int]) -> None:
     with file_locks.new_directory(run_dir) as partial:
         runs.write(partial, configuration, training_flags.values(), training_flags.flagfile())
         checkpoints.save(tgan, partial / "checkpoints", step)
-    print(f"{run_dir}: step {step}; train.py --flagfile={run_dir / 'flags.cfg'} goes on there")
+    print(f"{run_dir}: step {step}; train.py --flagfile={run_dir / 'flags.cfg'} resumes it")

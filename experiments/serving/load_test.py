@@ -1,13 +1,12 @@
-"""Measures how many videos a model server makes a second, and how long a request takes.
+"""Measures how many videos per second a model server makes, and how long a request takes.
 
     python experiments/serving/load_test.py --server=localhost:8500 --model_name=moving_mnist
 
-prints a Markdown table: for each number of clients, which send their next request as soon as the
-last one is answered, the requests and videos a second, the median and the 99th percentile of the
-seconds a request takes, and the requests that failed. If any did, the exit code is 1; three in a
-row of one client end the test, and the table has what was measured before. The clients are threads
-of one process: over REST, whose replies are long texts, they take a share of the machine
-themselves.
+prints a Markdown table: for each number of clients, the requests and videos per second, the median
+and 99th percentile of the time per request, and the failed requests. Each client sends its next
+request as soon as the last one is answered. If a request fails, the exit code is 1; three failures
+in a row of one client end the test, and the table has the earlier results. The clients are threads
+of one process; over REST, whose replies are long texts, they use a share of the machine themselves.
 """
 
 from __future__ import annotations
@@ -42,16 +41,18 @@ flags.DEFINE_enum(
     "signature",
     "generate",
     ["serving_default", "generate", "generate_encoded", "interpolate", "latent_walk"],
-    f"What is asked for; interpolate with a factor of {FACTOR}.",
+    f"Signature of the requests; interpolate has a factor of {FACTOR}.",
 )
 checked_flags.integer(
-    "batch_size", 1, "Seeds or latents a request, at least 1.", at_least=1, at_most=65536
+    "batch_size", 1, "Seeds or latents per request, at least 1.", at_least=1, at_most=65536
 )
-checked_flags.integers("concurrencies", [1, 2, 4, 8], "Clients at once.", 1, at_most=4096)
+checked_flags.integers(
+    "concurrencies", [1, 2, 4, 8], "Comma-separated numbers of parallel clients.", 1, at_most=4096
+)
 checked_flags.number(
-    "seconds", 10.0, "To measure each number of clients for.", above=0, at_most=1e6
+    "seconds", 10.0, "Seconds of measurement for each number of clients.", above=0, at_most=1e6
 )
-checked_flags.new_file("output", None, "New JSON file for the numbers; default none.")
+checked_flags.new_file("output", None, "New JSON file for the numbers; default: none.")
 
 
 def main(_) -> None:
@@ -84,7 +85,7 @@ def main(_) -> None:
 
 
 def ask(client: serving.Client, rng: np.random.Generator) -> int:
-    """Sends a request of random seeds or latents; gives the number of videos in the answer."""
+    """Sends a request with random seeds or latents; returns the number of videos in the answer."""
     seeds = rng.integers(2**63, size=FLAGS.batch_size)
     if FLAGS.signature == "generate":
         return len(client.generate(seeds))
@@ -101,10 +102,10 @@ def ask(client: serving.Client, rng: np.random.Generator) -> int:
 
 
 def measure(concurrency: int) -> dict:
-    """What so many clients at once get, after a few requests that are not counted.
+    """Measures parallel clients, after a few requests that are not counted.
 
     Raises:
-        InputError: the first requests fail, or later some in a row.
+        InputError: one of the first requests fails, or several later ones in a row.
     """
     seconds, errors, videos = [], [], []
     warm, ended = threading.Barrier(concurrency), threading.Event()
@@ -141,7 +142,7 @@ def measure(concurrency: int) -> dict:
         clients = [pool.submit(run, number) for number in range(concurrency)]
     failures = [error for error in map(futures.Future.exception, clients) if error]
     for error in failures:
-        # Those that only waited for the one that failed have nothing to tell.
+        # Clients that only waited for the failed one have no error of their own.
         if not isinstance(error, threading.BrokenBarrierError):
             raise error
     if not seconds:

@@ -1,10 +1,10 @@
-"""Distorts real clips more and more, and shows what a metric says: does it notice?
+"""Distorts real clips step by step, and shows whether a metric notices.
 
     python experiments/studies/distort.py --metrics=fvd512,kvd512 --output=distortions.png
 
-This is the check of FVD's own paper (Unterthiner et al. 2018): a metric that is to be trusted with
-generated clips grows with the noise, the blur or the disorder of real ones. Prints a table and
-draws a panel for each distortion.
+This is the check in FVD's own paper (Unterthiner et al. 2018): a trustworthy metric of generated
+clips grows with the noise, blur or disorder of real ones. It prints a table and plots a panel for
+each distortion.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ evaluation_flags.define_extractor()
 flags.adopt_module_key_flags(evaluation_flags)
 evaluation_flags.define_metrics("metrics", ["fvd512"], num_critics=0)
 checked_flags.new_file(
-    "output", "distortions.png", "PNG of the plot; must not exist yet.", suffixes=(".png",)
+    "output",
+    "distortions.png",
+    "PNG file for the plot, which must not exist yet.",
+    suffixes=(".png",),
 )
-checked_flags.integer("seed", 0, "Of the clips and the distortions.", at_least=0)
+checked_flags.integer("seed", 0, "Seed of the clips and the distortions.", at_least=0)
 
 
 def main(_) -> None:
@@ -46,7 +49,7 @@ def main(_) -> None:
         for name, (_, levels, unit) in DISTORTIONS.items():
             curves = {}
             for level in levels:
-                # Of other real clips, so that the first level is not zero by identity.
+                # Other real clips, so that the first level is not trivially zero.
                 clips = DistortedClips(evaluation.other_real, name, level, FLAGS.seed)
                 for result in evaluation(requests, clips, what=f"{name} {level:g}"):
                     points = curves.setdefault(result.name, ([], [], []))

@@ -1,22 +1,22 @@
-r"""Runs the paper's comparison on a small scale, or with --paper as the paper did.
+r"""Runs the paper's comparison on a small scale, or with --paper as in the paper.
 
-TGAN with singular value clipping, with weight clipping and as a normal GAN, and the 3D model, the
-same number of steps and several seeds each:
+It compares TGAN with singular value clipping, TGAN with weight clipping, a normal GAN and the 3D
+model, each with the same number of steps and several seeds:
 
     python experiments/studies/reproduce.py --output_dir=results/moving_mnist
     python experiments/studies/reproduce.py --output_dir=results/ucf101 --paper \
         --data_path=prepared/ucf101 --extractor_weights=conv3d_deepnetA_ucf.npz \
         --c3d_mean=mean2.npz
 
-Each run is one of train.py with the configuration of its variant, then one of evaluate.py for all
-its checkpoints. Flags after a lone -- go to every train.py. The same command goes on where it
-stopped; SIGINT (Ctrl-C) and SIGTERM let the trainings under way save first. In --output_dir:
+For each run it calls train.py with the configuration of the variant, then evaluate.py for all
+checkpoints. Flags after a lone -- go to every train.py. The same command resumes a stopped
+comparison; on SIGINT (Ctrl-C) and SIGTERM, running trainings save first. --output_dir gets:
 
     results.md       a table: each metric at the last step, mean ± deviation over the seeds
-    results.json     each number, with everything that is needed to repeat it
+    results.json     each number, with everything needed to repeat it
     metrics.png      each metric over the steps
-    samples.png      videos of the same latents by each variant, real ones below
-    runs/, logs/     the runs, as of train.py, and what their programs printed
+    samples.png      videos from the same latents by each variant, real ones below
+    runs/, logs/     the runs, as from train.py, and the output of their programs
 """
 
 from __future__ import annotations
@@ -52,37 +52,41 @@ VARIANTS = {
 }
 
 checked_flags.output_directory(
-    "output_dir", None, "Directory of it all, made if missing.", required=True
+    "output_dir", None, "Directory for results, runs and logs, made if missing.", required=True
 )
-checked_flags.names("variants", list(VARIANTS), f"Which of {', '.join(VARIANTS)}.", tuple(VARIANTS))
+checked_flags.names(
+    "variants", list(VARIANTS), f"Variants to compare, of {', '.join(VARIANTS)}.", tuple(VARIANTS)
+)
 checked_flags.integers("seeds", [0, 1, 2], "Seeds of the runs of each variant.", at_least=0)
 checked_flags.integer(
-    "seed", 0, "Of the latents and the real clips of all evaluations.", at_least=0
+    "seed", 0, "Seed of the latents and real clips of all evaluations.", at_least=0
 )
 checked_flags.integer(
-    "train_steps", None, "Steps of each run; default 2500, with --paper 100,000.", at_least=1
+    "train_steps", None, "Steps of each run; default: 2500, with --paper 100,000.", at_least=1
 )
 checked_flags.integer(
     "checkpoint_interval",
     None,
-    "Steps from one checkpoint, and evaluation, to the next; default a fifth of all.",
+    "Steps between checkpoints, which are all evaluated; default: a fifth of the steps.",
     at_least=1,
 )
 flags.DEFINE_bool(
     "paper",
     False,
-    "The paper's networks and protocol on UCF-101, for which a GPU is needed, --data_path, "
-    "--extractor_weights and --c3d_mean; else a small model on digits.",
+    "Use the paper's networks and protocol on UCF-101, which need a GPU, --data_path, "
+    "--extractor_weights and --c3d_mean; otherwise a small model on digits.",
 )
 data_flags.define_videos()
 data_flags.define_clips()
 flags.declare_key_flag("data_path")
-checked_flags.text("extractor_weights", None, "--paper: path or URL of conv3d_deepnetA_ucf.npz.")
-checked_flags.text("c3d_mean", None, "--paper: path or URL of mean2.npz.")
+checked_flags.text(
+    "extractor_weights", None, "Path or URL of conv3d_deepnetA_ucf.npz, for --paper."
+)
+checked_flags.text("c3d_mean", None, "Path or URL of mean2.npz, for --paper.")
 checked_flags.integer(
     "jobs",
     None,
-    "Runs at a time, each on its own share of the cores; default one a core, with --paper one.",
+    "Parallel runs, each on its own share of the cores; default: one per core, with --paper one.",
     at_least=1,
     at_most=1024,
 )
@@ -94,10 +98,10 @@ _PAPER_FILES = ("data_path", "extractor_weights", "c3d_mean")
 def main(arguments: list[str]) -> int:
     check_flags()
     output_dir = Path(from_root(FLAGS.output_dir))
-    # Configurations name each other from there.
+    # The configurations have paths relative to this directory.
     os.chdir(ROOT)
     train_flags = [*paper_flags("data_path"), *arguments[1:]]
-    # All variants of a seed first: they can be compared before the other seeds are there.
+    # All variants of one seed come first, so that they can be compared before the other seeds.
     names = itertools.product(FLAGS.seeds, FLAGS.variants)
     every = [
         make_run(output_dir, variant, seed, train_flags, floor=number == 0)
@@ -115,7 +119,7 @@ def main(arguments: list[str]) -> int:
     storage.write(str(output_dir / "settings.json"), json.dumps(settings, indent=1).encode())
     stopped_by = make_runs(every, FLAGS.jobs)
     if stopped_by is not None:
-        print(f"{output_dir}: {stopped_by.name}, what was made is saved; the same command goes on")
+        print(f"{output_dir}: {stopped_by.name}, finished work is saved; the same command resumes")
         return 128 + stopped_by
     titles = {name: VARIANTS[name] for name in FLAGS.variants}
     real = real_clips(every[0].directory)
@@ -124,15 +128,17 @@ def main(arguments: list[str]) -> int:
 
 
 def check_flags() -> None:
-    """Sets what follows from other flags; raises an `InputError` for what makes no sense."""
+    """Sets defaults that depend on other flags; raises an `InputError` for flags without effect."""
     for flag in FLAGS.get_key_flags_for_module(data_flags):
         if flag.present and flag.name != "data_path":
-            raise InputError(f"--{flag.name}: is a flag of train.py, give it after a lone --")
+            raise InputError(f"--{flag.name}: is a flag of train.py: give it after a lone --")
     for name in _PAPER_FILES:
         if FLAGS.paper and FLAGS[name].value is None:
-            raise InputError(f"--paper: needs --{name}, see docs/reproduction.md")
+            raise InputError(f"--paper: needs --{name}: see docs/reproduction.md")
         if not FLAGS.paper and FLAGS[name].value is not None:
-            raise InputError(f"--{name}={FLAGS[name].value}: is for --paper, give that as well")
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: has no effect without --paper: also give --paper"
+            )
     if FLAGS.train_steps is None:
         FLAGS.train_steps = 100_000 if FLAGS.paper else 2500
     if FLAGS.checkpoint_interval is None:
@@ -142,12 +148,12 @@ def check_flags() -> None:
 
 
 def from_root(path: str) -> str:
-    """A path, or an URL, as it is called from the repository's top level."""
+    """A path relative to the repository's root, or a URL unchanged."""
     return path if storage.is_remote(path) else os.path.relpath(path, ROOT)
 
 
 def paper_flags(*names: str) -> list[str]:
-    """Those of the paper's files that are given, as flags of other programs."""
+    """The given files of the paper, as flags of other programs."""
     return [f"--{name}={from_root(FLAGS[name].value)}" for name in names if FLAGS[name].value]
 
 
@@ -158,7 +164,7 @@ def configuration(variant: str) -> str:
 
 
 def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], floor: bool) -> Run:
-    """The run of a variant and a seed, and the commands that make it."""
+    """The run of a variant and a seed, with the commands that make it."""
     name = f"{variant}-seed-{seed}"
     directory = output_dir / "runs" / name
     train = [
@@ -168,7 +174,7 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
         f"--seed={seed}",
         f"--train_steps={FLAGS.train_steps}",
         f"--checkpoint_interval={FLAGS.checkpoint_interval}",
-        # One more for each time that it was stopped.
+        # Each interruption adds a checkpoint.
         "--keep_checkpoints=1000000",
         *train_flags,
     ]
@@ -197,7 +203,7 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
 
 
 def metrics() -> list[str]:
-    """What is measured; a Fréchet distance needs more clips than features, and C3D has 4096."""
+    """The metrics; a Fréchet distance needs more clips than features, and C3D has 4096."""
     return ["is_whole10000", "fvd10000"] if FLAGS.paper else ["is2000", "fvd2048"]
 
 
@@ -209,8 +215,8 @@ def evaluated_steps() -> list[int]:
 
 
 def real_clips(run_dir: Path) -> Source:
-    """The real clips of a run, held-out ones if there are any."""
-    # Not the paths of the command line, which are not of this directory.
+    """The real clips of a run, held-out ones if available."""
+    # The command line's paths are not relative to this directory.
     data_flags.take_from_run(run_dir, "data_path", over_the_command_line=True)
     corpus = data_flags.open_data()
     has_test = corpus is None or "test" in corpus.subsets
@@ -218,7 +224,7 @@ def real_clips(run_dir: Path) -> Source:
 
 
 def all_settings(train_flags: list[str]) -> list[str]:
-    """All that the results depend on: the flags, and the lines of each variant's configuration."""
+    """Everything that affects the results: the flags, and each variant's configuration."""
     run = make_run(Path(), "svc", 0, train_flags, floor=False)
     lines = [
         f"{configuration(name)}: {line}"
@@ -229,7 +235,7 @@ def all_settings(train_flags: list[str]) -> list[str]:
 
 
 def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
-    """Raises an `InputError` if the directory holds results of other settings, or other files."""
+    """Raises an `InputError` if the directory holds results with other settings, or other files."""
     path = output_dir / "settings.json"
     if not path.exists():
         if output_dir.exists() and any(output_dir.iterdir()):
@@ -238,12 +244,13 @@ def refuse_other_settings(output_dir: Path, settings: list[str]) -> None:
     try:
         earlier = json.loads(path.read_text())
         if not isinstance(earlier, list) or not all(isinstance(line, str) for line in earlier):
-            raise TypeError("it is no list of flags")
+            raise TypeError("it is not a list of flags")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): {remedy(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged ({reason(error)}): restore it from a copy, or give a new --output_dir"
+            f"{path}: is damaged ({reason(error)}): restore it from a copy, or give a new "
+            "--output_dir"
         ) from error
     if earlier != settings:
         before = " ".join(line for line in earlier if line not in settings)

@@ -1,10 +1,10 @@
-"""The trainings and evaluations of a comparison, each a program, several at a time.
+"""Runs the trainings and evaluations of a comparison, each as a program, several in parallel.
 
     stopped_by = make_runs(every, num_jobs=2)
     records = kept_records(every[0])
 
-What is done is not done again. A signal ends the programs under way, which save first, and keeps
-more from being begun.
+Finished work is not repeated. A signal ends the running programs, which save first, and prevents
+new ones.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Run(NamedTuple):
     """A training and its evaluation.
 
     Attributes:
-        variant: the name of what is trained.
-        seed: of the training.
-        directory: its run directory.
-        log: the file of what its programs print.
-        train: the arguments of Python that train it.
-        evaluate: those that evaluate all its checkpoints.
-        floor: whether it judges real clips as well.
-        metrics: names of what is measured, without the frames.
-        steps: of the checkpoints that are compared.
+        variant: name of the variant.
+        seed: seed of the training.
+        directory: run directory.
+        log: file for the output of the programs.
+        train: Python's arguments for training.
+        evaluate: Python's arguments for evaluating all checkpoints.
+        floor: whether the evaluation includes real clips.
+        metrics: names of the metrics, without the frames.
+        steps: steps of the compared checkpoints.
     """
 
     variant: str
@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 
 class Children:
-    """The programs under way, and the signal that has ended them.
+    """The running programs, and the signal that ended them.
 
     Attributes:
         stopped_by: the signal, or None.
@@ -67,7 +67,7 @@ class Children:
         self._lock = threading.Lock()
 
     def run(self, arguments: list[str], log: Path) -> int | None:
-        """Runs Python to its end and gives its code; None if it is stopped, or was not begun."""
+        """Runs Python and returns its exit code; None if it was stopped or not started."""
         with log.open("a") as file:
             print("$", shlex.join(["python", *arguments]), file=file, flush=True)
             with self._lock:
@@ -86,7 +86,7 @@ class Children:
             return code if self.stopped_by is None else None
 
     def stop(self, number: int, frame: types.FrameType | None = None) -> None:
-        """Ends all that runs and keeps more from being begun; a signal's handler, too."""
+        """Ends the running programs and prevents new ones; also a signal handler."""
         with self._lock:
             self.stopped_by = signal.Signals(number)
             for child in self._running:
@@ -94,17 +94,17 @@ class Children:
 
 
 def make_runs(every: Sequence[Run], num_jobs: int) -> signal.Signals | None:
-    """Trains and evaluates what is not there yet, and says so.
+    """Trains and evaluates the runs that are not finished yet, and prints progress.
 
     Args:
-        every: the runs, in the order in which they are begun.
-        num_jobs: runs at a time, each on its own share of the cores.
+        every: the runs, in starting order.
+        num_jobs: number of parallel runs, each on its own share of the cores.
 
     Returns:
-        The signal that ended it; None if all is done.
+        The signal that ended the programs; None if all runs are done.
 
     Raises:
-        InputError: a program has failed; the others are stopped then.
+        InputError: a program failed; the others are then stopped.
     """
     children = Children()
     handlers = {
@@ -115,8 +115,8 @@ def make_runs(every: Sequence[Run], num_jobs: int) -> signal.Signals | None:
         shares.put(cores()[job::num_jobs] or cores())
 
     def pin():
-        # A thread's cores are those of the programs that it starts, too; a small model on one core
-        # makes more of it than on two.
+        # Programs inherit the cores of the thread that starts them; a small model uses one core
+        # more efficiently than two.
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, shares.get())
 
@@ -143,23 +143,23 @@ def cores() -> list[int]:
 
 
 def kept_records(run: Run) -> list[dict]:
-    """What evaluate.py has written of a run's metrics and steps."""
+    """The records that evaluate.py has written for a run's metrics and steps."""
     file = run.directory / "evaluation" / records.FILE
     kept = records.read(file) if file.exists() else []
     return [
         record
         for record in kept
-        # Without the frames that end a full name.
+        # A full name ends with the frames.
         if record["metric"].rsplit("_", 1)[0] in run.metrics
         and (record["of"] == "real" or record.get("step") in run.steps)
     ]
 
 
 def _make(run: Run, children: Children) -> str:
-    """Trains and evaluates a run, if that is not done yet; says so."""
+    """Trains and evaluates a run unless that is done; returns a line about it."""
     name = run.directory.name
     if _is_evaluated(run):
-        return f"{name}: is there already"
+        return f"{name}: is already done"
     for doing, arguments in (("training", run.train), ("evaluating", run.evaluate)):
         if children.stopped_by is not None:
             break
@@ -176,7 +176,7 @@ def _make(run: Run, children: Children) -> str:
 
 
 def _is_evaluated(run: Run) -> bool:
-    """Whether all records of a run are there."""
+    """Whether all records of a run exist."""
     kept = kept_records(run)
     found = {(one["metric"].rsplit("_", 1)[0], one.get("step")) for one in kept}
     steps = [*run.steps, *([None] if run.floor else [])]

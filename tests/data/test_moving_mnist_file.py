@@ -107,7 +107,7 @@ class TestAxesInDoubt:
     @pytest.mark.parametrize("shape", [(20, 100, 64, 3), (20, 100, 1, 64), (100, 20, 8, 8, 1)])
     def test_are_refused_where_they_may_be_channels(self, tmp_path, shape):
         np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
-        with pytest.raises(InputError, match="give what its axes are: array_axes="):
+        with pytest.raises(InputError, match="give its axes as array_axes="):
             MovingMNISTFile(tmp_path / "a.npy")
 
 

@@ -73,7 +73,7 @@ class TestAxes:
     @pytest.mark.parametrize("order", [(0, 1, 4, 2, 3), (0, 4, 1, 2, 3)])
     def test_are_asked_for_where_channels_are_not_last(self, tmp_path, order):
         np.savez(tmp_path / "clips.npz", clips=CLIPS.transpose(order))
-        with pytest.raises(InputError, match="or give what its axes are: array_axes="):
+        with pytest.raises(InputError, match="or give its axes as array_axes="):
             ClipsFile(tmp_path / "clips.npz")
 
     def test_are_asked_for_where_images_have_channels_but_no_frames(self, tmp_path):

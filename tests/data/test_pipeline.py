@@ -152,7 +152,7 @@ class TestWorkers:
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), one)
 
     def test_of_a_batch_that_does_not_divide_are_refused(self):
-        with pytest.raises(InputError, match="batch_size=7 does not divide by the 2 replicas"):
+        with pytest.raises(InputError, match="batch_size=7: must be a multiple of the 2 replicas"):
             batches(Numbered(), 7, input_context=tf.distribute.InputContext(2, 0, 2))
 
     @pytest.mark.slow

@@ -334,7 +334,7 @@ class TestRestart:
             _fail_in(context, "train-00001")
             with pytest.raises(InputError):
                 prepare(_recordings(10), out, RAW, run=in_turn)
-        with pytest.raises(InputError, match="max_frames is 2000 there and 50 now.*another"):
+        with pytest.raises(InputError, match="max_frames is 2000 there but 50 now.*another"):
             prepare(_recordings(10), out, RAW._replace(max_frames=50), run=in_turn)
 
     def test_under_another_plan_is_fine_while_no_shard_is_finished(self, out, monkeypatch):
@@ -349,17 +349,17 @@ class TestOutputDirectory:
     def test_of_another_recipe_is_refused_with_what_differs(self, out):
         prepare(_recordings(4), out, RAW, run=in_turn)
         other = RAW._replace(recipe=Recipe("ucf101", 8))
-        with pytest.raises(InputError, match="name is 'center_crop' there and 'ucf101' now"):
+        with pytest.raises(InputError, match="name is 'center_crop' there but 'ucf101' now"):
             prepare(_recordings(4), out, other, run=in_turn)
 
     def test_of_other_recordings_is_refused_with_their_numbers(self, out):
         prepare(_recordings(4), out, RAW, run=in_turn)
-        with pytest.raises(InputError, match=r"recordings are others \(4 there, 5 now\)"):
+        with pytest.raises(InputError, match=r"recordings differ \(4 there, 5 now\)"):
             prepare(_recordings(5), out, RAW, run=in_turn)
 
     def test_of_other_classes_is_refused(self, out):
         prepare(_recordings(4), out, RAW, ["a", "b"], run=in_turn)
-        with pytest.raises(InputError, match="classes are others"):
+        with pytest.raises(InputError, match="classes differ"):
             prepare(_recordings(4), out, RAW, ["b", "a"], run=in_turn)
 
     def test_with_something_else_in_it_is_refused(self, out):
@@ -380,12 +380,12 @@ class TestOutputDirectory:
         prepare(_recordings(4), out, RAW, run=in_turn)
         path = next(out.glob("train*"))
         path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(InputError, match=f"{path.name}: is missing or cut short"):
+        with pytest.raises(InputError, match=f"{path.name}: is missing or truncated"):
             prepare(_recordings(4), out, RAW, run=in_turn)
 
     def test_that_is_a_file_is_refused(self, out):
         out.write_text("")
-        with pytest.raises(InputError, match="prepared: is no directory"):
+        with pytest.raises(InputError, match="prepared: is not a directory"):
             prepare(_recordings(4), out, RAW, run=in_turn)
 
 
@@ -408,7 +408,7 @@ class TestBadInput:
         assert not out.exists()
 
     def test_no_recordings_are_refused(self, out):
-        with pytest.raises(InputError, match="there are none"):
+        with pytest.raises(InputError, match="recordings: must not be empty"):
             prepare([], out, RAW, run=in_turn)
 
     def test_recordings_of_one_name_are_refused(self, out):
@@ -416,7 +416,7 @@ class TestBadInput:
             prepare(_recordings(4) + _recordings(1), out, RAW, run=in_turn)
 
     def test_recording_of_no_class_is_refused(self, out):
-        with pytest.raises(InputError, match=r"b/v1\.avi: its category 'b' is none of the 1"):
+        with pytest.raises(InputError, match=r"b/v1\.avi: its category 'b' is not one of the 1"):
             prepare(_recordings(4), out, RAW, ["a"], run=in_turn)
 
     def test_missing_beam_is_named_with_what_installs_it(self, out, monkeypatch):
@@ -426,7 +426,7 @@ class TestBadInput:
 
     @pytest.mark.slow
     def test_flag_that_beam_does_not_have_is_refused(self):
-        with pytest.raises(InputError, match="direct_num_worker is no flag of Apache Beam"):
+        with pytest.raises(InputError, match="direct_num_worker is not a flag of Apache Beam"):
             on_beam(["--direct_num_worker=2"])
 
     def test_value_that_beam_does_not_take_is_refused(self):

@@ -49,7 +49,7 @@ class TestReadText:
         with pytest.raises(InputError) as error:
             storage.read_text(tmp_path / "a", "give a list")
         assert str(error.value) == (
-            f"{tmp_path}/a: is no text in UTF-8 ({place}): save it as UTF-8, or give a list"
+            f"{tmp_path}/a: is not UTF-8 text ({place}): save it as UTF-8, or give a list"
         )
 
     @pytest.mark.parametrize("name", ["none", ""])

@@ -322,7 +322,7 @@ def _no_recipe(path: Path) -> None:
 BAD_DIRECTORIES = {
     "without info.json": (
         lambda path: (path / "info.json").unlink(),
-        "info.json.*give a directory of videos whose preparation",
+        "info.json.*give a directory whose preparation",
     ),
     "with half of info.json": (lambda path: _cut(path / "info.json"), "info.json: is damaged"),
     "with a list in info.json": (

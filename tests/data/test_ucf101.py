@@ -142,7 +142,7 @@ class TestClasses:
 
     def test_refuse_a_file_that_is_no_text(self, tmp_path):
         (tmp_path / "classInd.txt").write_bytes(b"1 Caf\xe9\n")
-        with pytest.raises(InputError, match=r"classInd.txt: is no text .*byte 5 is 0xe9"):
+        with pytest.raises(InputError, match=r"classInd.txt: is not UTF-8 text .*byte 5 is 0xe9"):
             classes(tmp_path)
 
     def test_are_none_without_the_file(self, tmp_path):
@@ -174,7 +174,7 @@ class TestBadInput:
             recordings(directory, "1")
         assert str(error.value) == (
             f"{tmp_path}/ucfTrainTestlist/trainlist01.txt: 2 of the 2 videos it names are not "
-            f"under {directory}, for one v_Archery_g02_c01.avi: download them, or take split='all'"
+            f"under {directory}, such as v_Archery_g02_c01.avi: download them, or give split='all'"
         )
 
     def test_of_an_empty_list(self, directory, tmp_path):

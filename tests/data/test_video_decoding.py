@@ -294,15 +294,19 @@ def _flipped(data: bytes) -> bytes:
 
 BAD_FILES = {
     "empty": ("clip.mp4", _cut_to(0), "^empty file$"),
-    "text": ("clip.mp4", lambda _: b"Not a video.\n" * 99, "^not a video, or cut short"),
-    "noise": ("clip.avi", lambda _: np.random.default_rng(0).bytes(9999), "^not a video, or cut"),
-    "cut MP4": ("clip.mp4", _cut_to(0.6), "^not a video, or cut short"),
-    "cut AVI": ("clip.avi", _cut_to(0.6), r"^cut short after \d\.\d\d seconds$"),
-    "AVI cut by its last frame": ("clip.avi", _cut_to(0.97), "^cut short"),
-    "cut MKV": ("clip.mkv", _cut_to(0.6), r"^cut short after \d\.\d\d of 1\.60 seconds$"),
-    "MKV cut in its header": ("clip.mkv", _cut_to(0.1), r"^cut short after 0\.00 of 1\.60"),
-    "cut WebM": ("clip.webm", _cut_to(0.6), "^cut short"),
-    "cut fragments": ("fragments.mp4", _cut_to(0.6), "cut short"),
+    "text": (
+        "clip.mp4",
+        lambda _: b"Not a video.\n" * 99,
+        "^not a video, or its header is truncated",
+    ),
+    "noise": ("clip.avi", lambda _: np.random.default_rng(0).bytes(9999), "^not a video"),
+    "cut MP4": ("clip.mp4", _cut_to(0.6), "^not a video, or its header is truncated"),
+    "cut AVI": ("clip.avi", _cut_to(0.6), r"^truncated after \d\.\d\d seconds$"),
+    "AVI cut by its last frame": ("clip.avi", _cut_to(0.97), "^truncated"),
+    "cut MKV": ("clip.mkv", _cut_to(0.6), r"^truncated after \d\.\d\d of 1\.60 seconds$"),
+    "MKV cut in its header": ("clip.mkv", _cut_to(0.1), r"^truncated after 0\.00 of 1\.60"),
+    "cut WebM": ("clip.webm", _cut_to(0.6), "^truncated"),
+    "cut fragments": ("fragments.mp4", _cut_to(0.6), "truncated"),
     "unknown codec": ("clip.mp4", _without_codec, "^unknown codec$"),
     "damaged MPEG-4": ("clip.avi", _flipped, r"^damaged after \d+ frames$"),
     "damaged H.264": ("clip.mp4", _flipped, r"^damaged after \d+ frames$"),
@@ -320,7 +324,7 @@ class TestBadFile:
 
     def test_with_a_frame_that_is_shown_for_hours_is_unreadable(self, tmp_path):
         path = write(tmp_path / "long.mkv", np.zeros((3, 8, 8, 3), np.uint8), [0, 1, 72_000])
-        with pytest.raises(UnreadableRecording, match="^damaged: goes on for 7200 seconds$"):
+        with pytest.raises(UnreadableRecording, match="^damaged: lasts 7200 seconds$"):
             _frames(path, UCF101, 25.0)
 
     def test_of_frames_that_cannot_be_resized_is_unreadable(self, tmp_path):
@@ -337,7 +341,7 @@ class TestBadFile:
     def test_of_pixels_many_times_as_wide_as_high_is_unreadable(self, clips, tmp_path):
         path = tmp_path / "a.mp4"
         ffmpeg("-i", clips / "small.mp4", "-frames:v", 2, "-vf", "setsar=100/1", path)
-        with pytest.raises(UnreadableRecording, match="^damaged: its pixels are of 100:1$"):
+        with pytest.raises(UnreadableRecording, match="^damaged: its pixel aspect ratio is 100:1$"):
             read(str(path), UCF101, None)
 
     def test_of_sound_alone_has_no_video_stream(self, tmp_path):

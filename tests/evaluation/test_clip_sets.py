@@ -95,5 +95,5 @@ def test_describes_the_first_clips_by_their_hash(tmp_path):
 
 @pytest.mark.slow
 def test_refuses_more_clips_than_there_are(numbered):
-    with pytest.raises(InputError, match="38 clips: there are 37"):
+    with pytest.raises(InputError, match="38 clips: there are only 37"):
         next(numbered.batches(38, 0))

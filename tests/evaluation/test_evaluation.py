@@ -38,7 +38,7 @@ class Clips:
     """A set of random clips; a draw is another one."""
 
     def __init__(self, seed, num_clips=60, brightness=0.0, shape=(4, 16, 16, 1)):
-        self.clip_shape, self.num_clips = shape, num_clips
+        self.clip_shape, self.num_clips, self.num_classes = shape, num_clips, 0
         self.seed, self.brightness = seed, brightness
         self.description = {"seed": seed}
 
@@ -134,6 +134,12 @@ def test_real_clips_are_measured_once(evaluation):
     evaluation(parse_metrics(["fvd60", "kvd50"], 4), Clips(3))
 
 
+def test_clips_named_by_a_path_leave_that_path_alone(evaluation, tmp_path):
+    (tmp_path / "mine.npy").write_text("mine")
+    evaluation(parse_metrics(["is60"], 4), Clips(2), what=str(tmp_path / "mine"))
+    assert (tmp_path / "mine.npy").read_text() == "mine"
+
+
 def test_the_inception_score_needs_no_real_clips(evaluation):
     evaluation.real.batches = None
     (result,) = evaluation(parse_metrics(["is60"], 4), Clips(2))
@@ -170,7 +176,7 @@ def test_a_critic_of_fewer_frames_is_asked_about_the_first_ones(tmp_path):
 def test_every_metric_of_clips_gives_a_number(tmp_path):
     tgan = make_tgan()
     evaluation = Evaluation(Clips(0), Clips(1), Corners(), tmp_path)
-    names = [name for name in METRICS if name not in ("spectrum", "gam")]
+    names = [name for name in METRICS if name not in ("spectrum", "gam", "class_accuracy")]
     requests = parse_metrics([f"{name}40" for name in names], 4)
     results = evaluation(requests, GeneratedClips(tgan.generator), tgan.critic)
     assert len(results) == len(names) + 3
@@ -235,21 +241,21 @@ class Featureless(Corners):
 @pytest.mark.parametrize(
     "extractor, fake, name, message",
     [
-        (Corners, Clips(2, 30), "fvd40", "there are 30 clips to be judged: give fvd30"),
-        (Corners, Clips(2, 35), "is40", "there are 35 clips to be judged: give is30"),
+        (Corners, Clips(2, 30), "fvd40", "there are 30 clips to evaluate: give fvd30"),
+        (Corners, Clips(2, 35), "is40", "there are 35 clips to evaluate: give is30"),
         (Corners, Clips(2, shape=(4, 8, 8, 1)), "fvd40", "frames of 8x8x1, the real ones of 16x16"),
         (Corners, Clips(2, shape=(2, 16, 16, 1)), "fvd40_4f", "the clips have 2 frames"),
         (Corners, Clips(2), "wasserstein40", "needs a critic"),
         (Corners, Clips(2), "spectrum", "metric spectrum: needs a critic"),
-        (Corners, Clips(2), "gam40", "metric gam40_4f: is of two runs"),
+        (Corners, Clips(2), "gam40", "metric gam40_4f: is for two runs"),
         (
             Corners,
             Clips(2),
             BRIGHTER._replace(quantity=BRIGHTER.quantity._replace(name="features")),
-            "another quantity is called features",
+            "another quantity is also called features",
         ),
         (Wide, Clips(2), "fvd50", "50 clips are too few for the 50 features .* at least 51"),
-        (Featureless, Clips(2), "is40", "extractor='plain' gives features, no probabilities"),
+        (Featureless, Clips(2), "is40", "extractor='plain' gives features but no class"),
     ],
 )
 def test_refuses_before_anything_is_measured(tmp_path, extractor, fake, name, message):
@@ -257,3 +263,23 @@ def test_refuses_before_anything_is_measured(tmp_path, extractor, fake, name, me
     with pytest.raises(InputError, match=message):
         evaluation(parse_metrics([name], 4), fake)
     assert not (tmp_path / "real").exists()
+
+
+class TestClassAccuracy:
+    def requests(self):
+        return parse_metrics(["class_accuracy30"], frames=4)
+
+    @pytest.mark.slow
+    def test_is_of_clips_in_the_order_of_their_classes(self, evaluation):
+        fake = Clips(2)
+        fake.num_classes = 3
+        read = features(fake.of(0))[:30].argmax(1)
+        expected = np.mean(read == np.arange(30) % 3)
+        assert value(evaluation(self.requests(), fake), "class_accuracy30_4f") == expected
+
+    def test_refuses_clips_of_no_class_that_was_asked_for(self, evaluation):
+        with pytest.raises(InputError, match="class_accuracy30_4f: the clips to evaluate are of"):
+            evaluation.check(self.requests(), Clips(2))
+
+    def test_has_no_number_for_other_real_clips(self, evaluation):
+        assert evaluation.floor(self.requests()) == []

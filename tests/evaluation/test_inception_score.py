@@ -66,11 +66,11 @@ def test_refuses_what_does_not_divide():
 
 
 def test_refuses_what_is_no_table():
-    with pytest.raises(InputError, match=r"shape \(10,\): give \[clips, classes\]"):
+    with pytest.raises(InputError, match=r"shape \(10,\): must be \[clips, classes\]"):
         inception_score(np.ones(10))
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6], [1.5, -0.5], [np.nan, 0.5]])
 def test_refuses_rows_that_are_no_distribution(row):
-    with pytest.raises(InputError, match="row 3 is no distribution"):
+    with pytest.raises(InputError, match="row 3 is not a distribution"):
         inception_score(np.array([[0.5, 0.5]] * 3 + [row]), splits=1)

@@ -114,14 +114,14 @@ def test_refuses_a_file_of_other_data_and_says_what_differs(tmp_path):
     once(tmp_path, description=first, path=tmp_path / "mine.npy")
     before = (tmp_path / "mine.npy").read_bytes()
     other = {"clips": {"first_clips_sha256": "1", "path": "b"}}
-    with pytest.raises(InputError, match="of other data: clips.path is a, now b"):
+    with pytest.raises(InputError, match="has other data: clips.path is a, now b"):
         once(tmp_path, description=other, path=tmp_path / "mine.npy")
     assert (tmp_path / "mine.npy").read_bytes() == before
 
 
 def test_refuses_a_file_of_too_few_clips(tmp_path):
     once(tmp_path, count=6, path=tmp_path / "mine.npy")
-    with pytest.raises(InputError, match="of 6 clips, and 10 are needed"):
+    with pytest.raises(InputError, match="has 6 clips, but 10 are needed"):
         once(tmp_path, path=tmp_path / "mine.npy")
 
 
@@ -180,9 +180,9 @@ OTHER_FILES = {
 def test_refuses_another_file_without_advice_to_delete_it(tmp_path, name):
     path = tmp_path / "mine.npy"
     OTHER_FILES[name](path)
-    with pytest.raises(InputError, match=r"mine\.npy: (is no file of meas|cannot be)") as error:
+    with pytest.raises(InputError, match=r"mine\.npy: (is not a file of meas|cannot be)") as error:
         once(tmp_path, path=path)
-    assert "give another file, or one that is not there yet" in str(error.value)
+    assert "give another file, or one that does not exist yet" in str(error.value)
     assert "delete" not in str(error.value) and "\n" not in str(error.value)
     assert path.exists()
 
@@ -191,13 +191,13 @@ def test_measures_anew_what_is_broken_of_its_own(tmp_path):
     expected = np.array(once(tmp_path).columns["scores"])
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:-20])
-    with pytest.warns(UserWarning, match="damaged .*, measured once more"):
+    with pytest.warns(UserWarning, match="damaged .*: measuring again"):
         np.testing.assert_array_equal(once(tmp_path).columns["scores"], expected)
     assert once(tmp_path, clips=None).count == 10
 
 
 def test_refuses_more_than_the_disk_holds_at_the_first_clips(tmp_path):
-    with pytest.raises(InputError, match=r"1,000.* clips, measured: would take 20.* PB in .*free"):
+    with pytest.raises(InputError, match=r"of 1,000.* clips: would take 20.* PB in .*free"):
         measure(tmp_path / "new" / "m.npy", batches(10), 10**18, 4, columns, {}, "clips")
     assert not list(tmp_path.iterdir())
 

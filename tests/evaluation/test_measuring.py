@@ -54,19 +54,27 @@ def single(clips, tmp_path_factory):
     return evaluated(clips, tmp_path_factory.mktemp("single"), None)
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch):
-    monkeypatch.setattr(measuring, "CLIPS_A_PART", 64)
+@pytest.fixture(scope="module", autouse=True)
+def small_parts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "CLIPS_A_PART", 64)
+        yield
 
 
-def test_results_and_files_are_those_of_a_single_process(clips, single, tmp_path):
+@pytest.fixture(scope="module")
+def in_parts(clips, tmp_path_factory):
+    """What is measured in parts, and the names of all files at the end."""
+    directory = tmp_path_factory.mktemp("parts")
+    return evaluated(clips, directory, here), {path.name for path in directory.iterdir()}
+
+
+def test_results_and_files_are_those_of_a_single_process(single, in_parts):
     assert len(single[0]) == 7 and len(single[1]) == 2
-    assert evaluated(clips, tmp_path, here) == single
+    assert in_parts[0] == single
 
 
-def test_parts_are_removed_when_all_is_measured(clips, single, tmp_path):
-    evaluated(clips, tmp_path, here)
-    assert {path.name for path in tmp_path.iterdir()} == set(single[1])
+def test_parts_are_removed_when_all_is_measured(single, in_parts):
+    assert in_parts[1] == set(single[1])
 
 
 def test_what_was_stopped_goes_on_with_the_parts_that_are_there(clips, single, tmp_path):
@@ -103,7 +111,7 @@ def test_clips_from_a_place_on_are_those_of_a_call_from_0_on(clips, kind):
 def test_videos_from_a_place_on_are_no_more_than_there_are(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((6, 40, 16, 16), np.uint8))
     videos = SourceClips(Windows(MovingMNISTFile(tmp_path / "a.npy"), 4, 16))
-    with pytest.raises(InputError, match="41 clips: there are 40"):
+    with pytest.raises(InputError, match="41 clips: there are only 40"):
         next(videos.batches(9, 0, 32))
 
 
@@ -207,7 +215,7 @@ def test_generate_by_beam_says_what_it_has_made_and_what_was_there(programs):
         "two, step 3: 100 videos of seed 5, in two/generated/step-3_shards_seed-5:",
         "clips-00000-of-00003.npz and so on: 3 shards",
     ]
-    assert results["again"].stdout.endswith("3 shards, of which 3 were there\n")
+    assert results["again"].stdout.endswith("3 shards, 3 of which existed\n")
     assert results["again"].stderr == ""
     # On a busy machine it takes more than the minute after which a log gets a line.
     told = results["two"].stderr.splitlines()
@@ -217,11 +225,11 @@ def test_generate_by_beam_says_what_it_has_made_and_what_was_there(programs):
 @pytest.mark.parametrize(
     "program, name, message",
     [
-        ("evaluate.py", "no flag", "direct_workers is no flag of Apache Beam"),
-        ("generate.py", "GIF", "--formats=gif: by Beam it is npz alone: give --formats=npz"),
-        ("generate.py", "no Beam", "--videos_per_shard: is for Apache Beam"),
-        ("generate.py", "no run", "--direct_num_workers=2: Beam makes videos of a --run_dir alone"),
-        ("generate.py", "odd", "--videos_per_shard=12: must divide by 8"),
+        ("evaluate.py", "no flag", "direct_workers is not a flag of Apache Beam"),
+        ("generate.py", "GIF", "--formats=gif: Apache Beam writes only npz: give --formats=npz"),
+        ("generate.py", "no Beam", "--videos_per_shard: needs Apache Beam: give its flags"),
+        ("generate.py", "no run", "--direct_num_workers=2: Apache Beam works only with --run_dir"),
+        ("generate.py", "odd", "--videos_per_shard=12: must be a multiple of 8"),
         ("generate.py", "huge", "--num_videos=2000000000: videos of 4 frames: would take"),
     ],
 )

@@ -42,14 +42,14 @@ def test_a_metric_without_a_number_judges_what_there_is():
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("fid", "metric 'fid': unknown: give some of is, is_whole, fvd"),
+        ("fid", "metric 'fid': unknown: give some of is, is_whole, class_accuracy"),
         ("fvd2048_32f", "the clips have 16 frames: give 2 to 16"),
         ("fvd_1f", "give 2 to 16"),
         ("is1005", "1005 clips do not divide into 10 splits: give is1000"),
         ("is7", "give is10"),
-        ("fvd1", "1 clips: give 2 to 10000000"),
-        ("kvd99999999", "give 2 to 10000000"),
-        ("spectrum20", "metric spectrum20: is of no clips: give spectrum"),
+        ("fvd1", "1 clips: must be 2 to 10000000"),
+        ("kvd99999999", "must be 2 to 10000000"),
+        ("spectrum20", "metric spectrum20: uses no clips: give spectrum"),
     ],
 )
 def test_refuses_what_cannot_be_judged(name, message):

@@ -56,7 +56,7 @@ def test_equal_sets_are_at_no_difference():
 
 @pytest.mark.parametrize("shape", [(20, 4), (20, 1), (20,)])
 def test_refuses_clips_of_another_number_of_frames(shape):
-    with pytest.raises(InputError, match="of the same number of frames"):
+    with pytest.raises(InputError, match="with the same number of frames"):
         motion_difference(np.ones([20, 3]), np.ones(shape))
 
 

@@ -50,7 +50,7 @@ def test_passes_over_a_damaged_line(tmp_path):
     with (tmp_path / "m.jsonl").open("ab") as file:
         file.write(b'{"metric": "fv\n[]\n{"metric": "caf\xe9"}\n\0\0\n')
     records.append(tmp_path / "m.jsonl", [entry(2, 2.0)])
-    with pytest.warns(UserWarning, match="line [2-5]: no record"):
+    with pytest.warns(UserWarning, match="line [2-5]: not a record"):
         assert [one["step"] for one in records.read(tmp_path / "m.jsonl")] == [1, 2]
 
 
@@ -79,10 +79,10 @@ def test_passes_over_a_line_that_lacks_what_its_readers_need(tmp_path):
     ]
     text = "".join(json.dumps(line) + "\n" for line in [*lines, sound])
     (tmp_path / "metrics.jsonl").write_text(text)
-    with pytest.warns(UserWarning, match="no record") as warned:
+    with pytest.warns(UserWarning, match="not a record") as warned:
         assert records.read(tmp_path / "metrics.jsonl") == [sound]
     assert len(warned) == len(lines)
-    with pytest.warns(UserWarning, match="no record"):
+    with pytest.warns(UserWarning, match="not a record"):
         records.plot_run(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_a_value_that_could_not_be_computed_is_a_gap_in_the_plot(tmp_path):
 
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe{}\n")
-    with pytest.warns(UserWarning, match="line 1: no record"):
+    with pytest.warns(UserWarning, match="line 1: not a record"):
         assert records.read(tmp_path / "metrics.jsonl") == []
 
 

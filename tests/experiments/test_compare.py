@@ -78,7 +78,7 @@ def test_shows_the_last_value_of_each_run_and_that_of_real_clips(results, direct
         "11.00 ± 0.50 (step 20)",
         "4.00 ± 0.50",
     ]
-    assert "not to be compared" in results["three"].stdout
+    assert "not comparable" in results["three"].stdout
 
 
 def test_judges_each_run_by_each_others_critic(results):
@@ -90,7 +90,7 @@ def test_judges_each_run_by_each_others_critic(results):
 
 
 def test_names_a_run_that_is_not_evaluated(results):
-    assert "warning: other_data: not evaluated yet" in results["other data"].stderr
+    assert "warning: other_data: is not evaluated yet" in results["other data"].stderr
 
 
 def test_draws_the_metrics(results, directory):

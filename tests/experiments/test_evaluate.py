@@ -19,7 +19,7 @@ METRICS = "--metrics=is200,is_whole200,fvd200,kvd200,prdc200,motion200,nearest20
 TWO = ["--size=16", "--frames=4", "--real_data=real.npz"]
 
 MISTAKES = {
-    "nobody": ([], "give one of --run_dir and --fake_data"),
+    "nobody": ([], "give either --run_dir or --fake_data"),
     "no run": (["--run_dir=missing"], "missing: no such directory"),
     "no checkpoint": (["--run_dir=empty"], "no checkpoint there: train the run first"),
     "unknown step": (["--run_dir=run", "--checkpoint_step=4"], "no checkpoint of step 4"),
@@ -33,26 +33,26 @@ MISTAKES = {
     ),
     "real statistics": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=flags"],
-        "flags: is no file of measurements",
+        "flags: is not a file of measurements",
     ),
     "consent of a file": (["--run_dir=hostile"], "films_pd.pkl", "--allow_unpickling"),
     "real statistics in a folder": (
         ["--run_dir=run", "--metrics=motion100", "--real_statistics=run"],
-        "--real_statistics=run: is no file: give the path of a file",
+        "--real_statistics=run: is not a file: give the path of a file",
     ),
     "more clips than can be meant": (
         ["--run_dir=run", "--metrics=motion10000000000000000"],
-        "10000000000000000 clips: give 2 to 10000000",
+        "10000000000000000 clips: must be 2 to 10000000",
     ),
     "file": (
         ["--run_dir=run", "--output_dir=flags"],
-        "--output_dir=flags: is no directory: give the path of a directory",
+        "--output_dir=flags: is not a directory: give the path of a directory",
     ),
     "no metrics": (["--run_dir=run", "--metrics="], "--metrics=: must not be empty"),
     "unknown metric": (["--run_dir=run", "--metrics=foo"], "--metrics=foo: metric 'foo': unknown"),
     "three clips": (
         [*TWO, "--fake_data=three.npz", "--metrics=is"],
-        "metric is10_4f: there are 3 clips to be judged: give at least 10 clips",
+        "metric is10_4f: there are 3 clips to evaluate: give at least 10 clips",
     ),
     "critic": (
         [*TWO, "--fake_data=fake.npz", "--metrics=wasserstein"],
@@ -64,7 +64,7 @@ MISTAKES = {
     ),
     "two critics": (
         ["--run_dir=run", "--metrics=gam500"],
-        "metric gam500: needs two critics, use compare",
+        "metric gam500: needs two critics: use compare",
     ),
     "extractor without its weights": (
         ["--run_dir=run", "--extractor=c3d"],
@@ -234,4 +234,4 @@ def test_a_full_disk_is_one_line_and_no_half_file(results, directory):
 
 
 def test_help_lists_the_metrics(results):
-    assert "Fréchet Video Distance" in results["help"].stdout
+    assert "Fréchet Video Distance" in " ".join(results["help"].stdout.split())

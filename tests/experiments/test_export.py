@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 MISTAKES = {
     "no checkpoint": (["--run_dir=untrained"], "untrained/checkpoints: no checkpoint there"),
     "unknown step": (["--checkpoint_step=4"], "no checkpoint of step 4: there are [3]"),
-    "another architecture": (["--run_dir=another"], "is of other networks or optimisers"),
+    "another architecture": (["--run_dir=another"], "belongs to other networks or optimisers"),
     "no flags": (["--run_dir=flagless"], "flagless/flags.cfg: cannot be read (No such file"),
     "export_dir in use": (
         ["--export_dir=run"],
@@ -32,7 +32,10 @@ MISTAKES = {
         ["--keras_file=g.h5"],
         "g.h5: must end in .keras",
     ),
-    "keras_file exists": (["--keras_file=old.keras"], "--keras_file=old.keras: exists, give ano"),
+    "keras_file exists": (
+        ["--keras_file=old.keras"],
+        "--keras_file=old.keras: already exists: giv",
+    ),
     "keras_file nowhere": (["--keras_file=no/g.keras"], "there is no directory no: make it first"),
 }
 LARGEST_FILES = {"full disk": 1000}
@@ -83,7 +86,7 @@ def test_a_mistake_is_one_line(results, name):
     assert result.code == 1 and result.stdout == ""
     assert line.startswith("export.py: error: ") and reason in line
     # The checkpoints that were passed over.
-    assert all("damaged checkpoint passed over" in warning for warning in warnings)
+    assert all("damaged checkpoint skipped" in warning for warning in warnings)
 
 
 def test_a_mistake_writes_nothing(results, directory):
@@ -120,7 +123,7 @@ def test_the_files_and_how_to_use_them_are_all_that_is_printed(results):
     assert result.stdout.splitlines() == [
         "generator.keras: the generator of step 3 for keras.models.load_model",
         "run: the generator of step 3 is in saved models/name/1",
-        "Look at it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
+        "Inspect it: TF_CPP_MIN_LOG_LEVEL=3 saved_model_cli show --tag_set serve --all --dir "
         f"{version}",
         f"Make videos: python experiments/generate.py --saved_model={version}",
     ]

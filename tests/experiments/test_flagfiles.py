@@ -46,9 +46,9 @@ def test_are_utf_8_with_or_without_a_byte_order_mark(directory):
     [
         (["--flagfile=no.cfg"], r"^no\.cfg: cannot be read \(No such file or directory\): give a"),
         (["--flagfile=."], r"^\.: cannot be read \(Is a directory\): give a file"),
-        (["--flagfile=latin.cfg"], r"^latin\.cfg: is no text in UTF-8 \(byte 10 is 0xe9\): save"),
-        (["--flagfile=nested.cfg"], r"^latin\.cfg: is no text in UTF-8"),
-        (["--flagfile=loop.cfg"], r"^loop\.cfg: --flagfile=loop\.cfg leads back to itself: take"),
+        (["--flagfile=latin.cfg"], r"^latin\.cfg: is not UTF-8 text \(byte 10 is 0xe9\): save"),
+        (["--flagfile=nested.cfg"], r"^latin\.cfg: is not UTF-8 text"),
+        (["--flagfile=loop.cfg"], r"^loop\.cfg: --flagfile=loop\.cfg leads back to itself: remove"),
         (["--flagfile="], "^--flagfile=: names no file: give one"),
         (["--flagfile"], "^--flagfile: names no file: give one"),
     ],

@@ -126,7 +126,8 @@ command_line.run(main, takes_paths=True)
 SAID = {
     "missing": "card.json: No such file or directory: give a path that exists, or restore what is "
     "missing",
-    "forbidden": "card.json: Permission denied: give a path that you may use, or change who may",
+    "forbidden": "card.json: Permission denied: give a path that you may use, or change its "
+    "permissions",
     "full": "card.json: No space left on device: free some disk space",
     "full in TensorFlow": "runs/events; No space left on device: free some disk space",
     "no text": r"caf\xe9\nand more\x1b[2J",

@@ -32,7 +32,7 @@ MISTAKES = {
     "huge pixels": (["--scale=10000"], "scale=10000: the pictures would have over 16384"),
     "no frames": (["--factor=0"], "--factor=0"),
     "no classes": (["--label=1"], "--label=1: the generator is not conditional"),
-    "output_dir in a file": (["--output_dir=flags.cfg/out"], "flags.cfg is no directory"),
+    "output_dir in a file": (["--output_dir=flags.cfg/out"], "flags.cfg is not a directory"),
     "more videos than the disk holds": (
         ["--num_videos=1000000000000", "--formats=npz"],
         "--num_videos=1000000000000: ",
@@ -47,7 +47,7 @@ MISTAKES = {
     ),
     "output_dir exists": (
         ["--output_dir=checkpoints"],
-        "checkpoints exists: give another --output_dir",
+        "checkpoints: already exists: give another --output_dir",
     ),
 }
 
@@ -232,7 +232,7 @@ class TestMistakes:
         self._one_line(results[name], "could not be written (File too large): free some disk space")
 
     def test_do_not_overwrite_what_is_there(self, results, generated):
-        self._one_line(results["again"], f"{generated} exists: give another --output_dir")
+        self._one_line(results["again"], f"{generated}: already exists: give another --output_dir")
         assert len(np.load(generated / "clips.npz")["clips"]) == 4
 
     def test_leave_nothing_behind(self, run_dir, results):
@@ -303,4 +303,4 @@ def test_a_label_is_that_of_all_videos(conditional):
     assert results["one"].code == 0, results["one"].stderr
     _, _, labels = clips_and_labels(run_dir / "generated/step-3_seed-0_label-2")
     assert labels.tolist() == [2, 2]
-    assert "--label=3: give a class from 0 to 2" in results["unknown"].stderr
+    assert "--label=3: must be a class from 0 to 2" in results["unknown"].stderr

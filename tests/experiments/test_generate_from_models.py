@@ -17,19 +17,19 @@ from tgan_tf import export
 pytestmark = pytest.mark.slow
 
 MISTAKES = {
-    "no SavedModel": (["--saved_model=run"], "run: no SavedModel and no version of one"),
+    "no SavedModel": (["--saved_model=run"], "run: holds no SavedModel and no version of one"),
     "missing model": (
         ["--server={grpc}", "--model_name=x"],
         "Servable not found for request: Latest",
     ),
     "missing version": (["--server={rest}", "--model_version=7"], "Specific(default, 7)"),
-    "server that is down": (["--server={closed}"], "see whether TensorFlow Serving runs there"),
+    "server that is down": (["--server={closed}"], "check that TensorFlow Serving runs there"),
     "no address": (["--server=nowhere"], "--server=nowhere: must be HOST:PORT"),
     "timeout": (["--server={grpc}", "--timeout=0"], "--timeout=0: must be a number > 0"),
 }
 SIGNATURES = model_servers.SIGNATURES
 FOREIGN_SERVERS = {
-    "no generator": ({}, "no signature 'serving_default', it has none: serve a generator"),
+    "no generator": ({}, "has no signature 'serving_default' (it has none): serve a generator"),
     "another model": (
         {"serving_default": ({"x": ["DT_FLOAT", -1]}, {"y": ["DT_FLOAT", -1]})},
         "serving_default declares float32 [n] as x",

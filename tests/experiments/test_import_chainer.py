@@ -81,27 +81,33 @@ def with_value(config, keys, value):
 
 
 MISTAKES = {
-    "there": (["--run_dir=there"], "--run_dir=there: exists, give another name"),
+    "there": (["--run_dir=there"], "--run_dir=there: already exists: give another name"),
     "wide": (
         ["--config=wide.yml"],
-        "results/vgen_iter_9.npz: other sizes than the configuration's, l0s/W is float32 (256, 6), "
-        "not float32 (512, 6)",
+        "results/vgen_iter_9.npz: has other sizes than the configuration, l0s/W is float32 "
+        "(256, 6), not float32 (512, 6)",
     ),
     "another": (
         ["--config=normal.yml"],
-        "results/gen_iter_9.npz: no bn0/beta, bn1/beta, bn2/beta, bn3/beta: give",
+        "results/gen_iter_9.npz: lacks bn0/beta, bn1/beta, bn2/beta, bn3/beta: give",
     ),
-    "unknown": (["--config=unknown.yml"], "updater.name is TGANUpdaterX: give one of TGANUpdater"),
-    "no_class": (["--config=no_class.yml"], "models.video_generator.name is VideoGenerator, no"),
-    "text": (["--config=text.yml"], "batchsize is 'many', no int: give"),
-    "broken": (["--config=broken.yml"], "--config=broken.yml: no YAML ("),
+    "unknown": (
+        ["--config=unknown.yml"],
+        "updater.name is TGANUpdaterX: must be one of TGANUpdater",
+    ),
+    "no_class": (
+        ["--config=no_class.yml"],
+        "models.video_generator.name is VideoGenerator, which is not a",
+    ),
+    "text": (["--config=text.yml"], "batchsize is 'many', not int: give"),
+    "broken": (["--config=broken.yml"], "--config=broken.yml: is not YAML ("),
     "empty": (["--snapshot=empty"], "--snapshot=empty: no snapshot_iter_N.npz or gen_iter_N.npz"),
     "iteration": (["--iteration=8"], "--iteration=8: results has 7, 9"),
     "part": (
         ["--snapshot=results/gen_iter_9.npz"],
-        "results/gen_iter_9.npz: no snapshot of the reference's trainer",
+        "results/gen_iter_9.npz: has no updater/iteration, so it is not a snapshot",
     ),
-    "flag": (["--z0_dim=7"], "--z0_dim=7: --config says it is 6: leave the flag out"),
+    "flag": (["--z0_dim=7"], "--z0_dim=7: --config has 6: leave the flag out"),
 }
 
 
@@ -171,7 +177,7 @@ def test_train_py_goes_on_where_the_snapshot_ends(directory, results):
     arguments = ["--flagfile=whole/flags.cfg", "--train_steps=7"]
     result = run_all("train.py", {"": arguments}, directory)[""]
     assert (result.code, result.stderr) == (0, "")
-    assert "whole: going on at step 7\nwhole: all 7 steps are made" in result.stdout
+    assert "whole: resuming at step 7\nwhole: all 7 steps are done" in result.stdout
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -124,9 +124,9 @@ def test_the_run_s_flags_are_those_of_the_configuration(directory, results):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("again", "--run_dir=run: exists, give another name"),
-        ("missing", "checkpoint67.pth, dis_state_dict: no c2.bias: give"),
-        ("flag", "--critic_slope=0.2: --config says it is 0.01: leave the flag out"),
+        ("again", "--run_dir=run: already exists: give another name"),
+        ("missing", "checkpoint67.pth, dis_state_dict: lacks c2.bias: give"),
+        ("flag", "--critic_slope=0.2: --config has 0.01: leave the flag out"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(directory, results, name, message):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 MISTAKES = {
     "no data": (["--data_path=nothing/here"], ["nothing/here: does not exist"]),
-    "stride of digits": (["--stride=2"], ["--stride=2 has no use without --data_path"]),
+    "stride of digits": (["--stride=2"], ["--stride=2: has no effect without --data_path"]),
     "no clips": (["--num_clips=0"], ["--num_clips=0"]),
     "more clips than the memory holds": (
         ["--num_clips=100000000", "--size=32", "--digit_size=16"],
@@ -26,7 +26,7 @@ MISTAKES = {
     "nowhere": (["--output=nothing/here/clips.png"], ["there is no directory nothing/here"]),
     "no subset": (["--data_path=UCF-101", "--subset=test"], ["subset=test", "has train"]),
     "existing picture": (["--output=mine.png"], ["mine.png"]),
-    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is no text in UTF-8 (byte 15"]),
+    "flagfile in Latin-1": (["--flagfile=latin.cfg"], ["latin.cfg: is not UTF-8 text (byte 15"]),
     "axes in doubt": (["--data_path=nthw.npy"], ["holds uint8 [30, 9, 16, 16]", "array_axes=nthw"]),
     "pickled table": (
         ["--data_path=films.h5"],
@@ -37,7 +37,10 @@ MISTAKES = {
             "--output=films_pd.csv --allow_unpickling",
         ],
     ),
-    "axes of digits": (["--array_axes=nthw"], ["--array_axes=nthw has no use without --data_path"]),
+    "axes of digits": (
+        ["--array_axes=nthw"],
+        ["--array_axes=nthw: has no effect without --data_path"],
+    ),
     "name of two lines": (["--data_path=two\nlines"], ["two\\nlines"]),
 }
 

@@ -24,7 +24,7 @@ MISTAKES = {
         ["--output=missing/a.json"],
         "a.json: there is no directory missing",
     ),
-    "there already": (["--output=there.json"], "--output=there.json: exists"),
+    "there already": (["--output=there.json"], "--output=there.json: already exists"),
     "no address": (["--server=nowhere"], "--server=nowhere: must be HOST:PORT"),
     "no model": (["--model_name=other"], "Servable not found for request: Latest(other)"),
     "too large": (["--batch_size=5000"], "5000 times 4 frames: give at most 4096 rows"),
@@ -36,7 +36,7 @@ VIDEO = http_json({"outputs": [[[[[1], [2]], [[3], [4]]]]]})
 # A client for the version, one to measure: its metadata, its warm-up, its requests.
 SOUND = [[METADATA]] * 2 + [[VIDEO]] * 4
 FAILING = {
-    "dies": ([*SOUND, []], "see whether TensorFlow Serving runs there and is ready"),
+    "dies": ([*SOUND, []], "check that TensorFlow Serving runs there and is ready"),
     "rubbish": (
         [*SOUND, [b"HTTP/1.1 200 OK\r\nno header\r\n\r\nrubbish"]],
         "the reply is not TensorFlow Serving's: ",

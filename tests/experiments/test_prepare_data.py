@@ -19,7 +19,7 @@ MISTAKES = {
     "share": (["--max_skipped_share=2"], "--max_skipped_share=2: must be a number ≥ 0 and ≤ 1"),
     "no frames": (["--min_frames=0"], "min_frames=0"),
     "no rate": (["--frame_rate=-1"], "frame_rate=-1"),
-    "small": (["--size=4"], "--size=4: no training takes so small frames: give 8"),
+    "small": (["--size=4"], "--size=4: must be ≥ 8, the smallest size"),
     "no lists": (["--split=1"], "trainlist01.txt"),
     "table": (["--table=a.csv"], "--table=a.csv: no such file"),
     "no flag": (["films"], "'films' is not a flag"),
@@ -73,7 +73,7 @@ class TestPreparation:
 
     def test_says_so_if_all_is_prepared_and_writes_nothing(self, results, directory):
         assert results["prepared already"].code == 0
-        assert results["prepared already"].stdout.startswith("prepared: is prepared already\n")
+        assert results["prepared already"].stdout.startswith("prepared: is already prepared\n")
         between = (directory / "skipped/info.json").stat().st_mtime_ns
         assert all(path.stat().st_mtime_ns < between for path in directory.glob("prepared/*"))
 
@@ -110,5 +110,5 @@ def test_bad_flags_are_refused_in_one_line(results, directory, name):
 
 def test_a_size_that_no_training_has_is_said_before_anything_is_prepared(results):
     warning, error = results["no power of two"].stderr.splitlines()
-    assert "--size=17 is no power of two: a training will cut 16 rows" in warning
+    assert "--size=17: is not a power of two: training will crop frames to 16 rows" in warning
     assert "trainlist01.txt" in error

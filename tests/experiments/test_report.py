@@ -233,7 +233,7 @@ class TestContents:
 
     def test_tell_a_bad_sign(self, full):
         text = Page(full).section("Signs")
-        assert "differ 0.12 times as much as real ones: the generator collapses." in text
+        assert "differ 0.12 times as much as real ones: the generator is collapsing" in text
 
     def test_are_the_flags_as_a_flagfile(self, full):
         lines = Page(full).section("Flags").splitlines()
@@ -243,7 +243,7 @@ class TestContents:
         assert Page(full).section("Make it again").splitlines()[-6:] == [
             "# The flags above, saved as run.cfg:",
             "python experiments/train.py --flagfile=run.cfg --run_dir=runs/run --train_steps=4",
-            "# As the run was evaluated:",
+            "# The run was evaluated with:",
             "python experiments/evaluate.py --run_dir=run --metrics=fvd200",
             "python experiments/generate.py --run_dir=runs/run",
             "python experiments/report.py --run_dir=runs/run",
@@ -253,12 +253,12 @@ class TestContents:
         page = Page(bare)
         for title, words in {
             "Samples": "The run has no samples",
-            "Metrics": "The run is not evaluated yet",
-            "Losses": "There are no losses",
-            "Spectra of the critic": "There are no spectra",
-            "Signs": "There are no signs",
-            "Flags": "The run has kept no flags.",
-            "Make it again": "No events of a training lie in the run",
+            "Metrics": "The run has not been evaluated",
+            "Losses": "The run has no losses",
+            "Spectra of the critic": "The run has no spectra",
+            "Signs": "The run has no signs",
+            "Flags": "The run has no flags.",
+            "Make it again": "The run has no events of a training",
         }.items():
             assert words in page.section(title)
         assert page.all("img") == []
@@ -273,11 +273,11 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "name, message",
         [
-            ("again", "run/report.html exists: give another --output"),
+            ("again", "run/report.html: already exists: give another --output"),
             ("missing", "--run_dir=nowhere: no such directory"),
             ("a file", "--run_dir=mine.html: not a directory"),
-            ("no run", "nothing: no run directory, it has no configuration.json"),
-            ("existing", "--output=mine.html: exists"),
+            ("no run", "nothing: has no configuration.json, so it is not a run directory"),
+            ("existing", "--output=mine.html: already exists"),
             ("no page", "--output=bare.pdf: must end in .html"),
         ],
     )

@@ -66,12 +66,12 @@ MISTAKES = {
         ["--variants=svc,clipping"],
         "clipping: 'clipping' must be one of svc,",
     ),
-    "twice": (["--seeds=1,01"], "--seeds=1,01: must have each only once"),
+    "twice": (["--seeds=1,01"], "--seeds=1,01: must not repeat items"),
     "seed": (["--seeds=-1"], "--seeds=-1: '-1' must be an integer ≥ 0"),
     "no jobs": (["--jobs=0"], "--jobs=0: must be an integer ≥ 1"),
-    "size": (["--size=32"], "--size: is a flag of train.py, give it after a lone --"),
+    "size": (["--size=32"], "--size: is a flag of train.py: give it after a lone --"),
     "paper": (PAPER, "--paper: needs --c3d_mean"),
-    "data": (["--data_path=videos"], "--data_path=videos: is for --paper"),
+    "data": (["--data_path=videos"], "--data_path=videos: has no effect without --paper"),
 }
 
 
@@ -215,7 +215,7 @@ def test_the_programs_know_the_flags(results, program, mistake, message):
 
 def test_a_signal_lets_the_training_save_and_ends_with_its_number(results, directory):
     assert results["stopped"].code == 128 + 2
-    assert "own: SIGINT, what was made is saved" in results["stopped"].stdout
+    assert "own: SIGINT, finished work is saved" in results["stopped"].stdout
     assert (directory / "own/logs/normal-seed-0.log").read_text().splitlines()[1] == "saved"
 
 
@@ -226,13 +226,13 @@ def test_the_same_command_goes_on_and_does_nothing_twice(results, directory):
         "svc-seed-0", "normal-seed-0",
         "normal-seed-0", "svc-seed-1", "normal-seed-1", "svc-seed-2", "normal-seed-2",
     ]  # fmt: skip
-    assert "svc-seed-0: is there already" in results["resumed"].stdout
+    assert "svc-seed-0: is already done" in results["resumed"].stdout
 
 
 def test_damaged_settings_are_refused_in_one_line(results, directory):
     assert results["damaged settings"].code == 1
     (line,) = results["damaged settings"].stderr.splitlines()
-    assert "damaged/settings.json: damaged (Expecting" in line and "new --output_dir" in line
+    assert "damaged/settings.json: is damaged (Expecting" in line and "new --output_dir" in line
     assert (directory / "damaged/settings.json").read_text() == '["--seed=0", 3'
 
 

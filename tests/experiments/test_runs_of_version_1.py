@@ -50,7 +50,7 @@ def test_are_exported(directory):
 @pytest.mark.parametrize("name", ["paper", "average"])
 def test_are_trained_on_and_have_a_configuration_from_then_on(directory, name):
     arguments = [f"--flagfile={name}/flags.cfg", "--train_steps=4", "--checkpoint_interval=1"]
-    assert f"{name}: going on at step 3" in succeeded("train.py", arguments, directory)
+    assert f"{name}: resuming at step 3" in succeeded("train.py", arguments, directory)
     assert checkpoints.steps(directory / name / "checkpoints") == [3, 4]
     run = runs.read(directory / name)
     assert run.flags["train_steps"] == 4

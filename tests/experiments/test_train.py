@@ -95,7 +95,7 @@ def test_nothing_but_how_the_array_is_read_progress_and_bad_signs_is_printed(unb
     assert result.stderr == ""
     reading, beginning, *lines = result.stdout.splitlines()
     assert reading == f"{data}: read as 10 clips of 6 frames of 8x8, 1 channel"
-    assert beginning.endswith("/run: begins, its first report comes at step 3")
+    assert beginning.endswith("/run: starting; the first report comes at step 3")
     # Twelve steps teach nothing, and the samples at 6 and 12 say so.
     progress = [line for line in lines[:-1] if not line.endswith("see docs/learning.md")]
     assert [line.split()[1] for line in progress] == ["3/12", "6/12", "9/12", "12/12"]
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_to_all_that_an_unbroken_one_has_written(tmp_path):
     commands = {name: kill_trainings.arguments(tmp_path / name) for name in ("killed", "unbroken")}
     results = run_all("train.py", commands, tmp_path)
     assert {result.code for result in results.values()} == {0}, results
-    assert "going on at step " in results["killed"].stdout.splitlines()[0]
+    assert "resuming at step " in results["killed"].stdout.splitlines()[0]
     kill_trainings.assert_same(tmp_path / "killed", kill_trainings.written(tmp_path / "unbroken"))
 
 
@@ -140,7 +140,7 @@ def test_one_run_has_one_writer_which_sigterm_saves_and_the_same_command_goes_on
     assert process.returncode == 128 + signal.SIGTERM
     assert f"SIGTERM at step {step}, saved" in output
     result = train(tmp_path / "run", data, **{**long, "train_steps": step + 2})
-    assert f"going on at step {step}" in result.stdout
+    assert f"resuming at step {step}" in result.stdout
     assert checkpoints.steps(tmp_path / "run/checkpoints") == [step, step + 2]
 
 
@@ -158,7 +158,7 @@ def test_a_run_begins_with_the_weights_of_another_and_goes_on_without_it(unbroke
     changes = {"initial_run": other, "learning_rate": 1e-6, "checkpoint_interval": 1}
     begun = train(run_dir, data, train_steps=1, **changes)
     assert begun.code == 0, begun.stderr
-    assert f"{run_dir}: takes the weights of {other}, step 12" in begun.stdout
+    assert f"{run_dir}: starting with the weights of {other}, step 12" in begun.stdout
     before, after = tensors(other, 12), tensors(run_dir, 1)
     kernels = [name for name in before if "kernel/.ATTRIBUTES" in name]
     assert len(kernels) > 8
@@ -167,7 +167,7 @@ def test_a_run_begins_with_the_weights_of_another_and_goes_on_without_it(unbroke
         np.testing.assert_allclose(after[name], before[name], atol=1e-4, err_msg=name)
     shutil.rmtree(other)
     went_on = train(run_dir, data, train_steps=2, **changes)
-    assert went_on.code == 0 and "going on at step 1" in went_on.stdout, went_on.stderr
+    assert went_on.code == 0 and "resuming at step 1" in went_on.stdout, went_on.stderr
 
 
 def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
@@ -179,7 +179,7 @@ def test_a_run_of_before_a_flag_was_there_goes_on(unbroken, tmp_path):
     commands = {"other": [*arguments, "--critic_slope=0.1"], "same": arguments}
     results = run_all("train.py", commands, tmp_path)
     assert results["same"].code == 0, results["same"].stderr
-    assert "all 12 steps are made" in results["same"].stdout
+    assert "all 12 steps are done" in results["same"].stdout
     assert_refused(results["other"], "--critic_slope=0.2, not --critic_slope=0.1: give")
 
 
@@ -221,7 +221,7 @@ class TestACopiedRun:
         self, copied, unbroken
     ):
         results, directory = copied
-        assert_refused(results["edited"], "--size=8, not --size=16, which the flagfile says")
+        assert_refused(results["edited"], "--size=8, not --size=16, which the flagfile has")
         kept = (directory / "edited/configuration.json").read_bytes()
         assert kept == (unbroken[0] / "configuration.json").read_bytes()
 
@@ -237,8 +237,8 @@ def test_a_cluster_is_refused_until_there_is_training_on_several_machines(tmp_pa
 
 
 DIRECTORIES = {
-    "photos": (["b.jpg", "a.jpg"], "--run_dir=photos: holds no run, but a.jpg and 1 more: give a"),
-    "runs": (["mine/flags.cfg"], "--run_dir=runs: holds no run, but mine: give a new directory"),
+    "photos": (["b.jpg", "a.jpg"], "--run_dir=photos: holds a.jpg and 1 more but no run: give"),
+    "runs": (["mine/flags.cfg"], "--run_dir=runs: holds mine but no run: give a new directory"),
     # These are taken; what is refused comes after.
     "empty": ([], "--size=16"),
     "hidden": ([".DS_Store"], "--size=16"),
@@ -262,9 +262,9 @@ def test_a_directory_of_other_files_is_no_run_directory(data, tmp_path):
 def test_a_limit_of_time_is_that_of_one_call(tmp_path, data):
     run_dir = tmp_path / "run"
     result = train(run_dir, data, max_minutes=1e-6)
-    assert "--max_minutes=1e-06 ended it at step 3 of 12" in result.stdout, result.stderr
+    assert "stopped by --max_minutes=1e-06 at step 3 of 12" in result.stdout, result.stderr
     again = run_all("train.py", {"": [f"--flagfile={run_dir}/flags.cfg"]}, tmp_path)[""]
-    assert "step 12, all are made" in again.stdout, again.stderr
+    assert "all 12 steps are done" in again.stdout, again.stderr
 
 
 def test_two_logical_cpus_train_mirrored(data, tmp_path):
@@ -405,7 +405,7 @@ def test_what_a_kill_after_the_last_checkpoint_left_out_is_made_up(evaluated, tm
     samples.unlink()
     shutil.copytree(run_dir / "checkpoints/step-4", run_dir / "checkpoints/step-1")
     result = one("train.py", [f"--flagfile={run_dir}/flags.cfg"], tmp_path)
-    assert result.code == 0 and "all 12 steps are made" in result.stdout, result.stderr
+    assert result.code == 0 and "all 12 steps are done" in result.stdout, result.stderr
     again = metrics.read_text().splitlines()
     assert len(again) == 6
     for before, after in zip(lines[3:], again[4:]):

@@ -48,5 +48,5 @@ def test_the_card_names_the_command_and_the_accuracy(results, directory):
 
 def test_overwrites_nothing(results, directory):
     assert results["there"].code == 1
-    assert "--output=there.npz: exists, give another name" in results["there"].stderr
+    assert "--output=there.npz: already exists: give another name" in results["there"].stderr
     assert (directory / "there.npz").read_text() == "mine"

@@ -14,6 +14,7 @@ from reference_networks import latents, trained_looking
 from tgan_tf import stack
 from tgan_tf.constraints import SingularValueClipping, WeightClipping
 from tgan_tf.errors import InputError
+from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound
 from tgan_tf.models import (
     CRITICS,
     GENERATORS,
@@ -280,6 +281,7 @@ CRITIC_ARGUMENTS = {
         ),
         (Critic, {**CRITIC_ARGUMENTS, "head": "mean"}),
         (Critic, {**CRITIC_ARGUMENTS, "normalization": "none"}),
+        (Critic, {**CRITIC_ARGUMENTS, "head": "projection", "num_classes": 3}),
         (FramesAsChannelsCritic, {**CRITIC_ARGUMENTS, "downsampling": "stride"}),
         (VideoAndFrameCritic, CRITIC_ARGUMENTS),
         (
@@ -363,3 +365,30 @@ def test_a_critic_refuses_clips_of_other_frames_than_its_own():
     critic = Critic(frames=4, size=8, channels=1, filters=2)
     with pytest.raises(InputError, match="clips of 8 frames: the critic takes 4: give it a window"):
         critic(tf.zeros([2, 8, 8, 8, 1]))
+
+
+class TestProjection:
+    def critic(self):
+        return trained_looking(
+            Critic(frames=2, size=8, channels=1, filters=2, head="projection", num_classes=3)
+        )
+
+    def test_adds_the_output_of_the_class_to_that_of_the_clip(self):
+        critic, clips = self.critic(), reference.clips(4, (2, 8, 8, 1))
+        classes = [2, 0, 1, 2]
+        scores = critic([clips, np.eye(3, dtype=np.float32)[classes]]).numpy()[:, 0]
+        # The last convolution has one filter for the clip and three for classes.
+        h = tf.nn.leaky_relu(critic.convolutions[0](clips), 0.2)
+        outputs = np.einsum("nijkc,ijkco->no", h, critic.score.kernel) + critic.score.bias
+        expected = [row[0] + row[1 + label] for row, label in zip(outputs, classes)]
+        np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+    def test_a_score_changes_no_faster_than_the_bound_of_its_spectra_says(self):
+        critic, clips = self.critic(), reference.clips(16, (2, 8, 8, 1))
+        labels = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
+        fastest = gradient_norms(critic, clips, labels).max()
+        assert 0 < fastest <= lipschitz_bound(critic)
+
+    def test_needs_classes(self):
+        with pytest.raises(InputError, match="head='projection': needs classes: give num_classes"):
+            Critic(frames=2, size=8, channels=1, head="projection")

@@ -100,17 +100,17 @@ WRONG_ANSWERS = {
     "another PNG": (
         "generate_encoded",
         lambda _: {"frames_bytes": np.full([3, 4], png(16, 15), object)},
-        "no PNG of 16 rows and 16 columns",
+        "not a PNG of 16 rows and 16 columns",
     ),
     "PNG in colour": (
         "generate_encoded",
         lambda _: {"frames_bytes": np.full([3, 4], png(16, 16, "RGB"), object)},
-        "no PNG of 16 rows and 16 columns",
+        "not a PNG of 16 rows and 16 columns",
     ),
     "broken PNG": (
         "generate_encoded",
         lambda _: {"frames_bytes": np.full([3, 4], png(16, 16)[:-9], object)},
-        "no PNG of 16 rows and 16 columns",
+        "not a PNG of 16 rows and 16 columns",
     ),
 }
 WRONG_PROTOS = {
@@ -119,8 +119,8 @@ WRONG_PROTOS = {
         lambda _: {"videos": np.zeros([5_000_000], np.uint8)},
         "larger than max",
     ),
-    "no dtype": ("generate", with_proto(dtype=0), "dtype 0, which is none"),
-    "unknown dtype": ("generate", with_proto(dtype=99), "dtype 99, which is none"),
+    "no dtype": ("generate", with_proto(dtype=0), "dtype 0, which does not exist"),
+    "unknown dtype": ("generate", with_proto(dtype=99), "dtype 99, which does not exist"),
     "huge shape": (
         "generate",
         with_proto(

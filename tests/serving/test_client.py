@@ -96,7 +96,7 @@ class TestInput:
             ("render", [np.zeros([0, 6])], "z0: of shape [0, 6]"),
             ("render", [np.zeros(6)], "z0: of shape [6]"),
             ("render", [np.full([1, 6], np.nan)], "z0: holds a NaN or an infinity"),
-            ("render", [np.full([1, 6], 1e300)], "z0: holds a NaN or an infinity, in float32"),
+            ("render", [np.full([1, 6], 1e300)], "z0: holds a NaN or an infinity in float32"),
             ("render", [[["a"] * 6]], "z0: <U1"),
             ("render", [[[1.0] * 6, [1.0]]], "z0: setting an array element"),
             ("generate", [[]], "seed: of shape [0]"),
@@ -104,7 +104,7 @@ class TestInput:
             ("generate", [[0.5]], "seed: 'float' object cannot be interpreted as an integer"),
             ("generate", [[-1]], "seed: must be integers from 0 to 2^64 - 1"),
             ("generate_encoded", [[2**64]], "seed: must be integers from 0 to 2^64 - 1"),
-            ("interpolate", [np.zeros([2, 6]), [1]], "rows differ"),
+            ("interpolate", [np.zeros([2, 6]), [1]], "numbers of rows differ"),
             ("interpolate", [[[1.0] * 6, [1.0]], 2], "z0: setting an array element"),
             ("interpolate", [np.float32(1), 2], "z0: of shape []"),
             ("interpolate", [np.zeros([2, 6]), 1.5], "factor: 'float' object cannot be"),
@@ -114,7 +114,7 @@ class TestInput:
                 "factor: [1, 17]: must be integers from",
             ),
             ("interpolate", [np.zeros([2, 6]), 0], "factor: [0]: must be integers from 1 to 16"),
-            ("latent_walk", [[1, 2], [1]], "rows differ"),
+            ("latent_walk", [[1, 2], [1]], "numbers of rows differ"),
             ("generate", [range(4097)], "4097 times 4 frames: give at most 4096 rows at once"),
             ("interpolate", [np.zeros([335, 6]), 16], "335 times 49 frames: give at most 334 rows"),
             ("latent_walk", [range(513), range(513)], "513 times 32 frames: give at most 512 rows"),
@@ -169,7 +169,7 @@ class TestMistakes:
     def test_in_the_signature_are_one_line(self, client):
         with pytest.raises(InputError) as error:
             client.metadata().signature("classify")
-        assert "no signature 'classify', it has generate, generate_encoded" in one_line(error)
+        assert "has no signature 'classify' (it has generate, generate_encoded" in one_line(error)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("scheme", ["", "http://"])
@@ -182,7 +182,7 @@ class TestMistakes:
         message = one_line(error)
         assert message.startswith(f"{address}, model 'default': ")
         assert "onnection refused" in message
-        assert message.endswith("see whether TensorFlow Serving runs there and is ready")
+        assert message.endswith("check that TensorFlow Serving runs there and is ready")
 
     @pytest.mark.slow
     @pytest.mark.parametrize("scheme", ["", "http://"])
@@ -235,7 +235,7 @@ class TestFailingServers:
     def test_that_stay_unavailable_are_given_up(self, models, protocol):
         failing = model_servers.FirstUnavailable(models, 100)
         with server(protocol, failing) as address, Client(address, "tiny") as client:
-            with pytest.raises(InputError, match="not yet: see whether TensorFlow Serving runs"):
+            with pytest.raises(InputError, match="not yet: check that TensorFlow Serving runs"):
                 client.metadata()
         assert failing.failures == 95
 
@@ -264,7 +264,7 @@ class TestFailingServers:
                 client.metadata()
         words = {
             "rest": "the reply is not TensorFlow Serving's: '<html> <body>Welcome",
-            "grpc": "see whether TensorFlow Serving runs there",
+            "grpc": "check that TensorFlow Serving runs there",
         }
         assert words[protocol] in one_line(error)
 

@@ -65,5 +65,5 @@ def test_each_dtype_has_tensorflows_name():
 
 @pytest.mark.parametrize("number", [0, 99, 100, 199, -1])
 def test_a_number_that_is_no_dtypes_is_refused(number):
-    with pytest.raises(TypeError, match=f"dtype {number}, which is none"):
+    with pytest.raises(TypeError, match=f"dtype {number}, which does not exist"):
         messages.dtype_name(number)

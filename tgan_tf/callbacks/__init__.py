@@ -1,16 +1,15 @@
-"""What a training run shows and keeps: Keras callbacks for a `TGAN`.
+"""Keras callbacks that show and keep the results of training a `TGAN`.
 
-The step of a run is `TGAN.step`, the generator's updates, not Keras's epoch: an epoch is only how
-many steps pass from one report to the next, see `AlignedEpochs`.
+A run counts steps by `TGAN.step`, the generator's updates. An epoch is only the number of steps
+from one report to the next, see `AlignedEpochs`.
 
-At a step where several are due, samples and the report come before the checkpoint and evaluations
-after it, so put the callbacks into this order:
+If several are due at a step, samples and the report come before the checkpoint, and evaluations
+after it. So give the callbacks in this order:
 
     [StopWhenNotFinite(), StopAtStep(n), AlignedEpochs(...), CheckpointSaver(...), Evaluate(...)]
 
-Then whatever kills a training, nothing is lost but time. Of a step that has no checkpoint yet all
-is made again; what is slow, and may be missing at a step that has one, is made up when training
-resumes.
+Then a killed training loses only time. A resumed training makes again everything since the last
+checkpoint, and evaluations that are missing at the checkpoint's step.
 """
 
 from __future__ import annotations

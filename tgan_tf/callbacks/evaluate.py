@@ -1,4 +1,4 @@
-"""How good the generated clips are, judged while the generator is trained."""
+"""Evaluates the generated clips during training."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tgan_tf.evaluation.metrics import Request
 
 
 class Evaluate(keras.callbacks.Callback):
-    """Judges the generator every `interval` steps; the results are those of evaluate.py.
+    """Evaluates the generator every `interval` steps, with the same results as evaluate.py.
 
-    They go to `metrics.jsonl`, a plot and TensorBoard's events in RUN_DIR/evaluation, and a line is
-    printed. What the metrics are of real clips is measured when training begins.
+    The results go to `metrics.jsonl`, a plot and TensorBoard events in RUN_DIR/evaluation, and a
+    line is printed. The metrics of other real clips are computed when training begins.
 
     Args:
-        evaluation: what judges.
-        requests: of `tgan_tf.evaluation.metrics.parse_metrics`.
+        evaluation: the evaluation.
+        requests: the metrics, from `tgan_tf.evaluation.metrics.parse_metrics`.
         interval: steps from one evaluation to the next.
-        run_dir: where the run is kept.
-        seed: of the latents that are judged.
+        run_dir: directory of the run.
+        seed: seed of the latents.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class Evaluate(keras.callbacks.Callback):
         self.seed = seed
 
     def check(self) -> None:
-        """Raises an `InputError` if the model's clips cannot be judged, before training begins."""
+        """Raises an `InputError` before training if the model's clips cannot be evaluated."""
         fake = GeneratedClips(self.model.generator, self.seed)
         self.evaluation.check(self.requests, fake, self.model.critic)
 
     def make_up(self) -> None:
-        """Judges the model at a step where it was due, if the training was killed before it was."""
+        """Makes up the evaluation of the current step if it was due but the training was killed."""
         self.check()
         path, step = self.run_dir / "evaluation" / records.FILE, self.model.step
         if not step or step % self.interval:
             return
-        # Those of evaluate.py have a command, and may be of other metrics.
+        # Records of evaluate.py have a command and may be for other metrics.
         kept = records.read(path) if path.exists() else []
         if not any(one.get("step") == step and "command" not in one for one in kept):
             self._judge(step)
@@ -83,12 +83,12 @@ class Evaluate(keras.callbacks.Callback):
         more = {"run_dir": str(self.run_dir), "step": step}
         kept = self._records("checkpoint", results, fake.description, **more)
         directory = self.run_dir / "evaluation"
-        # The lines are last, but for the plot of them: they say that the rest was done.
+        # The records are written last, before only their plot: they show that the rest is done.
         records.write_scalars(directory, kept)
         records.append(directory / records.FILE, kept)
         records.plot_run(directory)
         shown = (f"{record['metric']} {records.shown(record)}" for record in kept)
-        # Not through the bar.
+        # Does not disturb the bar.
         tqdm.write(f"step {step}: {'  '.join(shown)}")
 
     def _records(

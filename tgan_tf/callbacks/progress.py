@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, lines in a log; and how long it may take."""
+"""Progress of a run, as a bar on a terminal or lines in a log; and a time limit."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ _BAR_FORMAT = "{n_fmt}/{total_fmt} {bar} {remaining} left - {desc}"
 
 
 def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callback:
-    """One bar for the whole run: steps, time left, losses of the epoch so far.
+    """One bar for the whole run: steps, time left, mean losses of the epoch so far.
 
-    It is TensorFlow Addons' `TQDMProgressBar`, or where there are no Addons one of tqdm's that
-    shows the same.
+    It is TensorFlow Addons' `TQDMProgressBar` or, without Addons, a tqdm bar that shows the same.
 
     Args:
         train_steps: the step at which training ends.
-        first_step: the steps made before.
+        first_step: the step at which training begins.
     """
     if stack.KERAS_3:
         return _Bar(train_steps, first_step)
     base: Any = stack.addons().callbacks.TQDMProgressBar
 
     class TQDMProgressBar(base):
-        # To the bar the run is one epoch; an epoch of Keras only begins new means of the losses.
+        # To the bar the run is one epoch; a Keras epoch only resets the mean losses.
         def set_params(self, params: dict[str, Any]) -> None:
             super().set_params({**params, "epochs": 1, "steps": train_steps})
 
@@ -50,7 +49,7 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
             self._last_logs = logs
 
         def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-            # Else the bar of a run that stopped early would jump to its end.
+            # Otherwise the bar of a run that stopped early would jump to its end.
             self.total_steps = self.steps_so_far
             super().on_epoch_end(0, self._last_logs)
 
@@ -62,9 +61,9 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
 
 
 def time_limit(minutes: float) -> keras.callbacks.Callback:
-    """Ends training at the first epoch's end after `minutes`.
+    """Ends training at the first end of an epoch after `minutes`.
 
-    It is TensorFlow Addons' `TimeStopping`, or where there are no Addons one that does the same.
+    It is TensorFlow Addons' `TimeStopping` or, without Addons, a callback that does the same.
     """
     seconds = round(60 * minutes)
     return _TimeLimit(seconds) if stack.KERAS_3 else stack.addons().callbacks.TimeStopping(seconds)
@@ -107,11 +106,11 @@ class _Bar(keras.callbacks.Callback):
 
 
 class ProgressLines(keras.callbacks.Callback):
-    """Prints a line an epoch: step, losses, speed and time left. For logs; a terminal has a bar.
+    """Prints a line per epoch, for logs: step, losses, speed and time left.
 
     Args:
         train_steps: the step at which training ends.
-        batch_size: clips of the generator in a step.
+        batch_size: clips that the generator makes per step.
     """
 
     def __init__(self, train_steps: int, batch_size: int):

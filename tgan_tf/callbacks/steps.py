@@ -1,4 +1,4 @@
-"""Which steps a run makes and keeps: where it ends, what an epoch is, when it is saved."""
+"""The steps of a run: where it ends, what an epoch is, when checkpoints are saved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tgan_tf import checkpoints, stack
 
 
 class StopAtStep(keras.callbacks.Callback):
-    """Ends training when the model has made `step` steps, those of earlier runs included."""
+    """Ends training when the model has made `step` steps, including those of earlier runs."""
 
     def __init__(self, step: int):
         super().__init__()
@@ -28,18 +28,18 @@ class StopAtStep(keras.callbacks.Callback):
 
 
 class AlignedEpochs(keras.callbacks.Callback):
-    """Gives callbacks epochs of `interval` steps, whose ends are multiples of it.
+    """Gives callbacks epochs that end at multiples of `interval` steps.
 
-    Keras's own epochs begin where training begins, so that a resumed training would report at other
-    steps than an unbroken one, of other means. Make all of `fit` one epoch of Keras's, and put the
-    callbacks that an epoch's end means something to in here. The model's metrics, which `fit`
-    resets when it begins, go on from where `checkpoints.restore` has set them.
+    Keras's own epochs begin where training begins, so a resumed training would report other means
+    at other steps than an uninterrupted one. Run `fit` as a single Keras epoch, and pass the
+    callbacks that depend on epochs here. `fit` resets the model's metrics when it begins; this
+    callback sets them back to the values that `checkpoints.restore` gave them.
 
-    An epoch also ends at the last step of a run.
+    An epoch also ends at the last step of the run.
 
     Args:
-        callbacks: their epochs are numbered by step // interval.
-        interval: steps from one epoch's end to the next.
+        callbacks: the callbacks; they see epoch numbers step // interval.
+        interval: steps from one end of an epoch to the next.
         train_steps: the step at which training ends.
     """
 
@@ -88,7 +88,7 @@ class AlignedEpochs(keras.callbacks.Callback):
 class StopWhenNotFinite(keras.callbacks.Callback):
     """Ends training with an error at the first NaN or infinity in a loss or a weight.
 
-    Put it before the callback that saves checkpoints, so that no such weight is saved.
+    Put it before the callback that saves checkpoints, so that no such weights are saved.
 
     Raises:
         FloatingPointError: names the step, and the losses and weights that are not finite.
@@ -117,8 +117,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
 
 def _all_finite(variable: tf.Variable) -> tf.Tensor:
-    # A sum is not finite if a term is not, and costs no tensor of the variable's size. It can also
-    # overflow by itself; then, and only then, each entry is looked at.
+    # A sum is not finite if a term is not, and needs no tensor of the variable's size. It can also
+    # overflow; only then is each entry checked.
     value = tf.cast(variable, tf.float32)
     return tf.cond(
         tf.math.is_finite(tf.reduce_sum(value)),
@@ -130,13 +130,13 @@ def _all_finite(variable: tf.Variable) -> tf.Tensor:
 class CheckpointSaver(keras.callbacks.Callback):
     """Saves every `interval` steps, at the end of training, and on SIGTERM and SIGINT.
 
-    After a signal the step under way is finished and saved, and training ends; `stopped_by` is
-    the signal then, else None.
+    After a signal the current step is finished and saved, and training ends; `stopped_by` is then
+    the signal, otherwise None.
 
     Args:
-        directory: where the checkpoints go, as of `tgan_tf.checkpoints.save`.
+        directory: directory of the checkpoints, see `tgan_tf.checkpoints.save`.
         interval: steps from one checkpoint to the next.
-        keep: how many are left.
+        keep: number of newest checkpoints to keep.
     """
 
     def __init__(self, directory: str | Path, interval: int, keep: int = 3):

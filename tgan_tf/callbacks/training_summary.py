@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training, and its samples as files."""
+"""TensorBoard events of a training, and its samples as files."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from tgan_tf.spectral import singular_values
 
 
 class TrainingSummary(keras.callbacks.Callback):
-    """Writes TensorBoard's events, and samples as files.
+    """Writes TensorBoard events and sample files.
 
-    Every epoch of `AlignedEpochs`: losses and Wasserstein estimate (means of the epoch's steps),
-    clips a second, each critic kernel's singular values as a histogram and the largest as a scalar,
-    the norm of its convolution, how much of its bounds each scale γ uses, and a bound of the
-    critic's Lipschitz constant. Every `sample_interval` steps, at the start and at the end: clips
-    of fixed latents beside real ones as an animated GIF. At the start: the flags as text, and
-    samples of the step that training resumes at, if they are due and missing.
+    At each end of an epoch of `AlignedEpochs`: the losses and the Wasserstein estimate (means over
+    the epoch), clips per second, each critic kernel's singular values as a histogram and the
+    largest as a scalar, the norm of its convolution, each scale γ relative to its bounds, and a
+    bound on the critic's Lipschitz constant. Every `sample_interval` steps and at the end: clips of
+    fixed latents, and real ones, as animated GIFs. At the start: the flags as text, and samples if
+    they are due at that step and missing.
 
     Args:
-        directory: where the events go.
-        samples_directory: where `step-N.gif` and `step-N.png` go.
-        real_clips: float32 [n, frames, size, size, channels] in [-1, 1], shown beside.
+        directory: directory of the events.
+        samples_directory: directory of `step-N.gif` and `step-N.png`.
+        real_clips: float32 [n, frames, size, size, channels] in [-1, 1], shown for comparison.
         latents: float32 [m, latent_dim], the fixed latents of the samples.
         sample_interval: steps from one sample to the next.
         train_steps: the step at which training ends.
-        batch_size: clips of the generator in a step.
+        batch_size: clips that the generator makes per step.
         text: Markdown shown on TensorBoard's Text page.
     """
 
@@ -98,7 +98,7 @@ class TrainingSummary(keras.callbacks.Callback):
         self._writer.close()
 
     def lacks_samples(self) -> bool:
-        """Whether samples of the model's step are due and not there."""
+        """Whether samples are due at the model's step and missing."""
         step = self.model.step
         return self._are_due(step) and not self._exist(step)
 
@@ -132,13 +132,13 @@ class TrainingSummary(keras.callbacks.Callback):
             self._write_signs(step)
 
     def _write_signs(self, step: int) -> None:
-        # Of the weights that the critic sees, not of their averages.
+        # From the weights that the critic sees, not from their averages.
         clips = self.model.generator(self.latents, training=False).numpy()
         found = signs(self.model.critic, clips, self.real_clips)
         for name, value in found._asdict().items():
             tf.summary.scalar(f"signs/{name}", value)
         warnings = found.warnings()
-        # A training that begins has bad signs, and noise has some: what stays bad is told.
+        # A training has bad signs at first and by chance: only signs that stay bad are reported.
         for name, warning in warnings.items():
             if name in self._bad_signs:
                 # Above the bar, if there is one.
@@ -147,7 +147,7 @@ class TrainingSummary(keras.callbacks.Callback):
 
     def _write_critic(self) -> None:
         critic = self.model.critic
-        # Seldom a hundredth off, at a fraction of the time.
+        # Rarely off by a hundredth, in a fraction of the time.
         measured = spectral_report.stages(critic, tolerance=1e-3)
         for stage, (layer, normalization) in zip(measured, critic.stages):
             name = f"critic/{stage.name}"
@@ -158,7 +158,7 @@ class TrainingSummary(keras.callbacks.Callback):
             )
             if normalization is None:
                 continue
-            # Beside its layer, of one of two critics after the critic's name.
+            # Sorted beside its layer; with two critics, after the critic's name.
             name = f"critic/{stage.name.replace('conv', 'bn')}"
             tf.summary.scalar(f"{name}/largest_stretch", stage.gamma)
             gamma = tf.convert_to_tensor(normalization.gamma)
@@ -173,7 +173,7 @@ class TrainingSummary(keras.callbacks.Callback):
 
 
 def _write_gif(tag: str, video: np.ndarray) -> None:
-    """An animated picture for TensorBoard, whose own image summary would be a still PNG."""
+    """Writes an animated GIF to TensorBoard, whose own image summary is a still PNG."""
     frames, height, width, _ = video.shape
     with tf.summary.experimental.summary_scope(tag) as (name, _):
         metadata = tf.compat.v1.SummaryMetadata()

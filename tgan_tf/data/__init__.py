@@ -1,4 +1,4 @@
-"""What clips are made of, and the pipeline that they share.
+"""Data sources, and the pipeline that turns their clips into batches.
 
     recordings ── prepare ──▶ prepared TFRecords
         ▲                            │
@@ -7,22 +7,22 @@
       digits ───▶ source ── batches ──▶ tf.data.Dataset of clips, for TGAN.fit
 
 Corpus (`kind.Corpus`)
-    What lies at a path: videos, in the subsets "train" and "test". `open_corpus` finds out its
-    `Kind`, and each kind is a module here.
+    The videos at a path, in the subsets "train" and "test". `open_corpus` detects its `Kind`; each
+    kind is a module here.
 Recording (`recordings.Recording`)
-    One video of a corpus as it lies there, to be read once from its first frame to its last, when
-    videos are prepared.
+    One video of a corpus in its original form. Preparation reads it once, from its first frame to
+    its last.
 Videos (`windows.Videos`)
-    The videos of one subset, all frames of one size, any window of which can be read at any time.
+    The videos of one subset, with frames of one size. Any window of them can be read at any time.
 Windows (`windows.Windows`)
-    Clips cut out of videos: which frames, which crop, mirrored or not. A source.
+    A source that cuts clips out of videos: it chooses the frames, the crop and the mirroring.
 Source (`pipeline.Source`)
-    What gives clip number n, always the same: `Windows`, and `MovingMNIST`, which draws its clips.
+    Gives clip number n, always the same one: `Windows`, and `MovingMNIST`, which draws its clips.
     `batches` reads it in a shuffled order.
 ClipSet (`tgan_tf.evaluation.clip_sets.ClipSet`)
-    A number of clips to be judged: of a source, or generated.
+    A number of clips to evaluate, from a source or generated.
 
-A clip is uint8 [frames, rows, columns, channels] until `batches` gives it out: float32 in [-1, 1).
+A clip is uint8 [frames, rows, columns, channels] until `batches` returns it as float32 in [-1, 1).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tgan_tf.data.pipeline import batches
     from tgan_tf.data.windows import Windows
 
-# Not imported here: the core of the package needs the pipeline, and not what reads videos.
+# Imported lazily: the core of the package needs the pipeline, but not the readers of videos.
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

@@ -1,7 +1,7 @@
-"""Apache Beam, as a preparation uses it: quiet, and gone when the preparation is.
+"""Apache Beam as a preparation uses it: quiet, and ended with the preparation.
 
 run = on_beam(["--direct_num_workers=4"])
-run(work, elements, show)                     # work(element) of each, in some process
+run(work, elements, show)                     # calls work(element) in some process
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from typing import Any, Callable, TextIO
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.extras import extra
 
-#: Beam's flags unless others are given: all cores of this machine. DirectRunner would end up with
-#: the same runner, but first tries to download another, which starts no worker processes.
+#: Beam's default flags: all cores of this machine. DirectRunner would choose the same runner, but
+#: first tries to download another, which starts no worker processes.
 DEFAULTS = (
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     "--direct_running_mode=multi_processing",
     "--direct_num_workers=0",
 )
 
-#: Has `work` called with each element, in any order and process, and `show` in this one about once
-#: a second until all are done. Raises an exception if not all are, whose words are for the user.
+#: Calls `work` with each element, in any order and process, and `show` in this process about once a
+#: second until all are done. If some fail it raises an exception with a message for the user.
 Run = Callable[[Callable[[bytes], None], Sequence[bytes], Callable[[], None]], None]
 
-# Where a worker process finds the process that started it: its number and a port.
+# Tells a worker process the process ID and a port of the process that started it.
 _MAIN_PROCESS = "TGAN_TF_PREPARATION"
 
 
 def on_beam(arguments: Sequence[str] = ()) -> Run:
-    """Has work done by Beam's workers.
+    """Returns a `Run` that uses Beam's workers.
 
     Args:
-        arguments: flags of Apache Beam, of which `DEFAULTS` are the others.
+        arguments: flags of Apache Beam, added to `DEFAULTS`.
 
     Raises:
-        InputError: Apache Beam is missing, or does not take the flags.
+        InputError: Apache Beam is missing or does not accept the flags.
     """
     with quiet():
         options = _options(arguments)
@@ -72,13 +72,13 @@ def _run(
         if isinstance(failed.exc_value, RuntimeError):
             failures.append(RuntimeError("a worker process died: is there enough memory?"))
 
-    # For good: of a run that has failed, threads are left that may log at any time.
+    # Not restored: a failed run leaves threads behind that may log at any time.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
     thread = threading.Thread(target=run, daemon=True)
-    # When a worker process dies Beam waits for ever; only an error in one of its threads tells.
+    # When a worker process dies Beam waits for ever; only an error in one of its threads shows it.
     hook, threading.excepthook = threading.excepthook, died
     try:
-        # Closed at the end, whatever happens: worker processes that are still there end then.
+        # It is always closed at the end; worker processes that are still running end then.
         with socket.create_server(("localhost", 0)) as server:
             os.environ[_MAIN_PROCESS] = f"{os.getpid()} {server.getsockname()[1]}"
             thread.start()
@@ -100,9 +100,9 @@ def _in_worker(element: bytes, work: Callable[[bytes], None]) -> None:
 
 @functools.cache
 def _end_with_main_process() -> None:
-    """Lets a worker process of this machine end as soon as the main process ends or gives up.
+    """Makes a worker process of this machine end as soon as the main process ends or gives up.
 
-    Beam's own would go on until they have written all their shards.
+    Otherwise Beam's workers would go on until they have written all their shards.
     """
     number, _, port = os.environ.get(_MAIN_PROCESS, "").partition(" ")
     if not port or int(number) == os.getpid():
@@ -110,7 +110,7 @@ def _end_with_main_process() -> None:
 
     def watch() -> None:
         with contextlib.suppress(OSError):
-            # Nothing is ever sent: it returns when the other side is closed.
+            # Nothing is ever sent: `recv` returns when the other side is closed.
             socket.create_connection(("localhost", int(port))).recv(1)
         os._exit(1)
 
@@ -128,18 +128,18 @@ def _options(arguments: Sequence[str]) -> Any:
         retained = options.get_all_options(retain_unknown_options=True)
     except SystemExit as error:
         raise InputError(
-            given, ": Apache Beam does not take them: see its documentation"
+            given, ": Apache Beam does not accept them: see its documentation"
         ) from error
-    # Beam passes over flags it does not know: those of other runners may be their servers'.
+    # Beam ignores flags it does not know, since they may belong to another runner's server.
     unknown = [name for name in retained if name not in known]
     if unknown and f"--runner={known['runner']}" in DEFAULTS:
-        raise InputError(given, f": {', '.join(unknown)} is no flag of Apache Beam")
+        raise InputError(given, f": {', '.join(unknown)} is not a flag of Apache Beam")
     return options
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[TextIO]:
-    """Silences stderr, of worker processes too: pages of Beam's. Gives the real one."""
+    """Silences Beam's pages of stderr, in worker processes too. Yields the real stderr."""
     sys.stderr.flush()
     with open(os.dup(2), "w") as stderr, open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -151,7 +151,7 @@ def quiet() -> Iterator[TextIO]:
 
 
 def _last_line(error: BaseException) -> str:
-    """What happened, of an error that Beam hands on with the tracebacks of two processes."""
+    """The message of an error that Beam passes on with the tracebacks of two processes."""
     text = re.sub(r"\[while running [^]]*\]", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

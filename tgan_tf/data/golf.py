@@ -1,15 +1,15 @@
-"""Golf scenes: short clips of one kind of scene, each a tall JPEG of its frames.
+"""Golf scenes: short clips of golf, each stored as one tall JPEG of its frames.
 
 The clips of Vondrick, Pirsiavash and Torralba, "Generating Videos with Scene Dynamics", NeurIPS
-2016, arXiv 1609.02612, are stabilised and stored with their frames of 128 x 128 one below the
-other, under a folder `frames-stable-many`; text files list their paths, one a line. A clip of 32
-frames is a JPEG of 128 x 4096.
+2016, arXiv 1609.02612, are stabilised and stored with their frames of 128 x 128 stacked vertically,
+in a folder `frames-stable-many`; text files list their paths, one per line. A clip of 32 frames is
+a JPEG of 128 x 4096.
 
 The reference (`datasets/golf_dataset.py` of pfnet-research/tgan) takes every second row and column
-to come to 64 x 64; frames are averaged over areas here, which keeps what lies between.
+to get 64 x 64. Here frames are resized by area averaging, which uses every pixel.
 
-A file that is no JPEG, is not 128 pixels wide or holds no whole number of frames cannot be cut into
-frames with certainty and is left out.
+A file is left out if it is not a JPEG, is not 128 pixels wide or does not hold a whole number of
+frames.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from tgan_tf.errors import Argument, InputError, reason
 #: Rows and columns of a frame as it is stored.
 SIZE = 128
 
-# More than there are processors: most of the time they wait for a disk or a network.
+# More threads than processors: they mostly wait for a disk or a network.
 _THREADS = 8
 _WARNINGS = 5
 
 
 def paths(list_path: str | os.PathLike[str]) -> dict[str, str]:
-    """The files that a list names, by the lines of the list.
+    """Finds the files that a list names.
 
     Args:
-        list_path: a text file, each line a path relative to its folder or to `frames-stable-many`
-            in that. Empty lines and repeated ones are passed over.
+        list_path: a text file; each line is a path relative to the file's folder or to
+            `frames-stable-many` in it. Empty and repeated lines are ignored.
 
     Returns:
-        The path of each file by its line, in the order of the list.
+        A dict from each line to the path of its file, in the order of the list.
 
     Raises:
         InputError: the list cannot be read or is empty, or files are missing.
@@ -72,8 +72,8 @@ def paths(list_path: str | os.PathLike[str]) -> dict[str, str]:
     if missing:
         raise InputError(
             f"{list_path}: {len(missing)} of the {len(names)} files it names are missing, the "
-            f"first is {missing[0]}: put the list beside the folder frames-stable-many, and into "
-            "that what is missing"
+            f"first is {missing[0]}: put the list beside the folder frames-stable-many, and the "
+            "missing files into that folder"
         )
     return {name: path for name, path in found.items() if path is not None}
 
@@ -81,19 +81,19 @@ def paths(list_path: str | os.PathLike[str]) -> dict[str, str]:
 class GolfScenes:
     """Clips of a list, read window by window; implements `windows.Videos`.
 
-    The header of every file is read at the start, some thousands a second.
+    The constructor reads the header of every file, several thousand per second.
 
     Args:
         list_path: see `paths`.
-        recipe: how a frame of 128 x 128 becomes one of the model's.
+        recipe: how to resize a frame of 128 x 128 for the model.
 
     Attributes:
-        path, names, lengths, frame_shape, labels, classes: see `windows.Videos`. Names are the
+        path, names, lengths, frame_shape, labels, classes: see `windows.Videos`. The names are the
             lines of the list; there are no classes.
         recipe: as given.
 
     Raises:
-        InputError: see `paths`; or none of the files can be used.
+        InputError: none of the files can be used; see also `paths`.
 
     Example:
         >>> videos = GolfScenes("golf.txt", recipe("center_crop", 64))
@@ -119,7 +119,7 @@ class GolfScenes:
         if not self.names:
             raise InputError(
                 f"{self.path}: none of the {len(found)} files it names can be used: give JPEGs of "
-                f"frames of {SIZE} x {SIZE}, one below the other"
+                f"frames of {SIZE} x {SIZE} stacked vertically"
             )
         self._paths = [found[name] for name in self.names]
         self.lengths = np.array([results[name] for name in self.names], np.int64)
@@ -134,15 +134,17 @@ class GolfScenes:
             window = _decode(self._paths[video])[first : first + (frames - 1) * stride + 1 : stride]
         except UnreadableRecording as error:
             raise InputError(
-                f"{self._paths[video]}: {error}: get the file anew, or take it out of {self.path}"
+                f"{self._paths[video]}: {error}: download the file again, or remove it from "
+                f"{self.path}"
             ) from error
         return np.stack([self.recipe.apply(frame) for frame in window])
 
 
 def recordings(list_path: str | os.PathLike[str]) -> list[Recording]:
-    """The clips of a list, to be prepared for training.
+    """Lists the clips of a list file, for preparation.
 
-    The files hold no times: their frame rate is 0, and to ask for another raises an `InputError`.
+    The files hold no frame times: their frame rate is 0, and asking for another raises an
+    `InputError`.
 
     Args:
         list_path: see `paths`.
@@ -161,7 +163,7 @@ def _read_clip(
 ) -> tuple[float, Iterator[np.ndarray]]:
     if frame_rate is not None:
         raise InputError(
-            Argument("frame_rate", frame_rate), f": {path} holds no times of frames: leave it out"
+            Argument("frame_rate", frame_rate), f": {path} holds no frame times: leave it out"
         )
     return 0.0, map(recipe.apply, _decode(path))
 
@@ -173,7 +175,7 @@ def _decode(path: str) -> np.ndarray:
 
 
 def _length(path: str) -> int | str:
-    """The frames of a clip, of which only the header is read; or why it cannot be used."""
+    """The number of frames of a clip, from its header; or the reason why it cannot be used."""
     try:
         with _open(path) as image:
             return image.height // SIZE
@@ -183,7 +185,7 @@ def _length(path: str) -> int | str:
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[Image.Image]:
-    """Opens a JPEG of whole frames; what fails until it is closed is `UnreadableRecording`."""
+    """Opens a JPEG of whole frames; any failure until it is closed is an `UnreadableRecording`."""
     try:
         with storage.open_file(path) as file, Image.open(file, formats=["JPEG"]) as image:
             if image.width != SIZE or image.height % SIZE:
@@ -195,8 +197,8 @@ def _open(path: str) -> Iterator[Image.Image]:
     except UnreadableRecording:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableRecording("is no JPEG") from error
-    except Exception as error:  # a damaged JPEG may raise anything, SyntaxError for one
+        raise UnreadableRecording("is not a JPEG") from error
+    except Exception as error:  # a damaged JPEG may raise anything, such as SyntaxError
         raise UnreadableRecording(f"cannot be decoded ({reason(error)})") from error
 
 

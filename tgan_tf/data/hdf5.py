@@ -1,21 +1,21 @@
-"""UCF-101 as the reference stores it: one HDF5 file of frames, and a table of the videos in it.
+"""UCF-101 in the reference's format: an HDF5 file of frames and a table of its videos.
 
 The file is what `make_ucf101.py` of pfnet-research/tgan writes and `datasets/ucf_dataset.py` reads:
 a dataset `image`, uint8 [frames, 3, rows, columns] (64 rows of 85 columns), with the frames of all
-videos one after the other. `tgan_tf.data.hdf5_table` reads the table.
+videos one after another. `tgan_tf.data.hdf5_table` reads the table.
 
-On TensorFlow 2.15 tensorflow-io reads windows of the file inside the graph. It can do so for the
-layout of `make_ucf101.py`, in a local file; h5py, which checks every file first, reads all others,
-and all files on today's stack, because tensorflow-io
+On TensorFlow 2.15 tensorflow-io reads windows of a local file with the layout of `make_ucf101.py`
+inside the graph. h5py checks every file first. It reads all other files, and on the new stack all
+files, because tensorflow-io
 
 - has no release for a later TensorFlow,
-- loads a file from an object store whole into memory, where h5py asks for the parts it needs,
-- ends the process where an entry of the file beside `image` cannot be followed, and refuses a file
-  with an entry of a type it does not know,
-- prints HDF5's error stacks where compressed frames are damaged.
+- loads a whole file from an object store into memory, where h5py reads only the parts it needs,
+- ends the process if the file has another entry that cannot be followed, and rejects a file with an
+  entry of an unknown type,
+- prints HDF5's error stacks if compressed frames are damaged.
 
-From an object store each window takes several requests, one after the other: for training convert
-such a file to TFRecords (`tgan_tf.data.preparation`) or copy it first.
+From an object store each window takes several successive requests. For training, first convert such
+a file to TFRecords (`tgan_tf.data.preparation`) or copy it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FILE_REMEDY = (
     "of pfnet-research/tgan writes it"
 )
 
-# Frames read at a time while a video is prepared: 1 MB of 64 x 85.
+# Frames read at a time while a video is prepared: 1 MB at 64 x 85.
 _BLOCK = 64
 
 
@@ -51,19 +51,19 @@ class HDF5File:
     """Videos in an HDF5 file, read window by window; implements `windows.Videos`.
 
     Args:
-        path: of the HDF5 file.
-        table: of the table of its videos; default the one beside it, see `table_path`.
+        path: the HDF5 file.
+        table: the table of its videos. Default: the one beside it, see `table_path`.
         allow_unpickling: see `read_table`.
-        classes: names of the classes, in the order of their numbers; default the categories of
-            the table in alphabetical order.
+        classes: names of the classes, in the order of their numbers. Default: the categories of the
+            table in alphabetical order.
 
     Attributes:
-        path, names, lengths, frame_shape, labels, classes: see `windows.Videos`. Names are those
-            of UCF-101, v_<Category>_g<group>_c<scene>; the shape is (rows, columns, 3).
+        path, names, lengths, frame_shape, labels, classes: see `windows.Videos`. The names are
+            those of UCF-101, v_<Category>_g<group>_c<scene>; the shape is (rows, columns, 3).
 
     Raises:
-        InputError: the file or the table cannot be read, the file holds no such dataset or fewer
-            frames than the table says, or a category is none of the classes.
+        InputError: the file or the table cannot be read, the file lacks the dataset or has fewer
+            frames than the table says, or a category is not one of the classes.
 
     Example:
         >>> videos = HDF5File("ucf101_train.h5")
@@ -92,25 +92,26 @@ class HDF5File:
         for category in rows.category:
             if category not in numbers:
                 raise InputError(
-                    f"{self.path}: the category {category} of its table is none of the "
-                    f"{len(self.classes)} classes: give classes with it, or a table without it"
+                    f"{self.path}: the category {category} of its table is not one of the "
+                    f"{len(self.classes)} classes: add it to the classes, or give a table without "
+                    "it"
                 )
         self.labels = np.array([numbers[category] for category in rows.category], np.int32)
         self._graph_image = None
         if (
-            not stack.KERAS_3  # for which there is no tensorflow-io
+            not stack.KERAS_3  # it has no tensorflow-io
             and not storage.is_remote(self.path)
             and list(file) == ["image"]
-            and self._image.id.get_offset() is not None  # in one piece
+            and self._image.id.get_offset() is not None  # contiguous
         ):
-            # Where a file cannot be locked, as on some network file systems, tensorflow-io crashes.
+            # tensorflow-io crashes where files cannot be locked, as on some network file systems.
             os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
             tfio = needed("tensorflow_io", self.path)
             self._graph_image = tfio.IOTensor.from_hdf5(self.path)("/image")
             file.close()
 
     def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
-        """See `windows.Videos`; with a stride the frames between are read too."""
+        """See `windows.Videos`. With a stride the frames in between are read too."""
         start = tf.gather(self._start, video) + first
         stop = start + (frames - 1) * stride + 1
         if self._graph_image is not None:
@@ -125,8 +126,8 @@ class HDF5File:
             return self._image[start:stop]
         except Exception as error:  # of h5py, or of the object store
             raise InputError(
-                f"{self.path}: frames {start} to {stop - 1} cannot be read ({_why(error)}): get "
-                "the file anew"
+                f"{self.path}: frames {start} to {stop - 1} cannot be read ({_why(error)}): "
+                "download the file again"
             ) from error
 
 
@@ -135,13 +136,14 @@ def recordings(
     table: str | os.PathLike[str] | None = None,
     allow_unpickling: bool = False,
 ) -> list[Recording]:
-    """The videos of an HDF5 file, to be prepared for training.
+    """Lists the videos of an HDF5 file, for preparation.
 
-    The file holds no times: their frame rate is 0, and to ask for another raises an `InputError`.
+    The file holds no frame times: the frame rate is 0, and asking for another raises an
+    `InputError`.
 
     Args:
-        path: of the HDF5 file.
-        table: of the table of its videos; default the one beside it, see `table_path`.
+        path: the HDF5 file.
+        table: the table of its videos. Default: the one beside it, see `table_path`.
         allow_unpickling: see `read_table`.
 
     Raises:
@@ -161,7 +163,7 @@ def _read_video(
 ) -> tuple[float, Iterator[np.ndarray]]:
     if frame_rate is not None:
         raise InputError(
-            Argument("frame_rate", frame_rate), f": {path} holds no times of frames: leave it out"
+            Argument("frame_rate", frame_rate), f": {path} holds no frame times: leave it out"
         )
     return 0.0, _read_frames(path, start, end, recipe)
 
@@ -180,7 +182,7 @@ def _read_frames(path: str, start: int, end: int, recipe: Recipe) -> Iterator[np
 def _open_both(
     path: str, table: str | os.PathLike[str] | None, allow_unpickling: bool
 ) -> tuple[Any, Table]:
-    """Opens a file that fits its table: an `h5py.File` and the table."""
+    """Opens a file and its table, checked against each other: an `h5py.File` and the table."""
     file = _open(path)
     frames = len(file["image"])
     table = table_path(path) if table is None else storage.register(table)
@@ -195,10 +197,10 @@ def _open_both(
 
 
 def _open(path: str) -> Any:
-    """Opens an `h5py.File` whose dataset `image` has the shape and type of the reference's."""
+    """Opens an `h5py.File` and checks the shape and type of its dataset `image`."""
     h5py = needed("h5py", path)
     try:
-        # HDF5 asks for what it needs of a remote file: nothing is loaded as a whole.
+        # HDF5 reads only the parts it needs of a remote file.
         file = h5py.File(storage.open_file(path) if storage.is_remote(path) else path, "r")
         image = file.get("image")
         fits = isinstance(image, h5py.Dataset)
@@ -213,7 +215,7 @@ def _open(path: str) -> Any:
             )
             found = ", ".join(names[:5]) + (" ..." if names[5:] else "")
             found = f"has no dataset 'image', {f'only {found}' if found else 'nor any other'}"
-    except Exception as error:  # a damaged file may raise anything, RuntimeError for one
+    except Exception as error:  # a damaged file may raise anything, such as RuntimeError
         raise InputError(
             f"{path}: cannot be read as HDF5 ({_why(error)}): {_FILE_REMEDY}"
         ) from error
@@ -223,7 +225,7 @@ def _open(path: str) -> Any:
 
 
 def _why(error: Exception) -> str:
-    """The reason in an error; h5py wraps it: "Unable to open file (REASON: details, errno = 2)"."""
+    """The reason of an error; h5py wraps it: "Unable to open file (REASON: details, errno = 2)"."""
     wrapped = re.search(r"\(([^:,)]*)", str(error))
     if wrapped is None:
         return reason(error)

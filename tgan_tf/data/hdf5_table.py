@@ -1,9 +1,9 @@
-"""The table of the videos in an HDF5 file: which frames are whose, a row a video.
+"""The table of the videos in an HDF5 file: each row gives the frames of one video.
 
 The columns are `start` and `end` (exclusive) of a video's frames in the file, `category`, `group`
-and `scene`. The reference (`make_ucf101.py` of pfnet-research/tgan) pickles the table with pandas;
-since unpickling runs whatever code the file holds, it is a CSV file here unless the user says
-otherwise.
+and `scene`. The reference (`make_ucf101.py` of pfnet-research/tgan) pickles the table with pandas.
+Unpickling runs any code that the file holds, so here the table is a CSV file unless the user allows
+a pickle.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tgan_tf.extras import extra
 
 _COLUMNS = ("start", "end", "category", "group", "scene")
 _PICKLES = (".pkl", ".pickle")
-_REMEDY = f"give a table with the columns {', '.join(_COLUMNS)}, a row a video"
+_REMEDY = f"give a table with the columns {', '.join(_COLUMNS)}, one row per video"
 
 
 class Table(NamedTuple):
     """The videos in a file of frames.
 
     Attributes:
-        start: int64 [videos], the first frame of each.
+        start: int64 [videos], the first frame of each video.
         end: int64 [videos], the frame after its last.
-        category: its class, by name.
+        category: the name of its class.
         group: int64 [videos], the group of films it was cut from.
         scene: int64 [videos], its number in the group.
     """
@@ -46,7 +46,7 @@ class Table(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What UCF-101 calls the videos: v_<Category>_g<group>_c<scene>."""
+        """UCF-101's names of the videos: v_<Category>_g<group>_c<scene>."""
         videos = zip(self.category, self.group, self.scene)
         return tuple(f"v_{category}_g{group:02d}_c{scene:02d}" for category, group, scene in videos)
 
@@ -55,13 +55,13 @@ def read_table(path: str | os.PathLike[str], allow_unpickling: bool = False) -> 
     """Reads a table of videos.
 
     Args:
-        path: a CSV file with a header, its columns in any order, others ignored; or, by its
-            extension .pkl or .pickle, a pandas DataFrame with these columns.
-        allow_unpickling: whether a pickle may be read. It runs the code that the file holds.
+        path: a CSV file with a header, columns in any order, other columns ignored; or, with the
+            extension .pkl or .pickle, a pickled pandas DataFrame with these columns.
+        allow_unpickling: whether a pickle may be read. Reading runs the code that the file holds.
 
     Raises:
-        InputError: the file cannot be read, is a pickle and must not be, lacks a column or rows,
-            has a video without a category or frames, or one video twice.
+        InputError: the file cannot be read, is a pickle and pickles are not allowed, lacks a column
+            or rows, has a video without a category or frames, or lists a video twice.
     """
     path = storage.register(path)
     if path.lower().endswith(_PICKLES):
@@ -84,7 +84,7 @@ def read_table(path: str | os.PathLike[str], allow_unpickling: bool = False) -> 
         if start >= end:
             raise InputError(
                 f"{path}: {place}: start={start}, end={end}: end is the frame after the video's "
-                "last, give one greater than start"
+                "last and must be greater than start"
             )
         video = category, group, scene
         if video in places:
@@ -101,16 +101,15 @@ def read_table(path: str | os.PathLike[str], allow_unpickling: bool = False) -> 
 
 
 def write_table(path: str | os.PathLike[str], table: Table) -> None:
-    """Writes a table as CSV or, by its extension .pkl or .pickle, as a pickle like the reference's.
+    """Writes a table as CSV, or as a pickle like the reference's if it ends in .pkl or .pickle.
 
     Raises:
-        InputError: the extension is another, there is a file of that name, or it cannot be
-            written.
+        InputError: the extension is unknown, the file exists, or it cannot be written.
     """
     path = storage.register(path)
     extension = os.path.splitext(path)[1].lower()
     if extension not in (".csv", *_PICKLES):
-        raise InputError(f"{path}: a table ends with {', '.join(('.csv', *_PICKLES))}: name one so")
+        raise InputError(f"{path}: must end with one of {', '.join(('.csv', *_PICKLES))}")
     if extension == ".csv":
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
@@ -123,7 +122,7 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         data = file.getvalue()
     try:
         if storage.exists(path):
-            raise InputError(f"{path}: exists already: give another name")
+            raise InputError(f"{path}: already exists: give another name")
         storage.write(path, data)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
@@ -133,10 +132,10 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
 
 
 def table_path(h5_path: str | os.PathLike[str]) -> str:
-    """The table beside an HDF5 file, a CSV file if there is one.
+    """Finds the table beside an HDF5 file, preferably a CSV file.
 
     For ucf101_train.h5 it is ucf101_train.csv, ucf101_train_pd.csv or ucf101_train_conf_pd.csv, or
-    one of the latter two as .pkl, the names that the reference gives it.
+    one of the latter two as .pkl, which are the reference's names.
 
     Raises:
         InputError: there is none.
@@ -150,28 +149,27 @@ def table_path(h5_path: str | os.PathLike[str]) -> str:
     name = os.path.basename(stem)
     looked_for = ", ".join(name + ending for ending in endings)
     raise InputError(
-        f"{h5_path}: there is no table of its videos beside it, looked for {looked_for}: put one "
-        "there"
+        f"{h5_path}: has no table of its videos beside it (looked for {looked_for}): put one there"
     )
 
 
 def _read_csv(path: str) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
-    """The columns of a CSV file, and its rows, each with the place it stands at."""
+    """The columns of a CSV file, and its rows, each with its place in the file."""
     text = storage.read_text(path, _REMEDY)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
         return list(reader.fieldnames or []), [(f"line {reader.line_num}", row) for row in reader]
     except csv.Error as error:
-        raise InputError(f"{path}: is no CSV file: {_REMEDY}") from error
+        raise InputError(f"{path}: is not a CSV file: {_REMEDY}") from error
 
 
 def _unpickle(
     path: str, allow_unpickling: bool
 ) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
-    """As `_read_csv`, of a pickled DataFrame."""
+    """`_read_csv` for a pickled DataFrame."""
     if not allow_unpickling:
         raise InputError(
-            f"{path}: unpickling runs code that is in the file: if you trust it, give ",
+            f"{path}: unpickling runs code from the file: if you trust it, give ",
             Argument("allow_unpickling", True),
             ", or give a CSV file",
         )
@@ -181,24 +179,22 @@ def _unpickle(
     except Exception as error:  # a pickle may raise anything
         raise InputError(f"{path}: cannot be unpickled ({reason(error)}): {_REMEDY}") from error
     if not isinstance(frame, pandas.DataFrame):
-        raise InputError(f"{path}: holds a {type(frame).__name__}, no DataFrame: {_REMEDY}")
+        raise InputError(f"{path}: holds a {type(frame).__name__}, not a DataFrame: {_REMEDY}")
     return list(frame), [(f"row {n}", row) for n, row in enumerate(frame.to_dict("records"))]
 
 
 def _whole(path: str, place: str, column: str, value: Any) -> int:
-    """The whole number in a cell of a table."""
+    """The integer in a cell of a table."""
     try:
         number = int(value)
         if number != float(value) or not 0 <= number < 2**53:
             raise ValueError
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(
-            f"{path}: {place}: {column}={value!r}: give a whole number, 0 or more"
-        ) from error
+        raise InputError(f"{path}: {place}: {column}={value!r}: must be an integer ≥ 0") from error
     return number
 
 
 def needed(module: str, path: str) -> ModuleType:
-    """Imports a package that only this format needs."""
+    """Imports a package that only HDF5 files need."""
     with extra("data", path):
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""What a data source says of itself, and what opening it gives."""
+"""The description of a data source, and what opening it returns."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ class Corpus(NamedTuple):
     """The videos at a path.
 
     Attributes:
-        path: the path.
+        path: where they are.
         kind: the name of its `Kind`.
-        subsets: which there are: "train" and, for most kinds if they are given, "test".
-        videos: opens a subset, to read windows of its videos.
+        subsets: the subsets: "train" and, if there is one, "test".
+        videos: opens a subset by its name, to read windows of its videos.
         classes: names of the classes, or None.
-        recipe: how frames are resized; None where they are taken as they are, and the videos need
-            no preparing.
-        recordings: lists the videos of all subsets, to be prepared.
-        has_times: whether recordings can be brought to a frame rate.
-        reading: how an array is understood, whose axes do not tell what they are; else None.
-        prepared: what preparing the videos has recorded of how their frames were resized; None
-            where they were not prepared.
+        recipe: how frames are resized; None if they are not and the videos need no preparation.
+        recordings: lists the videos of all subsets, for preparation.
+        has_times: whether recordings can be resampled to a frame rate.
+        reading: how the axes of an array are interpreted, for the user; None for other kinds.
+        prepared: how the preparation resized the frames, as it recorded it; None for videos that
+            are not prepared.
     """
 
     path: str
@@ -40,7 +39,7 @@ class Corpus(NamedTuple):
 
     @property
     def resizing(self) -> dict[str, Any] | None:
-        """How frames are resized, or were by preparing; None where they are taken as they are."""
+        """How frames are resized, or were during preparation; None if they are not."""
         if self.prepared is not None:
             return dict(self.prepared)
         return None if self.recipe is None else self.recipe._asdict()
@@ -50,15 +49,15 @@ class Kind(NamedTuple):
     """A kind of corpus: a data source.
 
     Attributes:
-        name: what it is called in messages and results, such as "golf".
+        name: its name in messages and results, such as "golf".
         about: what lies at its paths, for messages and help: "a .txt list of Golf scenes".
-        recognises: whether a path that exists is of this kind: `(path, is_directory, options)` →
-            bool. The options are those given to `open_corpus`, whatever kinds they are for.
-        open: `(path, size, **options)` → `Corpus`, where `size` is the rows that frames are resized
-            to. Raises an `InputError` for what it cannot read.
-        options: names of the options that `open` takes. One that is not given is left to its
-            default there.
-        to_prepare: whether its videos can be prepared: a `Corpus` of it has recordings.
+        recognises: `(path, is_directory, options)` → whether an existing path is of this kind. The
+            options are those given to `open_corpus`, for any kind.
+        open: `(path, size, **options)` → `Corpus`, where `size` is the rows to resize frames to.
+            Raises an `InputError` if the path cannot be read.
+        options: names of the options that `open` takes. Options that are not given have `open`'s
+            defaults.
+        to_prepare: whether its videos can be prepared, so that its `Corpus` has recordings.
     """
 
     name: str
@@ -70,10 +69,10 @@ class Kind(NamedTuple):
 
 
 def files(*suffixes: str) -> Callable[[str, bool, Mapping[str, Any]], bool]:
-    """Recognises files by how their names end, in small or capital letters."""
+    """Recognises files by the ends of their names, in any case."""
     return lambda path, is_directory, _: not is_directory and path.lower().endswith(suffixes)
 
 
 def ordered_subsets(subsets: Container[str]) -> tuple[str, ...]:
-    """Names of subsets in the order that a `Corpus` has them."""
+    """Names of subsets in the order of `Corpus.subsets`."""
     return tuple(subset for subset in ("train", "test") if subset in subsets)

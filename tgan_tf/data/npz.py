@@ -1,4 +1,4 @@
-"""Clips in an .npz file, such as `experiments/generate.py` writes."""
+"""Clips in an .npz file, as `experiments/generate.py` writes it."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from tgan_tf.data.mapped_clips import (
 from tgan_tf.errors import InputError
 
 _REMEDY = (
-    "give an .npz file with an array clips of uint8 [clips, frames, rows, columns, channels], "
-    "1 or 3 channels"
+    "give an .npz file with an array clips, uint8 [clips, frames, rows, columns, channels] with 1 "
+    "or 3 channels"
 )
 
-_MAPPED = "write it by np.savez, of whose files only what is needed is read"
+_MAPPED = "write it with np.savez, whose files need not fit in memory"
 
 
 class ClipsFile(MappedClips):
-    """The clips in an .npz file; where they are stored uncompressed, mapped into memory.
+    """The clips in an .npz file, memory-mapped if they are stored uncompressed.
 
-    As `np.savez` writes it the file is not read as a whole; of `np.savez_compressed` it is.
+    A file of `np.savez` is not read whole; a file of `np.savez_compressed` is.
 
     Args:
         path: a local .npz file. Its array `clips`, or the only one in it, is uint8 [clips, frames,
             rows, columns, channels] with 1 or 3 channels, or [clips, frames, rows, columns].
-        array_axes: the letters of its axes if they are others, see `tgan_tf.data.mapped_clips`.
+        array_axes: the letters of its axes if they are in another order, see
+            `tgan_tf.data.mapped_clips`.
 
     Attributes: those of `tgan_tf.data.windows.Videos`; a clip is a video without a class.
 
     Raises:
-        InputError: the file cannot be read or does not hold such an array, what its axes are is in
-            doubt, or it is compressed and larger than the memory that is free.
+        InputError: the file cannot be read or does not hold such an array, its axes are in doubt,
+            or it is compressed and larger than the free memory.
 
     Example:
         >>> Windows(ClipsFile("generated/step-1000_seed-0/clips.npz")).clip(0).shape
@@ -55,7 +56,7 @@ class ClipsFile(MappedClips):
         array, name = _open(path, array_axes)
         usual = "nthw" if array.ndim == 4 else "nthwc"
         clips = in_order(path, array, usual if array_axes is None else array_axes)
-        # An array of the name is as generate.py writes it, whatever its model has learnt.
+        # An array named clips has the axes that generate.py writes, whatever its model has learnt.
         if array_axes is None and name != "clips" and is_of_other_axes(clips):
             raise InputError(
                 f"{path}: its array {name} is uint8 {list(array.shape)}: more alike along its "
@@ -69,7 +70,7 @@ class ClipsFile(MappedClips):
 
 
 def _open(path: str | os.PathLike[str], axes: str | None) -> tuple[np.ndarray, str]:
-    """The array of the clips of a file, uint8, and its name."""
+    """The array of the clips in a file, uint8, and its name."""
     clips: np.ndarray
     try:
         with zipfile.ZipFile(path) as archive:
@@ -94,14 +95,16 @@ def _open(path: str | os.PathLike[str], axes: str | None) -> tuple[np.ndarray, s
     except MemoryError as error:
         size = capacity.readable(math.prod(shape))
         raise InputError(
-            f"{path}: its array, which is compressed, takes {size} of memory, and they are not to "
-            f"be had: {_MAPPED}"
+            f"{path}: its array, which is compressed, takes {size} of memory, which is not "
+            f"available: {_MAPPED}"
         ) from error
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be read ({reason}): {_REMEDY}") from error
     except Exception as error:  # a damaged archive or header may raise anything
-        raise InputError(f"{path}: is not a whole .npz file of plain numbers: {_REMEDY}") from error
+        raise InputError(
+            f"{path}: is not a complete .npz file of plain numbers: {_REMEDY}"
+        ) from error
     return clips, info.filename[: -len(".npy")]
 
 
@@ -126,19 +129,19 @@ def _check(
     array = f"{path}: its array {name[: -len('.npy')]} is {dtype} {list(shape)}"
     if dtype.kind == "f":
         raise InputError(
-            f"{array}: give uint8, which tgan_tf.rendering.to_uint8 makes of values in [-1, 1]"
+            f"{array}: must be uint8: tgan_tf.rendering.to_uint8 converts values in [-1, 1]"
         )
     if dtype != np.uint8 or len(shape) not in (4, 5) or 0 in shape:
         raise InputError(f"{array}: {_REMEDY}")
-    # Four axes that end with channels are images, without frames.
+    # Four axes that end with channels are images without frames.
     if axes is None and (shape[-1] in (1, 3)) != (len(shape) == 5):
         raise InputError(f"{array}: {_REMEDY}, or ", *AXES_REMEDY)
 
 
 def _offset(path: str | os.PathLike[str], info: zipfile.ZipInfo) -> int:
-    """Where in the file an entry that is not compressed begins."""
+    """The position in the file at which an uncompressed entry begins."""
     with open(path, "rb") as file:
-        # Before it is a header of 30 bytes, which ends with the lengths of the two fields after it.
+        # A header of 30 bytes precedes it and ends with the lengths of the two fields after it.
         file.seek(info.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", file.read(4))
     return info.header_offset + 30 + name_length + extra_length

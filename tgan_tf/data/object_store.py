@@ -1,6 +1,6 @@
-"""Object stores that TensorFlow has no file system for, by fsspec: on today's stack `s3://`.
+"""Object stores through fsspec, where TensorFlow has no file system: `s3://` on the new stack.
 
-`tgan_tf.data.storage` uses one as it uses `tf.io.gfile`, whose functions the methods are.
+The methods are those functions of `tf.io.gfile` that `tgan_tf.data.storage` uses.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 from tgan_tf.errors import InputError, reason
 from tgan_tf.extras import extra
 
-_BUFFER = 1 << 20  # bytes asked for at least, where a file is read bit by bit
+_BUFFER = 1 << 20  # bytes: the smallest request when a file is read piece by piece
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _raising_os_errors(method: _Method) -> _Method:
-    """Has a method raise an `OSError`, with number and path, for whatever its library raises."""
+    """Makes a method raise an `OSError`, with number and path, for any error of its library."""
 
     @functools.wraps(method)
     def called(self: Any, path: str, *arguments: Any, **kwargs: Any) -> Any:
@@ -36,23 +36,23 @@ def _raising_os_errors(method: _Method) -> _Method:
                 )
                 number = errno.ENOENT if missing else errno.EACCES if forbidden else errno.EIO
             why = getattr(error, "strerror", None) or str(error)
-            # fsspec says nothing but the name of what is missing.
+            # fsspec gives only the name of the missing file.
             raise OSError(number, os.strerror(number) if why in path else why, path) from error
 
     return called  # type: ignore[return-value]  # takes what `method` does
 
 
 class ObjectStore:
-    """The files that URLs of one scheme name.
+    """The files whose URLs have one scheme.
 
-    Every method raises an `OSError` where the store, or the way to it, fails.
+    Every method raises an `OSError` if the store or the connection to it fails.
 
     Args:
-        path: one of the URLs.
+        path: a URL of the scheme.
 
     Raises:
-        InputError: fsspec, or the package that it needs for the scheme, is missing, or there is no
-            such scheme, or its settings are not consistent.
+        InputError: fsspec or the package that it needs for the scheme is missing, the scheme is
+            unknown, or its settings are inconsistent.
     """
 
     def __init__(self, path: str):
@@ -66,27 +66,27 @@ class ObjectStore:
             of_scheme = fsspec.get_filesystem_class(scheme)
         except ValueError as error:
             raise InputError(
-                f"{path}: {scheme}:// is no file system of TensorFlow or fsspec: give a local "
+                f"{path}: {scheme}:// is not a file system of TensorFlow or fsspec: give a local "
                 "path, gs:// or s3://"
             ) from error
         except ImportError as error:
             raise InputError(
-                f"{path}: {scheme}:// needs a package that is not installed: {error}, or give "
+                f"{path}: {scheme}:// needs a package that is not installed: {error}; or give "
                 "gs:// or s3://"
             ) from error
         try:
             options = _s3_options() if scheme == "s3" else {}
-            # Other processes write there, too: what was listed once is not what is there now.
+            # Other processes write there too, so listings are not cached.
             self._files = of_scheme(use_listings_cache=False, skip_instance_cache=True, **options)
-        except Exception as error:  # of botocore: a profile that is not there, for one
+        except Exception as error:  # of botocore, such as for a missing profile
             raise InputError(
-                f"{path}: cannot be reached ({reason(error)}): mend the environment variables of "
-                f"{scheme}://"
+                f"{path}: cannot be reached ({reason(error)}): correct the environment variables "
+                f"of {scheme}://"
             ) from error
 
     @_raising_os_errors
     def exists(self, path: str) -> bool:
-        # Its own `exists` takes a bucket that cannot be asked for one that is not there.
+        # fsspec's `exists` reports a bucket that cannot be reached as missing.
         try:
             self._files.info(path)
         except FileNotFoundError:
@@ -104,30 +104,30 @@ class ObjectStore:
     @_raising_os_errors
     def listdir(self, path: str) -> list[str]:
         names = (_below(path, name) for name in self._files.ls(path, detail=False))
-        return [name for name in names if name]  # the directory's own mark has none
+        return [name for name in names if name]  # the marker of the directory itself has none
 
     @_raising_os_errors
     def walk(self, path: str, onerror: object = None) -> Iterator[tuple[str, list[str], list[str]]]:
-        """All files under a directory as those of one folder: a store lists them in one go."""
+        """All files under a directory as if in one folder: a store lists them in one request."""
         found = self._files.find(path)
         if not found:
             raise FileNotFoundError(path)
-        # Some stores have marks of directories, as "videos/".
+        # Some stores have markers of directories, such as "videos/".
         names = [_below(path, name) for name in found if not name.endswith("/")]
         return iter([(path, [], names)])
 
     @_raising_os_errors
     def read(self, path: str, start: int | None = None, stop: int | None = None) -> bytes:
-        """The bytes of a file, or a part of them in one request."""
+        """Reads a file, or a part of it in one request."""
         return self._files.cat_file(path, start=start, end=stop)
 
     def GFile(self, path: str, mode: str) -> io.BufferedReader:
-        """A file to be read, mode "rb"."""
+        """Opens a file for reading, mode "rb"."""
         return io.BufferedReader(_Reader(self, path), _BUFFER)
 
     @_raising_os_errors
     def upload(self, path: str, local: str) -> None:
-        """Copies a local file there, where it appears whole or not at all."""
+        """Uploads a local file, which appears whole or not at all."""
         self._files.put_file(local, path)
 
     @_raising_os_errors
@@ -136,16 +136,16 @@ class ObjectStore:
 
     @_raising_os_errors
     def rmtree(self, path: str) -> None:
-        # One by one: where several are removed together fsspec takes their names for patterns.
+        # One by one: fsspec treats names as patterns when it removes several files together.
         for name in self._files.find(path):
             self._files.rm_file(name)
 
     def makedirs(self, path: str) -> None:
-        """Nothing: directories are where files are, and fsspec would make a bucket."""
+        """Does nothing: directories exist where files do, and fsspec would make a bucket."""
 
 
 class _Reader(io.RawIOBase):
-    """A file in a store, each part of which is a request."""
+    """A file in a store; each part read is a request."""
 
     def __init__(self, store: ObjectStore, path: str):
         self._store = store
@@ -177,12 +177,12 @@ class _Reader(io.RawIOBase):
 
 
 def _below(directory: str, name: str) -> str:
-    """What fsspec calls a file, without a scheme, as a path relative to a directory's URL."""
+    """Fsspec's name of a file, which has no scheme, as a path relative to a directory's URL."""
     return name.strip("/")[len(directory.split("://")[1].strip("/")) :].lstrip("/")
 
 
 def _s3_options() -> dict[str, Any]:
-    """What tensorflow-io takes from the environment and s3fs does not; botocore takes the rest."""
+    """Settings that tensorflow-io reads from the environment, but s3fs and botocore do not."""
     import botocore.session
 
     secure = not os.environ.get("S3_USE_HTTPS", "1").startswith("0")
@@ -190,11 +190,11 @@ def _s3_options() -> dict[str, Any]:
     if endpoint is not None and "://" not in endpoint:
         endpoint = f"{'https' if secure else 'http'}://{endpoint}"
     return {
-        # Who has no keys can read what is public.
+        # Without keys public data can still be read.
         "anon": botocore.session.get_session().get_credentials() is None,
         "endpoint_url": endpoint,
         "use_ssl": secure,
         "client_kwargs": {"region_name": os.environ.get("AWS_REGION") or None},
-        # Other stores than Amazon's may have no host for each bucket.
+        # Stores other than Amazon's may not have a host per bucket.
         "config_kwargs": {"s3": {"addressing_style": "path"}} if endpoint else {},
     }

@@ -1,14 +1,14 @@
 """From a source of clips to the batches a model trains on.
 
-A source makes clips by number. What is left, and the same for all of them: the order of the
-numbers, several clips at a time, batches, the scale of the values, and reading ahead.
+A source makes clips by number. The rest is the same for all sources: the order of the numbers,
+parallel reading, batches, the scale of the values, and prefetching.
 
     source = MovingMNIST()                        # clips uint8 [16, 64, 64, 1]
-    dataset = batches(source, batch_size=32)      # float32 [32, 16, 64, 64, 1] without end
+    dataset = batches(source, batch_size=32)      # float32 [32, 16, 64, 64, 1], endless
     model.fit(dataset, steps_per_epoch=1000)
 
-The clip at a place in the stream follows from that place and the seeds alone, with nothing to
-replay, so that a run which stopped after k batches goes on with `start=k * batch_size`.
+The clip at a position in the stream depends only on the position and the seeds. A run that stopped
+after k batches therefore resumes with `start=k * batch_size`, without a replay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tgan_tf.errors import Argument, InputError
 
 
 class Source(Protocol):
-    """What `batches` asks of a source: a shape, a number of clips, and a clip by its number."""
+    """The interface that `batches` needs: a shape, a number of clips, and a clip by its number."""
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -34,14 +34,14 @@ class Source(Protocol):
 
     @property
     def num_clips(self) -> int | None:
-        """Clips of an epoch; None if every number gives a clip of its own."""
+        """Clips per epoch; None if every number gives a different clip."""
 
     def clip(self, number: tf.Tensor) -> tf.Tensor:
         """Makes a clip inside `tf.data.Dataset.map`.
 
         Args:
-            number: int64 scalar, at least 0. A source that has a number of clips shows clip
-                `number % num_clips` and may vary it, by a random window or crop, with `number`.
+            number: int64 scalar, at least 0. A source with `num_clips` returns clip
+                `number % num_clips` and may vary it with `number`, by a random window or crop.
 
         Returns:
             uint8 `clip_shape`.
@@ -56,7 +56,7 @@ class LabelledSource(Source, Protocol):
         """The names of the classes; None if there are none."""
 
     def label(self, number: tf.Tensor) -> tf.Tensor:
-        """The class of the clip of a number, an int32 scalar; asked for where there are classes."""
+        """The class of a clip by its number, an int32 scalar; called only if there are classes."""
 
 
 def batches(
@@ -68,42 +68,42 @@ def batches(
     labels: bool = False,
     input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Batches of a source's clips, without end.
+    """Endless batches of a source's clips.
 
-    A source without end is read in the order of its numbers, which are random already. A source
-    that has a number of clips is shuffled: each clip once an epoch, each epoch in an order of its
-    own, an epoch following the other without a gap inside a batch if need be.
+    An endless source is read in the order of its numbers, since its clips are random already. A
+    source with `num_clips` is shuffled: each clip appears once per epoch, each epoch has a new
+    order, and a batch may span two epochs.
 
-    Under `tf.distribute` give the batch size of all replicas together: each replica takes its
-    part of every batch, in order. Several workers would each make all of it; with
+    Under `tf.distribute` give the batch size of all replicas together; each replica takes its part
+    of every batch, in order. Without an input context each worker would make whole batches; with
 
         strategy.distribute_datasets_from_function(
             lambda context: batches(source, batch_size, input_context=context)
         )
 
-    each makes only its own part, and together they train on the same batches as one worker.
+    each worker makes only its own part, and together they train on the same batches as one worker.
 
     Args:
         source: where the clips come from.
         batch_size: clips in a batch, at least 1.
-        seed: of the shuffled order. What a clip shows is the business of the source's own seed.
-        start: clips to pass over, at least 0: those that a run has seen before it goes on.
+        seed: seed of the shuffled order. The source's own seed determines what a clip shows.
+        start: clips to skip, at least 0: those that a resumed run has already seen.
         deterministic: False lets a clip that is ready overtake one that is not. The order then
-            changes from run to run, and a run that goes on is no longer exact.
-        labels: each batch is (clips, labels), for models conditioned on the class.
-        input_context: the worker this is for; a batch is then that of one replica.
+            changes from run to run, and a resumed run is no longer exact.
+        labels: whether each batch is (clips, labels), for class-conditional models.
+        input_context: the worker that the dataset is for; each batch is then one replica's.
 
     Returns:
-        A dataset of float32 [batch_size, frames, height, width, channels], in [-1, 1), with
-        `labels` of pairs of that and int32 [batch_size].
+        A dataset of float32 [batch_size, frames, height, width, channels] in [-1, 1); with
+        `labels`, of pairs of that and int32 [batch_size].
 
     Raises:
-        InputError: `batch_size` is below 1, does not divide by the replicas or is more than the
-            memory holds, `start` is below 0, or there are no labels.
+        InputError: `batch_size` is below 1, is not a multiple of the number of replicas or exceeds
+            the memory, `start` is below 0, or labels are requested and there are none.
     """
     check(Integer(1), batch_size=batch_size)
     check(Integer(0), start=start)
-    # As they are read, and as they are given.
+    # As uint8 when read, and as float32 when returned.
     check_memory(
         5 * batch_size * math.prod(source.clip_shape),
         [
@@ -115,8 +115,8 @@ def batches(
     if labels and getattr(source, "classes", None) is None:
         raise InputError(
             Argument("labels", True),
-            ": the clips have no classes, which a conditional model needs: give UCF-101 or videos "
-            "in one folder a class",
+            ": the clips have no classes, which a conditional model needs: give UCF-101, or "
+            "videos in one folder per class",
         )
     workers, worker, replicas = 1, 0, 1
     if input_context is not None:
@@ -125,32 +125,33 @@ def batches(
         if batch_size % replicas:
             raise InputError(
                 Argument("batch_size", batch_size),
-                f" does not divide by the {replicas} replicas: give a multiple of them",
+                f": must be a multiple of the {replicas} replicas",
             )
     share = batch_size // workers
     labelled = cast(LabelledSource, source)
 
     def example_at(index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        # Of each batch of all workers, this one's successive places.
+        # This worker's successive positions in each batch of all workers.
         place = start + index // share * batch_size + worker * share + index % share
         number = place
         if source.num_clips is not None:
             number = _shuffled(place, source.num_clips, seed)
         return (source.clip(number), labelled.label(number)) if labels else source.clip(number)
 
-    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
+    @tf.autograph.experimental.do_not_convert  # see `tgan_tf.models.network.Network`
     def normalised(clips: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         return (normalise(clips), *rest) if rest else normalise(clips)
 
     options = tf.data.Options()
     options.deterministic = deterministic
-    # The tuner's thread sleeps up to a minute at a time, and the end of `fit` waits for it.
+    # The autotuner's thread sleeps for up to a minute, and `fit` waits for it at its end.
     options.autotune.enabled = False
-    # Every worker makes the whole stream and keeps its share. OFF would give all the same clips.
+    # Each worker makes the whole stream and keeps its share. OFF would give all workers the same
+    # clips.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
         tf.data.Dataset.range(tf.int64.max)
-        # A bound that no run reaches: Keras is to see a stream, not an epoch of that length.
+        # No run reaches the bound, and Keras must see a stream, not an epoch of that length.
         .apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         .map(example_at, num_parallel_calls=os.cpu_count())
         .batch(batch_size // replicas, drop_remainder=True)
@@ -161,7 +162,7 @@ def batches(
 
 
 def normalise(clips: tf.Tensor) -> tf.Tensor:
-    """Clips as the networks see them: (x - 128) / 128, the scale of the reference.
+    """Scales clips for the networks: (x - 128) / 128, as in the reference.
 
     Args:
         clips: uint8, any shape.
@@ -173,12 +174,12 @@ def normalise(clips: tf.Tensor) -> tf.Tensor:
 
 
 def _shuffled(place: tf.Tensor, num_clips: int, seed: int) -> tf.Tensor:
-    """The number of the clip at a place in the stream, int64 scalars both.
+    """The number of the clip at a position in the stream, both int64 scalars.
 
-    Places and numbers of an epoch e are those from e * num_clips on, in another order.
+    In epoch e the numbers are a permutation of the positions, which start at e * num_clips.
     """
     epoch = place // num_clips
-    # Computes one place of a permutation: a shuffle buffer would have to be filled again.
+    # Computes one entry of a permutation; a resumed run would have to refill a shuffle buffer.
     index = tf.random.experimental.index_shuffle(
         place % num_clips,
         seed=tf.stack([tf.constant(seed, tf.int64), epoch]),

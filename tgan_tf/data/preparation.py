@@ -1,9 +1,9 @@
-"""From recordings to a prepared directory, see `tgan_tf.data.tfrecords`: plan, shards, table.
+"""From recordings to a prepared directory (see `tgan_tf.data.tfrecords`): plan, shards, table.
 
-Which recordings make a shard is planned first. Apache Beam then has the shards written, each by one
-worker, on all cores of this machine or wherever else it runs. A finished shard leaves its rows of
-videos.csv in `.progress` beside the shards, so that a preparation which was stopped goes on with
-the others; when all are finished their rows become videos.csv and the rest of the directory.
+The recordings are first assigned to shards. Apache Beam then writes the shards, each in one worker,
+on all cores of this machine or wherever it runs. A finished shard leaves its rows of videos.csv in
+`.progress` beside the shards, so that a stopped preparation resumes with the other shards. When all
+are finished, videos.csv and the other files are written from their rows.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tgan_tf.errors import Argument, InputError, reason
 
 
 class Summary(NamedTuple):
-    """What `prepare` has done.
+    """The result of `prepare`.
 
     Attributes:
-        already: all of it had been done before.
+        already: whether the preparation had been finished before.
         info: the contents of info.json.
-        skipped: name and reason of each recording that could not be used.
+        skipped: the name of each recording that could not be used, and the reason.
     """
 
     already: bool
@@ -51,17 +51,17 @@ def prepare(
     source: Mapping[str, Any] | None = None,
     run: Run | None = None,
 ) -> Summary:
-    """Writes recordings as TFRecord shards; goes on where an earlier call was stopped.
+    """Writes recordings as TFRecord shards; resumes where an earlier call was stopped.
 
-    Shows its progress on stderr.
+    Progress is shown on stderr.
 
     Args:
-        recordings: what is written, in any order; their names differ.
-        output_dir: directory, local or in an object store, made if missing.
-        settings: how it is written.
+        recordings: the recordings to write, in any order; their names must differ.
+        output_dir: a directory, local or in an object store, made if missing.
+        settings: how they are written.
         classes: names of the classes; each recording's category is one of them. None: no labels.
-        source: what info.json is to say of where the recordings come from, such as kind and split.
-        run: what has the shards written, such as `on_beam(["--direct_num_workers=1"])`; default
+        source: where the recordings come from, such as kind and split, for info.json.
+        run: runs the writing of the shards, such as `on_beam(["--direct_num_workers=1"])`. Default:
             Apache Beam on all cores of this machine.
 
     Raises:
@@ -85,7 +85,7 @@ def prepare(
             "sha256": digest(sorted((r.name, r.category, r.subset) for r in recordings)),
         },
     }
-    # An object store knows no locks.
+    # Object stores have no locks.
     held: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if not storage.is_remote(output_dir):
         held = file_locks.exclusive(output_dir, "videos are being prepared there")
@@ -103,26 +103,26 @@ def prepare(
 
 def _check_recordings(recordings: Sequence[Recording], classes: Sequence[str] | None) -> None:
     if not recordings:
-        raise InputError("recordings: there are none: give at least one")
+        raise InputError("recordings: must not be empty")
     names = collections.Counter(recording.name for recording in recordings)
     name, count = names.most_common(1)[0]
     if count > 1:
-        raise InputError(f"recordings: {count} are called {name!r}: give each a name of its own")
+        raise InputError(f"recordings: {count} are called {name!r}: give each a different name")
     if classes is None:
         return
     for recording in recordings:
         if recording.category not in classes:
             raise InputError(
-                f"{recording.name}: its category {recording.category!r} is none of the "
+                f"{recording.name}: its category {recording.category!r} is not one of the "
                 f"{len(classes)} classes: add it to them"
             )
 
 
 def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """Makes the directory ready for a plan.
+    """Prepares the output directory for a plan.
 
     Returns:
-        The contents of info.json if the plan has been carried out.
+        The contents of info.json if the plan is already finished, else None.
 
     Raises:
         InputError: the directory holds something else.
@@ -131,7 +131,7 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
     plan_file = os.path.join(progress, "plan.json")
     try:
         if storage.exists(output_dir) and not storage.is_directory(output_dir):
-            raise InputError(f"{output_dir}: is no directory: give one")
+            raise InputError(f"{output_dir}: is not a directory: give one")
         _sweep(output_dir)
         files = storage.names(output_dir) - {file_locks.LOCK}
         if "info.json" in files:
@@ -141,7 +141,7 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
                 path = os.path.join(output_dir, shard["file"])
                 if shard["file"] not in files or storage.size(path) != shard["bytes"]:
                     raise InputError(
-                        f"{path}: is missing or cut short: restore it from a copy, or give "
+                        f"{path}: is missing or truncated: restore it from a copy, or give "
                         "another ",
                         Argument("output_dir"),
                         " to prepare the videos in",
@@ -149,12 +149,12 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
             storage.remove_tree(progress)
             return info
         if "plan.json" in storage.names(progress):
-            # Until a shard is finished the plan may still change.
+            # The plan may change until the first shard is finished.
             if len(storage.names(progress)) > 1:
                 _refuse_another(output_dir, json.loads(storage.read(plan_file)), plan)
         elif files - {".progress"}:
             raise InputError(
-                f"{output_dir}: holds {min(files)}, and no prepared videos: give an empty directory"
+                f"{output_dir}: holds {min(files)} but no prepared videos: give an empty directory"
             )
         storage.make_directories(progress)
         storage.write(plan_file, to_json(plan))
@@ -166,12 +166,12 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
         json.JSONDecodeError,
     ) as error:
         raise InputError(
-            f"{output_dir}: what it says of its preparation is damaged: give another ",
+            f"{output_dir}: the record of its preparation is damaged: give another ",
             Argument("output_dir"),
         ) from error
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
-            f"{output_dir}: cannot be written ({reason(error)}): give a directory that can"
+            f"{output_dir}: cannot be written ({reason(error)}): give a writable directory"
         ) from error
     return None
 
@@ -179,37 +179,38 @@ def _begin(output_dir: str, plan: dict[str, Any]) -> dict[str, Any] | None:
 def _refuse_another(output_dir: str, there: dict[str, Any], here: dict[str, Any]) -> None:
     """Raises an `InputError` that names what differs between two plans."""
     differences = [
-        f"{name} is {there['recipe'].get(name)!r} there and {value!r} now"
+        f"{name} is {there['recipe'].get(name)!r} there but {value!r} now"
         for name, value in json.loads(to_json(here["recipe"])).items()
         if there["recipe"].get(name) != value
     ]
     if there["recordings"] != here["recordings"]:
         counts = there["recordings"]["count"], here["recordings"]["count"]
-        differences.append("its recordings are others ({} there, {} now)".format(*counts))
+        differences.append("its recordings differ ({} there, {} now)".format(*counts))
     if there["classes"] != here["classes"]:
-        differences.append("its classes are others")
+        differences.append("its classes differ")
     if differences:
         raise InputError(
-            f"{output_dir}: holds videos prepared in another way: {', '.join(differences)}: give "
-            "another ",
+            f"{output_dir}: holds videos that were prepared differently: {', '.join(differences)}: "
+            "give another ",
             Argument("output_dir"),
         )
 
 
 def _write(shards: list[Shard], run: Run, show: Callable[[], None]) -> None:
-    """Has shards written.
+    """Writes shards.
 
     Raises:
-        InputError: not all of them are.
+        InputError: not all of them were written.
     """
     output_dir = shards[0].output_dir
     try:
         run(write, [pickle.dumps(shard) for shard in shards], show)
     except Exception as error:
-        # A worker whose process fails as it ends, as with S3's file system, has done its work.
+        # A worker may fail only as its process ends, as with S3's file system; its work is then
+        # done.
         if any(finished(shard) is None for shard in shards):
             raise InputError(
-                f"{output_dir}: not finished ({reason(error)}): start again once that is mended, "
+                f"{output_dir}: not finished ({reason(error)}): correct that and start again; "
                 "finished shards are kept"
             ) from error
     finally:
@@ -218,9 +219,9 @@ def _write(shards: list[Shard], run: Run, show: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
-    """Shows how many recordings are in finished shards: a bar on a terminal, lines in a log.
+    """Shows the number of recordings in finished shards: a bar on a terminal, lines in a log.
 
-    Gives the function that looks.
+    Yields the function that updates it.
     """
     total = sum(len(shard.recordings) for shard in shards)
     output_dir = shards[0].output_dir
@@ -236,7 +237,7 @@ def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
             total=total, initial=count(), unit="video", file=stderr, disable=not stderr.isatty()
         ) as bar,
     ):
-        # A list of an object store's files costs time and money.
+        # Listing an object store's files costs time and money.
         pause = 60 if bar.disable else 30 if storage.is_remote(output_dir) else 0
 
         def show() -> None:
@@ -256,12 +257,12 @@ def _progress(shards: list[Shard]) -> Iterator[Callable[[], None]]:
 
 
 def _end(output_dir: str, plan: dict[str, Any], settings: Settings, shards: list[Shard]) -> Summary:
-    """Makes of the sidecars what describes the directory; info.json is written last."""
+    """Writes the files that describe the directory from the sidecars, info.json last."""
     sidecars = []
     for shard in shards:
         sidecar = finished(shard)
         if sidecar is None:
-            raise InputError(f"{output_dir}: {shard.file} was not written: start again, it goes on")
+            raise InputError(f"{output_dir}: {shard.file} was not written: start again to resume")
         sidecars.append(sidecar)
     rows = [tfrecords.Row(*row) for sidecar in sidecars for row in sidecar["rows"]]
     skipped = [(name, why) for sidecar in sidecars for name, why in sidecar["skipped"]]
@@ -302,7 +303,7 @@ def _read_skipped(output_dir: str) -> list[tuple[str, str]]:
 
 
 def _sweep(output_dir: str) -> None:
-    """Removes what a killed process was writing."""
+    """Removes the partial files of a killed process."""
     for directory in (output_dir, os.path.join(output_dir, ".progress")):
         if storage.is_directory(directory):
             storage.sweep(directory)

@@ -1,8 +1,8 @@
-"""A recording: one video where it lies, and how its frames become those of a data set.
+"""A recording is one original video; a recipe resizes its frames to those of a data set.
 
-What is prepared for training (`tgan_tf.data.preparation`) comes as recordings, whatever the files
-are: a video file, a tall JPEG, rows of an HDF5 file. Each is read once, from its first frame to its
-last, one frame in memory at a time.
+The input of a preparation (`tgan_tf.data.preparation`) is recordings, whatever the files are: a
+video file, a tall JPEG, rows of an HDF5 file. Each is read once, from its first frame to its last,
+with one frame in memory at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tgan_tf.arguments import Integer, OneOf, check
 
 
 class Recipe(NamedTuple):
-    """How a frame of any size becomes one of the data set.
+    """How to resize a frame of any size to the size of the data set.
 
     Attributes:
         name: "ucf101": the whole frame, stretched to `size` rows and 85/64 as many columns, of
@@ -41,12 +41,11 @@ class Recipe(NamedTuple):
         return self.size, round(self.size * 85 / 64) if self.name == "ucf101" else self.size, 3
 
     def resized(self, rows: float | Fraction, columns: float | Fraction) -> tuple[int, int]:
-        """The rows and columns a frame is resized to, before the centre of them is cut out.
+        """The rows and columns to resize a frame to, before its centre is cut out.
 
         Args:
-            rows: of the frame upright, as high as a screen shows it: "center_crop" keeps its
-                proportions.
-            columns: likewise, as wide as a screen shows it.
+            rows: rows of the upright frame as displayed: "center_crop" keeps its proportions.
+            columns: columns of the upright frame as displayed.
         """
         if self.name == "ucf101":
             return self.frame_shape[:2]
@@ -57,7 +56,7 @@ class Recipe(NamedTuple):
         )
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
-        """Resizes and crops a frame; by area averaging where it becomes smaller.
+        """Resizes and crops a frame, by area averaging if it becomes smaller.
 
         Args:
             frame: uint8 [rows, columns, 3].
@@ -74,15 +73,15 @@ class Recipe(NamedTuple):
         return frame[top : top + self.frame_shape[0], left : left + self.frame_shape[1]]
 
 
-#: Names of recipes.
+#: The names of the recipes.
 RECIPES = ("ucf101", "center_crop")
 
 
 def recipe(name: str, size: int) -> Recipe:
-    """A recipe by its name.
+    """Returns a recipe by its name.
 
     Raises:
-        InputError: there is none of that name, or `size` is below 1.
+        InputError: no recipe has that name, or `size` is below 1.
     """
     check(OneOf(RECIPES), recipe=name)
     check(Integer(1), size=size)
@@ -90,20 +89,19 @@ def recipe(name: str, size: int) -> Recipe:
 
 
 class UnreadableRecording(Exception):
-    """A recording cannot be used; the message is the reason, for `skipped.csv`."""
+    """Raised if a recording cannot be used; the message is the reason, for `skipped.csv`."""
 
 
 class Recording(NamedTuple):
-    """A video that has not been read yet. It can be pickled, to be read by another process.
+    """A video that has not been read yet. It can be pickled and read by another process.
 
     Attributes:
-        name: what it is called, other than all the others: a path relative to the data set's.
-        category: its class; None where there are no classes.
+        name: a unique name: the path relative to the data set's.
+        category: its class; None if there are no classes.
         subset: "train" or "test".
-        read: called with a recipe and a frame rate it gives the frame rate (frames a second; 0
-            where unknown) and an iterator of frames, uint8 `recipe.frame_shape`. A frame rate of
-            None keeps the frames as they are. It, or the iterator as it goes on, raises
-            `UnreadableRecording`.
+        read: (recipe, frame rate) → the frame rate (frames per second; 0 if unknown) and an
+            iterator of frames, uint8 `recipe.frame_shape`. A frame rate of None keeps all frames.
+            `read`, or the iterator later, may raise `UnreadableRecording`.
     """
 
     name: str

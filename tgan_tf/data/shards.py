@@ -1,8 +1,8 @@
-"""A shard of a preparation: which recordings it is made of, and how it is written.
+"""A shard of a preparation: the recordings in it, and how it is written.
 
-Shards are planned in the process that prepares, and written in whichever process is at hand: a
-shard can be pickled, and `write` takes it as bytes. One that is finished leaves a sidecar in
-`.progress`: its rows of videos.csv, and what was skipped.
+The main process plans the shards and any process may write them: a shard can be pickled, and
+`write` takes the bytes. A finished shard leaves a sidecar in `.progress` with its rows of
+videos.csv and the recordings that were skipped.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class Settings(NamedTuple):
     """How recordings become records.
 
     Attributes:
-        recipe: from a frame as it is to one of the data set.
-        frame_rate: frames a second to resample to; None keeps the frames as they are.
-        encoding: of the frames, "jpeg" or "raw".
-        quality: of the JPEGs, 1 to 100.
-        min_frames: a recording of fewer is left out, and so is what is left of one that is cut.
-        max_frames: a longer recording is cut into several records. No video of UCF-101 is longer
+        recipe: how to resize frames.
+        frame_rate: frames per second to resample to; None keeps all frames.
+        encoding: encoding of the frames, "jpeg" or "raw".
+        quality: quality of the JPEGs, 1 to 100.
+        min_frames: a recording with fewer frames is left out, and so is the rest of one that is
+            cut.
+        max_frames: a longer recording is cut into several records. No video of UCF-101 has more
             than 1,776 frames.
-        videos_per_shard: recordings in a shard.
+        videos_per_shard: recordings per shard.
     """
 
     recipe: Recipe
@@ -61,16 +62,16 @@ class Settings(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """A shard to be written.
+    """A shard to write.
 
     Attributes:
         output_dir: directory of the preparation.
-        file: the shard's name in it.
+        file: name of the shard in it.
         subset: "train" or "test".
-        recordings: what it is made of.
+        recordings: the recordings in it.
         settings: how it is written.
-        labels: numbers of the classes by their names.
-        plan: a digest of what is prepared and how: a sidecar of another plan does not count.
+        labels: numbers of the classes, by name.
+        plan: a digest of the preparation's plan; a sidecar of another plan is ignored.
     """
 
     output_dir: str
@@ -97,11 +98,11 @@ def planned(
     classes: Sequence[str] | None,
     plan: str,
 ) -> list[Shard]:
-    """The shards of all subsets; which recordings are in which depends on their names alone."""
+    """Plans the shards of all subsets; the recordings' names alone determine what is in each."""
     labels = {name: label for label, name in enumerate(classes or ())}
     shards = []
     for subset in sorted({recording.subset for recording in recordings}):
-        # By a hash, so that a shard holds videos of all classes.
+        # Sorted by a hash, so that a shard holds videos of all classes.
         mine = sorted(
             (recording for recording in recordings if recording.subset == subset),
             key=lambda recording: digest(recording.name),
@@ -112,7 +113,7 @@ def planned(
                 output_dir=output_dir,
                 file=f"{subset}-{number:05d}-of-{count:05d}.tfrecord",
                 subset=subset,
-                # As equal as can be: there is no small last one.
+                # Nearly equal sizes, with no small last shard.
                 recordings=mine[number::count],
                 settings=settings,
                 labels=labels,
@@ -124,7 +125,7 @@ def planned(
 
 
 def finished(shard: Shard) -> dict[str, Any] | None:
-    """What the sidecar of a shard says, if the shard is finished."""
+    """The contents of a shard's sidecar if the shard is finished, else None."""
     try:
         sidecar = json.loads(storage.read(shard.sidecar))
         if sidecar["plan"] != shard.plan:
@@ -138,7 +139,7 @@ def finished(shard: Shard) -> dict[str, Any] | None:
 
 
 def write(element: bytes) -> None:
-    """Writes a shard, which the element is by pickle, and then its sidecar."""
+    """Writes a shard, given as a pickle, and then its sidecar."""
     shard: Shard = pickle.loads(element)
     storage.register(shard.output_dir)
     skipped: list[tuple[str, str]] = []
@@ -154,11 +155,11 @@ def write(element: bytes) -> None:
 
 
 def _encoded(shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords.EncodedVideo]:
-    """The videos of a shard, encoded; what cannot be used is added to `skipped`."""
+    """The encoded videos of a shard; recordings that cannot be used are added to `skipped`."""
     settings = shard.settings
     encode = tfrecords.encoder(settings.encoding, settings.quality)
     for recording in shard.recordings:
-        # All of it before the first record is written: what fails later leaves nothing behind.
+        # All of it is encoded before the first record is written, so a late failure leaves nothing.
         try:
             frame_rate, frames = recording.read(settings.recipe, settings.frame_rate)
             encoded = [encode(frame) for frame in frames]
@@ -166,7 +167,7 @@ def _encoded(shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords
                 raise UnreadableRecording(
                     f"only {len(encoded)} frames, fewer than {settings.min_frames}"
                 )
-        except Exception as error:  # of whatever library reads it
+        except Exception as error:  # of any library that reads it
             why = str(error) if isinstance(error, UnreadableRecording) else reason(error)
             skipped.append((recording.name, why))
             continue
@@ -182,15 +183,15 @@ def _encoded(shard: Shard, skipped: list[tuple[str, str]]) -> Iterator[tfrecords
                     frame_rate,
                     part,
                 )
-        # Not kept in memory while the next is read.
+        # Not kept in memory while the next recording is read.
         del encoded, part
 
 
 def to_json(value: Any) -> bytes:
-    """As the files of a preparation have it."""
+    """JSON as a preparation's files have it."""
     return json.dumps(value, indent=1).encode()
 
 
 def digest(value: Any) -> str:
-    """A hash of what JSON can hold."""
+    """A hash of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""Files on disk and in object stores: all that the package does with them it does here.
+"""Access to files on disk and in object stores.
 
-A path is a local one or a URL such as `gs://bucket/data` or `s3://bucket/data`. TensorFlow knows
-`gs://`. The other schemes come with tensorflow-io on TensorFlow 2.15, and with fsspec on today's.
-The object store's own environment variables (AWS_ACCESS_KEY_ID, AWS_REGION, S3_ENDPOINT, ...) say
-on both how it is reached.
+A path is local or a URL such as `gs://bucket/data` or `s3://bucket/data`. TensorFlow knows `gs://`.
+The other schemes come from tensorflow-io on the old stack and from fsspec on the new one. On both,
+the object store's own environment variables (AWS_ACCESS_KEY_ID, AWS_REGION, S3_ENDPOINT, ...)
+configure the access.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 
 def register(path: str | os.PathLike[str]) -> str:
-    """Makes the file system of a path known to TensorFlow, where TensorFlow can know it.
+    """Registers the file system of a path with TensorFlow, if TensorFlow can use it.
 
     Returns:
         The path as a string.
 
     Raises:
-        InputError: nobody knows its scheme, the package that does is not installed, or it is not
-            UTF-8, which TensorFlow and the flags of a run cannot hold.
+        InputError: its scheme is unknown, the package for the scheme is not installed, or the path
+            is not UTF-8, as TensorFlow and a run's flagfile require.
     """
     path = os.fspath(path)
     try:
         path.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{path}: is not UTF-8: rename it, or what it lies in") from error
+        raise InputError(f"{path}: is not UTF-8: rename it or its folder") from error
     file_system(path)
     return path
 
 
 def file_system(path: str) -> Any:
-    """What has the functions of `tf.io.gfile` for a path: that module, or an `ObjectStore`.
+    """The functions of `tf.io.gfile` for a path: that module, or an `ObjectStore`.
 
     Raises:
-        InputError: as `register`.
+        InputError: see `register`.
     """
     if not is_remote(path):
         return tf.io.gfile
-    # A connection is of no use in a fork.
+    # A forked process cannot use the connection.
     key = path.split("://")[0], os.getpid()
     if key not in _file_systems:
         _file_systems[key] = _find_file_system(path)
@@ -80,7 +80,7 @@ def _find_file_system(path: str) -> Any:
         ) from error
     if scheme not in tf.io.gfile.get_registered_schemes():
         raise InputError(
-            f"{path}: {scheme}:// is no file system of TensorFlow or tensorflow-io: give a "
+            f"{path}: {scheme}:// is not a file system of TensorFlow or tensorflow-io: give a "
             "local path, gs:// or s3://"
         )
     return tf.io.gfile
@@ -92,27 +92,27 @@ def is_in_tensorflow(path: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or a directory; raises an `InputError` where that cannot be said."""
+    """Whether a file or a directory exists; raises an `InputError` if that cannot be determined."""
     with _listing(path):
         return file_system(path).exists(path)
 
 
 def is_directory(path: str) -> bool:
-    """Whether there is a directory; raises an `InputError` where that cannot be said."""
+    """Whether a directory exists; raises an `InputError` if that cannot be determined."""
     with _listing(path):
         return file_system(path).isdir(path)
 
 
 def size(path: str) -> int:
-    """The bytes of a file. Raises, as all below does, OSError or tf.errors.OpError."""
+    """The bytes of a file. Like all functions below it raises OSError or tf.errors.OpError."""
     if not is_remote(path):
         return os.path.getsize(path)
     return file_system(path).stat(path).length
 
 
 def open_file(path: str) -> Any:
-    """Opens a file to be read, as `open(path, "rb")` does."""
-    # A local one by Python: it is three times faster, and its name may be of any bytes.
+    """Opens a file for reading, as `open(path, "rb")` does."""
+    # Python opens local files: it is three times faster and allows any bytes in a name.
     return file_system(path).GFile(path, "rb") if is_remote(path) else open(path, "rb")
 
 
@@ -132,20 +132,20 @@ def remove(path: str) -> None:
 
 
 def remove_tree(directory: str) -> None:
-    """Removes a directory, if it is there, with all that is in it."""
+    """Removes a directory and its contents, if it exists."""
     if exists(directory):
         file_system(directory).rmtree(directory)
 
 
 def make_directories(path: str) -> None:
-    """Makes a directory, and those above it, where they are missing."""
+    """Makes a directory and its parents if they are missing."""
     file_system(path).makedirs(path)
 
 
 def files(directory: str) -> list[str]:
     """All files under a directory, as paths relative to it, sorted.
 
-    Names in a local directory may be of any bytes: those that are not UTF-8 are surrogates, as
+    Names in a local directory may hold any bytes: those that are not UTF-8 become surrogates, as
     everywhere in Python.
 
     Raises:
@@ -164,16 +164,16 @@ def files(directory: str) -> list[str]:
 
 
 def names(directory: str) -> set[str]:
-    """Names of the files and directories in a directory; none if it is not there.
+    """Names of the files and directories in a directory; empty if it does not exist.
 
     Raises:
-        InputError: as `files`.
+        InputError: see `files`.
     """
     with _listing(directory):
         try:
             if not is_remote(directory):
                 return set(os.listdir(directory))
-            # Object stores mark directories.
+            # Object stores mark directories with a slash.
             return {name.rstrip("/") for name in file_system(directory).listdir(directory)}
         except (FileNotFoundError, tf.errors.NotFoundError):
             return set()
@@ -181,31 +181,29 @@ def names(directory: str) -> set[str]:
 
 @contextlib.contextmanager
 def _listing(directory: str) -> Iterator[None]:
-    """Raises what fails inside as an `InputError`."""
+    """Raises failures inside as an `InputError`."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         raise InputError(f"{directory}: cannot be read ({reason(error)})") from error
     except UnicodeDecodeError as error:
         name = error.object.decode(errors="surrogateescape")
-        raise InputError(
-            f"{directory}: the name {name} under it is not UTF-8: rename it"
-        ) from error
+        raise InputError(f"{directory}: the name {name} in it is not UTF-8: rename it") from error
 
 
 def read_text(path: str | os.PathLike[str], remedy: str) -> str:
-    """The text of a file that a user gives, local or in an object store.
+    """The text of a file that the user gives, local or in an object store.
 
-    All such files are read here: in UTF-8 whatever the system's own encoding is, with or without a
-    byte order mark at the beginning, as some editors write it.
+    All such files are read here: as UTF-8 whatever the system's encoding, with or without the byte
+    order mark that some editors write.
 
     Args:
-        path: of the file.
-        remedy: the end of the message if it cannot be read: what the user can do.
+        path: the file.
+        remedy: what the user can do if it cannot be read: the end of the message.
 
     Raises:
-        InputError: the file cannot be read, or is no text in UTF-8: names the first byte that is
-            none. A byte of zero is none either: a disk that was full leaves them.
+        InputError: the file cannot be read or is not UTF-8 text; the message names the first wrong
+            byte. A zero byte is wrong too: a full disk leaves them.
     """
     path = os.fspath(path)
     try:
@@ -218,20 +216,20 @@ def read_text(path: str | os.PathLike[str], remedy: str) -> str:
         place = error.start
     if place >= 0:
         raise InputError(
-            f"{path}: is no text in UTF-8 (byte {place} is 0x{data[place]:02x}): save it as "
-            f"UTF-8, or {remedy}"
+            f"{path}: is not UTF-8 text (byte {place} is 0x{data[place]:02x}): save it as UTF-8, "
+            f"or {remedy}"
         )
     return text.removeprefix("\ufeff")
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A name to write a file to, which then becomes `path`: it appears whole or not at all.
+    """Yields a name to write to, then renames it to `path`: the file appears whole or not at all.
 
-    TensorFlow can write to the name: where it has no such file system, that of a local file.
+    TensorFlow can write to the name; for a file system it does not have, the name is local.
 
     Raises:
-        OSError or tf.errors.OpError: it cannot be made or renamed.
+        OSError or tf.errors.OpError: the file cannot be made or renamed.
     """
     if not is_remote(path):
         with file_locks.replacing(path) as partial:
@@ -257,13 +255,13 @@ def replacing(path: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def literal(path: str | os.PathLike[str]) -> Iterator[str]:
-    """A path for functions of TensorFlow that take theirs for a pattern.
+    """A path for TensorFlow's functions that treat paths as patterns.
 
-    `tf.train.Checkpoint.read` and `tf.saved_model.load` do not find what lies at a path with a
-    bracket or a backslash in it, and a star or a question mark may lead them to another.
+    `tf.train.Checkpoint.read` and `tf.saved_model.load` do not find a path with a bracket or a
+    backslash in it, and with a star or a question mark they may find another.
 
     Yields:
-        The path itself, or a symbolic link to it, which exists as long as the context.
+        The path itself, or a symbolic link to it that exists as long as the context.
     """
     path = os.fspath(path)
     if is_remote(path) or not re.search(r"[\[\]{}*?\\]", path):
@@ -276,20 +274,20 @@ def literal(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def sweep(directory: str) -> None:
-    """Removes what a killed process was writing in a directory with `replacing`.
+    """Removes the partial files that a killed process left in a directory by `replacing`.
 
-    In an object store, which knows no locks, that is also what a running process is writing.
+    Object stores have no locks, so there it also removes what a running process is writing.
     """
     if not is_remote(directory):
         file_locks.sweep(directory)
-    # Local ones too were of this form once.
+    # Earlier versions used this form for local files too.
     for name in names(directory):
         if re.fullmatch(r"\..+\.[0-9a-f]{32}", name):
             remove(os.path.join(directory, name))
 
 
 def write(path: str, data: bytes) -> None:
-    """Writes a file, replacing one of that name; it appears whole or not at all.
+    """Writes a file, replacing an existing one; it appears whole or not at all.
 
     Raises:
         OSError or tf.errors.OpError: it cannot be written.

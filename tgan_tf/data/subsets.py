@@ -1,9 +1,9 @@
-"""Which videos are for training and which are held out, by the folders that they lie in.
+"""Finds out from the folders which videos are for training and which are held out.
 
     videos/train/walk/1.mp4    videos/test/walk/2.mp4    videos/val/run/3.mp4
 
-Held-out videos are never trained on, and never taken for a class: folders that may be of them, but
-are not laid out so, are refused.
+Held-out videos are never trained on and never taken for a class: a layout is refused if its folders
+may hold such videos but do not have this form.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ _SPELT = {
     "holdout": "validation",
 }
 _HELD_OUT = ("test", "validation")
-# What may be around the name: train_set, Test-Data, val videos.
+# What may surround the name: train_set, Test-Data, val videos.
 _AROUND = r"[\W_]|datasets?|sets?|data|splits?|videos?|clips?"
 _ANY = "|".join(_SPELT)
 _REMEDY = (
-    "put the videos into train, test or val right under the directory, in these a folder a class; "
-    "what is a class, name otherwise"
+    "put the videos into train, test or val directly under the directory, with one folder per "
+    "class in these; rename folders that are classes"
 )
 
 
 def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, list[str]]] | None:
-    """The subset of each video, and the folders below that of the subset.
+    """Finds the subset of each video, and the folders below the subset's.
 
-    There are two subsets, "train" and "test". A folder for validation is the test if there is no
-    other, and left out beside one; either is said in a warning.
+    There are two subsets, "train" and "test". A validation folder is the test subset if there is no
+    test folder and is left out otherwise; a warning says which.
 
     Args:
-        directory: for messages.
-        names: of the videos, relative to it.
+        directory: the directory, for messages.
+        names: paths of the videos, relative to it.
 
     Returns:
-        Of each video its subset, None if it is left out, and the names of the folders. None if no
-        folder is named as those of subsets are.
+        The subset of each video (None if it is left out) and the names of its folders. None if no
+        folder is named like a subset.
 
     Raises:
-        InputError: folders are named so, or nearly so, but not all videos lie in such, or they are
-            not right under the directory; or files are.
+        InputError: folders have the names of subsets, or nearly, but are not directly under the
+            directory or do not hold all videos; or files have such names.
     """
     folders = [name.split("/")[:-1] for name in names]
     tops = sorted({each[0] for each in folders if each})
@@ -68,14 +68,14 @@ def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, l
         unclear += [top for top in tops if words.get(top)]
     if unclear:
         raise InputError(
-            f"{directory}: the folder {min(unclear)} may be of training or of held-out videos: "
+            f"{directory}: the folder {min(unclear)} may hold training or held-out videos: "
             f"{_REMEDY}"
         )
     for each in folders:
         for depth, folder in enumerate(each[1:], 2):
             if _SPELT.get(_bare(folder)) in _HELD_OUT:
                 raise InputError(
-                    f"{directory}: the folder {'/'.join(each[:depth])} is not right under it: "
+                    f"{directory}: the folder {'/'.join(each[:depth])} is not directly under it: "
                     f"{_REMEDY}"
                 )
     known = {top: kind for top, kind in kinds.items() if kind is not None}
@@ -103,7 +103,7 @@ def of_folders(directory: str, names: Sequence[str]) -> list[tuple[str | None, l
 
 
 def check_classes(path: str, classes: Collection[str]) -> None:
-    """Raises an `InputError` if what counts as classes are subsets, as they once did."""
+    """Raises an `InputError` if the classes are really subsets, as an earlier version allowed."""
     kinds = {_SPELT.get(_bare(name)) for name in classes}
     if _is_divided(kinds):
         raise InputError(
@@ -117,23 +117,23 @@ _NEARLY = rf"[\dx]*(?:{_ANY})(?:{_ANY}|[\dx])*"
 
 
 def _bare(name: str) -> str:
-    """A folder's name without what may be around that of a subset."""
+    """A folder's name without the words that may surround a subset's name."""
     return re.sub(_AROUND, "", name.lower())
 
 
 def _words(names: Iterable[str]) -> set[str]:
-    """The kinds of subsets that words in names tell of."""
+    """The kinds of subsets that words in the names stand for."""
     found = (word for name in names for word in re.findall("[a-z]+", name.lower()))
     return {_SPELT[word] for word in found if word in _SPELT}
 
 
 def _is_divided(kinds: set[str | None]) -> bool:
-    """Whether there are videos for training and held-out ones."""
+    """Whether there are both training and held-out videos."""
     return "train" in kinds and not kinds.isdisjoint(_HELD_OUT)
 
 
 def _check_files(directory: str, names: Sequence[str]) -> None:
-    """Raises an `InputError` if all files are called train_1.mp4, test_2.mp4 and so on."""
+    """Raises an `InputError` if all files have names like train_1.mp4 and test_2.mp4."""
     first: dict[str | None, str] = {}
     for name in names:
         word = re.split("[^a-z]", name.rsplit("/", 1)[-1].lower(), maxsplit=1)[0]

@@ -1,6 +1,6 @@
-"""Windows of prepared videos, read from their TFRecord shards in any order.
+"""Reads windows of prepared videos from their TFRecord shards, in any order.
 
-What lies in a prepared directory is said in `tgan_tf.data.tfrecords`.
+See `tgan_tf.data.tfrecords` for the files of a prepared directory.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tgan_tf.data.tfrecords import (
 from tgan_tf.data.windows import read_in_python
 from tgan_tf.errors import Argument, InputError, reason
 
-# What a user can do about a damaged shard.
+# The remedy for a damaged shard.
 _SKIP = (
     f"{PREPARE_AGAIN}, or leave the shard out with ",
     Argument("damaged_shards", "skip"),
 )
 
-#: What to do with a damaged shard.
+#: What to do with damaged shards.
 DAMAGED_SHARDS = ("refuse", "skip")
 
 _ROW_TYPES = (str, str, int, int, str, str, int, int, int, float)
@@ -45,18 +45,19 @@ _ROW_TYPES = (str, str, int, int, str, str, int, int, int, float)
 class TFRecordVideos:
     """The videos of a prepared directory; implements `tgan_tf.data.windows.Videos`.
 
-    A video that was too long for one record is several here, one a record.
+    A video that was too long for one record is several videos here, one per record.
 
     Args:
         path: the directory, local or in an object store.
         subset: "train" or "test".
-        damaged_shards: what to do if a shard is not as it was written: "refuse" it, or "skip" it
-            with a warning and go on with the other shards.
-        verify: compare the shards with their hashes, which reads all of them. Without it only a
-            missing or cut shard is found now; anything else when a record of it is read.
+        damaged_shards: what to do with a shard that has changed since it was written: "refuse"
+            raises an error, "skip" leaves it out with a warning.
+        verify: whether to compare the shards with their hashes, which reads all of them. Otherwise
+            only missing or truncated shards are found now; other damage is found when a record is
+            read.
 
     Raises:
-        InputError: the directory is no prepared one, has no such subset, or is damaged.
+        InputError: the directory is not a prepared one, has no such subset, or is damaged.
 
     Example:
         >>> Windows(TFRecordVideos("prepared/ucf101")).clip(0).shape
@@ -86,7 +87,7 @@ class TFRecordVideos:
         if not mine:
             there = ", ".join(sorted({row.subset for row in rows}))
             raise InputError(
-                Argument("subset", subset), f": {self.path} has none of it: give {there}"
+                Argument("subset", subset), f": {self.path} does not have it: give {there}"
             )
         damaged = self._damaged(shards, mine, verify)
         if damaged and damaged_shards == "refuse":
@@ -123,7 +124,7 @@ class TFRecordVideos:
         if self._encoding == "raw":
             clip = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [frames, *self.frame_shape])
         else:
-            # The exact transform, as Pillow's, whatever is TensorFlow's default.
+            # The exact transform, like Pillow's, whatever TensorFlow's default is.
             clip = tf.stack(
                 [
                     tf.io.decode_jpeg(encoded[i], channels=3, dct_method="INTEGER_ACCURATE")
@@ -133,11 +134,10 @@ class TFRecordVideos:
         return tf.ensure_shape(clip, [frames, *self.frame_shape])
 
     def _example(self, video: tf.Tensor) -> tf.Tensor:
-        """The example of a record.
+        """Reads the example of a record.
 
-        Where it can open the shards TensorFlow reads it without Python: with `tf.numpy_function`
-        the threads would wait for each other, and a program that ends while one of them reads would
-        wait for ever.
+        TensorFlow reads it without Python if it can open the shards: with `tf.numpy_function` the
+        threads would wait for each other, and a program that ends during a read would hang.
         """
         if not storage.is_in_tensorflow(self.path):
             return read_in_python(self._read_example, [video], (), tf.string)
@@ -148,7 +148,7 @@ class TFRecordVideos:
             ),
             tf.TensorSpec([], tf.string),
         )
-        # TensorFlow compares the record with its checksum, but does not say where it differs.
+        # TensorFlow checks the record's checksum, but does not say which record is damaged.
         records = records.ignore_errors().concatenate(tf.data.Dataset.from_tensors(""))
         example = records.take(1).get_single_element()
         return tf.cond(
@@ -193,7 +193,7 @@ class TFRecordVideos:
     def _damaged(
         self, shards: dict[str, dict[str, Any]], rows: list[Row], verify: bool
     ) -> dict[str, str]:
-        """What is wrong with shards that are not as they were written, by the file's name."""
+        """The faults of damaged shards, by the file's name."""
         rows_of: dict[str, list[Row]] = {}
         for row in rows:
             rows_of.setdefault(row.shard, []).append(row)
@@ -206,8 +206,9 @@ class TFRecordVideos:
                     return f"{path}: is damaged, {size} bytes of {shard['bytes']}"
                 if verify and file_hash(path) != shard["sha256"]:
                     return f"{path}: is damaged, its hash is not that of info.json"
-                # TensorFlow ends the process where it cannot allocate what a record says it has.
-                # From an object store only if all is read anyway: a request a record takes long.
+                # TensorFlow ends the process if it cannot allocate the length that a record states.
+                # In an object store this is checked only if everything is read anyway: one request
+                # per record is slow.
                 if (verify or not storage.is_remote(path)) and not _holds(
                     path, size, rows_of[name]
                 ):
@@ -223,7 +224,7 @@ class TFRecordVideos:
 
 
 def _holds(path: str, size: int, rows: list[Row]) -> bool:
-    """Whether a shard's records are as long as their rows say, and lie within it."""
+    """Whether a shard's records have the lengths of their rows and lie within it."""
     with storage.open_file(path) as file:
         for row in rows:
             if not 0 <= row.offset <= row.offset + row.bytes <= size:

@@ -1,16 +1,16 @@
-"""Prepared videos: TFRecord shards, and a table that says where in them each video lies.
+"""Prepared videos: TFRecord shards, and a table of where each video lies in them.
 
 A prepared directory, local or in an object store, holds
 
-    train-00000-of-00012.tfrecord  a record is a `tf.train.Example`, a video or a part of a long one
-    videos.csv                     a row a record: `Row`
+    train-00000-of-00012.tfrecord  records of `tf.train.Example`: a video, or a part of a long one
+    videos.csv                     one row per record: `Row`
     skipped.csv                    recordings that could not be used, and why
-    info.json                      the recipe, counts, classes and a hash of each file, written last
+    info.json                      recipe, counts, classes and a hash of each file; written last
 
-An example has the features `frames` (bytes, one a frame: a JPEG, or its uint8 values), `encoding`
-("jpeg" or "raw"), `shape` (rows, columns, channels), `num_frames`, `first_frame` (of the whole
-video), `frame_rate`, `name`, `category` and `label` (-1: none). `tf.data.TFRecordDataset` reads the
-shards one record after the other:
+An example has the features `frames` (one byte string per frame: a JPEG, or its uint8 values),
+`encoding` ("jpeg" or "raw"), `shape` (rows, columns, channels), `num_frames`, `first_frame` (its
+number in the whole video), `frame_rate`, `name`, `category` and `label` (-1: none).
+`tf.data.TFRecordDataset` reads the shards one record after another:
 
     dataset = tf.data.TFRecordDataset(tf.io.gfile.glob("ucf101/train-*.tfrecord"))
     dataset = dataset.map(lambda record: tf.io.parse_single_example(record, FEATURES))
@@ -36,12 +36,12 @@ from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason
 from tgan_tf.extras import extra
 
-#: Version of the format; a reader refuses a later one.
+#: Version of the format; later versions are refused.
 FORMAT = 1
 
 ENCODINGS = ("jpeg", "raw")
 
-#: What a record holds, for `tf.io.parse_single_example`.
+#: The features of a record, for `tf.io.parse_single_example`.
 FEATURES = {
     "frames": tf.io.RaggedFeature(tf.string),
     "encoding": tf.io.FixedLenFeature([], tf.string),
@@ -54,15 +54,15 @@ FEATURES = {
     "label": tf.io.FixedLenFeature([], tf.int64),
 }
 
-# What a user can do about damage.
+# The remedy for damage.
 PREPARE_AGAIN = "prepare the videos again"
 
-# What frames a record in the file: its length (8 bytes), and checksums (4) of that and of it.
+# Bytes around a record in the file: its length (8), and checksums (4 each) of length and record.
 FRAMING = 16
 
 
 class EncodedVideo(NamedTuple):
-    """A video to be written: `frames` are encoded, the rest is as in `Row`."""
+    """A video to write: `frames` are encoded; for the rest see `Row`."""
 
     name: str
     category: str | None
@@ -78,15 +78,15 @@ class Row(NamedTuple):
     Attributes:
         subset: "train" or "test".
         shard: name of the file.
-        offset: of the record in the file, bytes.
-        bytes: of the record, with what frames it in the file.
-        name: of the video.
-        category: name of its class; "" where there are none.
-        label: number of its class; -1 where there are none.
+        offset: position of the record in the file, bytes.
+        bytes: size of the record with its framing in the file.
+        name: name of the video.
+        category: name of its class; "" if there are no classes.
+        label: number of its class; -1 if there are no classes.
         first_frame: number of the record's first frame in the video; more than 0 only in a later
             part of a video that was too long for one record.
         num_frames: frames in the record.
-        frame_rate: frames a second; 0 where unknown.
+        frame_rate: frames per second; 0 if unknown.
     """
 
     subset: str
@@ -102,11 +102,11 @@ class Row(NamedTuple):
 
 
 def encoder(encoding: str, quality: int) -> Callable[[np.ndarray], bytes]:
-    """A function that encodes a frame, uint8 [rows, columns, 3].
+    """Returns a function that encodes a frame, uint8 [rows, columns, 3].
 
     Args:
         encoding: "jpeg", with the colours at full resolution, or "raw", which is exact.
-        quality: of the JPEG, 1 to 100.
+        quality: quality of the JPEG, 1 to 100.
 
     Raises:
         InputError: the package that encodes JPEGs is missing.
@@ -131,11 +131,11 @@ def write_shard(
     frame_shape: tuple[int, int, int],
     videos: Iterable[EncodedVideo],
 ) -> tuple[list[Row], dict[str, Any] | None]:
-    """Writes a shard, one video after the other; the file appears whole or not at all.
+    """Writes a shard one video at a time; the file appears whole or not at all.
 
     Returns:
-        The rows of its records, and what info.json says of the file: file, bytes, sha256, records.
-        No videos make no file, and None.
+        The rows of its records, and the file's entry for info.json: file, bytes, sha256, records.
+        Without videos no file is written and the entry is None.
 
     Raises:
         OSError or tf.errors.OpError: it cannot be written.
@@ -162,9 +162,9 @@ def write_shard(
                 )
                 rows.append(row)
                 offset += row.bytes
-                # Not kept in memory while the next is read.
+                # Not kept in memory while the next video is read.
                 del video, example
-        # Of the file as it lies there: what did not arrive is found out here.
+        # Read back from the file, which shows what did not arrive.
         size, sha256 = storage.size(temporary), file_hash(temporary)
         if size != offset:
             raise OSError(errno.EIO, f"{size} of {offset} bytes were written", path)
@@ -207,9 +207,9 @@ def file_hash(path: str) -> str:
 
 
 def example_in(record: bytes) -> bytes | None:
-    """The example in a record as it lies in the file; None if its checksum is of another.
+    """The example in a raw record of the file; None if its checksum is wrong.
 
-    TensorFlow reads and compares records by itself, but only from files that it can open.
+    TensorFlow reads and checks records itself, but only in files that it can open.
 
     Raises:
         InputError: the package that computes the checksum is missing.
@@ -218,13 +218,13 @@ def example_in(record: bytes) -> bytes | None:
         import google_crc32c
     example = record[12:-4]
     checksum = google_crc32c.value(example)
-    # "Masked", as TensorFlow's `tensorflow/core/lib/hash/crc32c.h` has it.
+    # "Masked" as in TensorFlow's `tensorflow/core/lib/hash/crc32c.h`.
     masked = ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
     return example if record[-4:] == masked.to_bytes(4, "little") else None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A CSV file of rows under the columns' names."""
+    """A CSV file: the columns' names, then the rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -242,15 +242,15 @@ def read_info(path: str) -> dict[str, Any]:
     """Reads the info.json of a prepared directory.
 
     Raises:
-        InputError: there is none, or none that this version can read.
+        InputError: it is missing, or this version cannot read it.
     """
     file = os.path.join(path, "info.json")
     try:
         data = storage.read(file)
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
-            f"{file}: cannot be read ({reason(error)}): give a directory of videos whose "
-            "preparation has ended"
+            f"{file}: cannot be read ({reason(error)}): give a directory whose preparation has "
+            "finished"
         ) from error
     try:
         info = json.loads(data)
@@ -259,7 +259,7 @@ def read_info(path: str) -> dict[str, Any]:
         raise InputError(f"{file}: is damaged: {PREPARE_AGAIN}") from error
     if newer:
         raise InputError(
-            f"{file}: is of format {info['format']}, made by tgan_tf {info.get('tgan_tf')}; this "
+            f"{file}: has format {info['format']}, made by tgan_tf {info.get('tgan_tf')}; this "
             f"version reads formats up to {FORMAT}: use that version"
         )
     return info

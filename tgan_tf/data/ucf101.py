@@ -1,11 +1,12 @@
-"""UCF-101 as it is downloaded: videos named by their class, and the official lists of subsets.
+"""UCF-101 as downloaded: videos named by their class, and the official lists of the subsets.
 
-A directory of `v_<Category>_g<group>_c<clip>.avi`, flat or in a folder a class, and beside them or
-in `ucfTrainTestlist` the text files `trainlist01.txt` to `testlist03.txt` (three splits, a video a
-line) and `classInd.txt` (the numbers of the classes), https://www.crcv.ucf.edu/data/UCF101.php.
+A directory of `v_<Category>_g<group>_c<clip>.avi`, flat or in one folder per class, and beside them
+or in `ucfTrainTestlist` the text files `trainlist01.txt` to `testlist03.txt` (three splits, one
+video per line) and `classInd.txt` (the numbers of the classes),
+https://www.crcv.ucf.edu/data/UCF101.php.
 
     parse("v_ApplyEyeMakeup_g01_c02.avi")        # ("ApplyEyeMakeup", 1, 2)
-    recordings("UCF-101", split="1")             # 9,537 to train on and 3,783 to test
+    recordings("UCF-101", split="1")             # 9,537 for training, 3,783 for the test
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from tgan_tf.data.recordings import Recording
 from tgan_tf.data.recordings import recipe as named_recipe
 from tgan_tf.errors import Argument, InputError
 
-#: The splits: all videos to train on, or one of the official ones.
+#: The splits: all videos for training, or one of the official splits.
 SPLITS = ("all", "1", "2", "3")
 
 
 def parse(name: str) -> tuple[str, int, int] | None:
-    """Category, group and clip out of a file's name or path; None if it is not named like that."""
+    """Category, group and clip from a file's name or path; None if the name has another form."""
     match = re.fullmatch(r"v_(\w+)_g(\d+)_c(\d+)\.avi", name.rsplit("/", 1)[-1])
     return match and (match[1], int(match[2]), int(match[3]))
 
 
 def is_ucf101(names: Iterable[str]) -> bool:
-    """Whether all files are named as those of UCF-101 are."""
+    """Whether all names have UCF-101's form."""
     return all(map(parse, names))
 
 
@@ -42,19 +43,19 @@ def recordings(
     split: str = "all",
     lists: str | os.PathLike[str] | None = None,
 ) -> list[Recording]:
-    """The videos of a split, named by their paths relative to the directory.
+    """Lists the videos of a split, named by their paths relative to the directory.
 
     Args:
-        directory: of the videos, local or in an object store.
-        split: "1", "2" or "3" as the lists say, leaving out what is on neither; "all": every video
-            is of the subset "train", but for those in folders that `tgan_tf.data.subsets` knows as
-            held out.
-        lists: directory of the lists. Without it they are looked for in that of the videos, in
-            `ucfTrainTestlist` in it, and in `ucfTrainTestlist` beside it.
+        directory: directory of the videos, local or in an object store.
+        split: "1", "2" or "3" for an official split, which leaves out videos on neither list; "all"
+            for all videos as the subset "train", except those in folders that
+            `tgan_tf.data.subsets` recognises as held out.
+        lists: directory of the lists. By default they are looked for in the directory of the
+            videos, in `ucfTrainTestlist` in it, and in `ucfTrainTestlist` beside it.
 
     Raises:
-        InputError: there are no such videos or lists, a list names videos that are missing, there
-            is no such split, or folders may be held out.
+        InputError: there are no such videos or lists, a list names missing videos, the split is
+            unknown, or folders may be held out.
     """
     check(OneOf(SPLITS), split=split)
     directory = storage.register(directory)
@@ -73,7 +74,7 @@ def recordings(
     else:
         listed = _subsets(directory, split, lists, names)
         found = [listed.get(os.path.basename(name)) for name in names]
-    # Files and list do not always agree: v_HandStandPushups_g01_c01.avi, HandstandPushups.
+    # Spelling differs between files and lists: v_HandStandPushups_g01_c01.avi, HandstandPushups.
     spelt = {name.lower(): name for name in classes(directory, lists) or ()}
     chosen = []
     for (name, category), subset in zip(categories.items(), found):
@@ -89,11 +90,11 @@ def classes(
     """Names of the classes in the order of `classInd.txt`; None if there is no such file.
 
     Args:
-        directory: of the videos.
-        lists: as in `recordings`.
+        directory: directory of the videos.
+        lists: see `recordings`.
 
     Raises:
-        InputError: a line of it is not a number and a name.
+        InputError: a line is not a number and a name.
     """
     found = _find("classInd.txt", directory, lists)
     if found is None:
@@ -110,7 +111,7 @@ def classes(
 def _subsets(
     directory: str, split: str, lists: str | os.PathLike[str] | None, names: Iterable[str]
 ) -> dict[str, str]:
-    """The subset of each video that a split names, by the file's name."""
+    """The subset of each video of a split, by the file's name."""
     there = set(map(os.path.basename, names))
     found = {}
     for subset in ("train", "test"):
@@ -122,7 +123,7 @@ def _subsets(
                 "the lists, or ",
                 Argument("split", "all"),
             )
-        # A line is Category/v_Category_g01_c01.avi and, to train on, the number of the class.
+        # A line is Category/v_Category_g01_c01.avi and, for training, the number of the class.
         named = [line.split()[0].rsplit("/", 1)[-1] for line in _lines(file)]
         if not named:
             raise InputError(f"{file}: names no videos: download it again")
@@ -130,7 +131,7 @@ def _subsets(
         if missing:
             raise InputError(
                 f"{file}: {len(missing)} of the {len(named)} videos it names are not under "
-                f"{directory}, for one {missing[0]}: download them, or take ",
+                f"{directory}, such as {missing[0]}: download them, or give ",
                 Argument("split", "all"),
             )
         found.update(dict.fromkeys(named, subset))
@@ -138,14 +139,14 @@ def _subsets(
 
 
 def _places(directory: str | os.PathLike[str], lists: str | os.PathLike[str] | None) -> list[str]:
-    """Where the lists may be."""
+    """The directories that may hold the lists."""
     if lists is not None:
         return [os.fspath(lists)]
     directory = os.fspath(directory).rstrip("/")
     places = [directory, f"{directory}/ucfTrainTestlist"]
     if not storage.is_remote(directory):
         places.append(os.path.join(os.path.dirname(os.path.abspath(directory)), "ucfTrainTestlist"))
-    elif directory.count("/") > 2:  # else it is a bucket
+    elif directory.count("/") > 2:  # otherwise it is a bucket
         places.append(f"{directory.rsplit('/', 1)[0]}/ucfTrainTestlist")
     return places
 
@@ -153,7 +154,7 @@ def _places(directory: str | os.PathLike[str], lists: str | os.PathLike[str] | N
 def _find(
     name: str, directory: str | os.PathLike[str], lists: str | os.PathLike[str] | None
 ) -> str | None:
-    """The first place's file of that name."""
+    """Finds a file by its name in the first of the directories that has it."""
     for place in _places(directory, lists):
         file = os.path.join(storage.register(place), name)
         if storage.exists(file):
@@ -162,13 +163,13 @@ def _find(
 
 
 def _lines(file: str) -> list[str]:
-    """The lines of a text file that are not empty, without blanks around them."""
+    """The nonempty lines of a text file, stripped."""
     text = storage.read_text(file, "download it again")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _recognises(path: str, is_directory: bool, options: Mapping[str, Any]) -> bool:
-    # Only UCF-101 has splits: files of other names in its directory are passed over.
+    # Only UCF-101 has splits; with a split, files with other names are ignored.
     return is_directory and ("split" in options or is_ucf101(video_files.find(path)))
 
 

@@ -1,7 +1,7 @@
-"""Video files, decoded with PyAV: from the first frame to the last, or a window of frames.
+"""Decodes video files with PyAV: all frames, or a window of them.
 
-`tgan_tf.data.video_filters` says how the frames come. A file is used whole or not at all: one that
-is damaged or ends before its time raises `UnreadableRecording`.
+See `tgan_tf.data.video_filters` for the form of the frames. A file is used whole or not at all: a
+damaged or truncated file raises `UnreadableRecording`.
 """
 
 from __future__ import annotations
@@ -23,37 +23,38 @@ from tgan_tf.data.video_filters import ShownFrame, converted
 from tgan_tf.errors import reason
 from tgan_tf.extras import extra
 
-# `_open`, which all else comes after, says what to install.
+# `_open`, which runs first, says what to install.
 with contextlib.suppress(ImportError):
     import av
 
 
-# An encoder needs a few bytes to say that nothing changed; some decoders then show no frame.
+# An encoder needs a few bytes for an unchanged frame; some decoders then output no frame.
 _SMALLEST_PACKET = 16
 
-# A pixel is never that many times as wide as it is high, or as high as it is wide: damage.
+# The largest ratio of a pixel's sides; a larger one means that the file is damaged.
 _LONGEST_PIXEL = 8
 
 
 def read(path: str, recipe: Recipe, frame_rate: float | None) -> tuple[float, Iterator[np.ndarray]]:
     """Reads a video file from its first frame to its last; see `Recording.read`.
 
-    One thread decodes, and one frame is in memory at a time. A file is cut short if, of the
-    duration that it states itself, more than a tenth of a second and more than twice the longest
-    pause between two of its frames is missing, or if it ends inside a packet. A GIF states none.
+    One thread decodes, with one frame in memory at a time. A file counts as truncated if it ends
+    inside a packet, or if it lacks more of its stated duration than a tenth of a second and than
+    twice the longest pause between two of its frames. A GIF states no duration.
 
     Args:
-        path: of the file, local or in an object store.
-        recipe: what becomes of a frame.
-        frame_rate: frames a second, by dropping and repeating frames; None for all as they are.
+        path: the file, local or in an object store.
+        recipe: how to resize frames.
+        frame_rate: frames per second to resample to, by dropping and repeating frames; None keeps
+            all frames.
 
     Returns:
-        The frame rate (of the file on average if none is given; 0 where unknown), and an iterator
-        of uint8 `recipe.frame_shape`.
+        The frame rate (the file's average if none is given; 0 if unknown), and an iterator of uint8
+        `recipe.frame_shape`.
 
     Raises:
-        UnreadableRecording: the file is empty, no video, of an unknown codec, damaged or too short;
-            in part only found out as the iterator goes on.
+        UnreadableRecording: the file is empty, not a video, of an unknown codec, damaged or
+            truncated; the iterator may raise it later.
     """
     container, stream = _open(path)
     rate = frame_rate or float(stream.average_rate or 0)
@@ -65,8 +66,8 @@ class Index(NamedTuple):
 
     Attributes:
         length: frames in the file.
-        times: int64 [length], when each is shown, in ticks of the stream.
-        keyframes: numbers of frames from which decoding can begin, ascending; none if the times
+        times: int64 [length], presentation times in ticks of the stream.
+        keyframes: numbers of the frames at which decoding can begin, ascending; empty if the times
             do not tell frames apart.
     """
 
@@ -76,10 +77,10 @@ class Index(NamedTuple):
 
 
 def index(path: str) -> Index:
-    """Finds the frames of a file; decodes all of them only where their number is in doubt.
+    """Finds the frames of a file; decodes all of them only if their number is in doubt.
 
     Raises:
-        UnreadableRecording: as `read`, as far as it shows without decoding.
+        UnreadableRecording: see `read`; some damage shows only when frames are decoded.
     """
     container, stream = _open(path)
     smallest: float = math.inf
@@ -103,7 +104,7 @@ def index(path: str) -> Index:
     are_distinct = len(set(times)) == len(stamps)
     is_certain = are_distinct and not is_vp8 and smallest >= _SMALLEST_PACKET
     if begin is not None and begin in times and is_certain:
-        # What is shown before the first frame refers to what was cut off, and is not decoded.
+        # Frames shown before the first decoded one refer to what was cut off and are not decoded.
         times = sorted(time for time in times if time >= begin)
         length = len(times)
     else:
@@ -123,23 +124,23 @@ def index(path: str) -> Index:
 
 
 def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray:
-    """Decodes some frames of a file, from the keyframe before them on.
+    """Decodes some frames of a file, from the preceding keyframe on.
 
     Args:
-        path: of the file.
-        recipe: what becomes of a frame.
-        index: of the file.
+        path: the file.
+        recipe: how to resize frames.
+        index: the index of the file.
         wanted: numbers of the frames, ascending.
 
     Returns:
         uint8 [len(wanted), *recipe.frame_shape].
 
     Raises:
-        UnreadableRecording: the frames are damaged, or the file has fewer.
+        UnreadableRecording: the frames are damaged, or the file has too few.
     """
     place = bisect.bisect(index.keyframes, wanted[0])
     keyframe = index.keyframes[place - 1] if place else 0
-    # From the beginning, too, where the file does not go on after the keyframe as it should.
+    # Also from the beginning, if the file does not continue properly after the keyframe.
     for start in dict.fromkeys((keyframe, 0)):
         frames = converted(_chosen(path, index, start, wanted), recipe, None)
         try:
@@ -169,7 +170,7 @@ def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     with extra("data", path):
         import av
 
-    # By default PyAV keeps FFmpeg's log to itself; names in it are of any encoding.
+    # PyAV silences FFmpeg's log by default; names in the metadata may have any encoding.
     try:
         container = av.open(
             storage.open_file(path) if storage.is_remote(path) else f"file:{path}",
@@ -181,9 +182,7 @@ def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
         raise UnreadableRecording(f"cannot be opened ({error.strerror})") from error
     except av.FFmpegError as error:
         raise UnreadableRecording(
-            "not a video, or cut short where it says what it holds"
-            if storage.size(path)
-            else "empty file"
+            "not a video, or its header is truncated" if storage.size(path) else "empty file"
         ) from error
     stream = cast("av.VideoStream | None", container.streams.best("video"))
     if stream is None:
@@ -202,26 +201,26 @@ def _open(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
 
 
 def _check_pixels(aspect: Fraction | None) -> None:
-    """Raises if pixels cannot be that many times as wide as they are high; None or 0: not known."""
+    """Raises if a pixel's aspect ratio (width to height) is impossible; None or 0: unknown."""
     if aspect and not 1 / _LONGEST_PIXEL <= aspect <= _LONGEST_PIXEL:
         raise UnreadableRecording(
-            f"damaged: its pixels are of {aspect.numerator}:{aspect.denominator}"
+            f"damaged: its pixel aspect ratio is {aspect.numerator}:{aspect.denominator}"
         )
 
 
 def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """The packets of the video, in the order of decoding; the last is empty."""
+    """The packets of the video in decoding order; the last is empty."""
     is_avi = container.format.name == "avi"
-    # An AVI or MP4 says how long each stream is, Matroska only how long the longest.
+    # AVI and MP4 state the length of each stream, Matroska only that of the longest.
     knows_stream = is_avi or stream.duration is not None
     time_base = stream.time_base or Fraction(0)
-    if is_avi:  # `duration` follows from the size of the file, too
+    if is_avi:  # its `duration` also depends on the size of the file
         promised = float(stream.frames * time_base)
     elif stream.duration is not None:
         promised = float(stream.duration * time_base)
     else:
         promised = (container.duration or 0) / av.time_base
-    # A frame that is shown for longer is damage, which a frame rate would fill with frames.
+    # A longer pause means damage, which resampling would fill with frames.
     longest = min(promised + 1, 3600) if promised > 0 else 3600
     ticks = {each.index: float(each.time_base or 0) for each in container.streams}
     last, pause, end = None, 0.0, 0.0
@@ -237,25 +236,25 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
                 if is_video:
                     last = time if last is None else last
                     if (until - last) * ticks[index] > longest:
-                        raise UnreadableRecording(f"damaged: goes on for {end:.0f} seconds")
+                        raise UnreadableRecording(f"damaged: lasts {end:.0f} seconds")
                     pause, last = max(pause, (time - last) * ticks[index]), time
-            if packet.is_corrupt:  # the file ends inside it
-                raise UnreadableRecording(f"cut short after {end:.2f} seconds")
+            if packet.is_corrupt:  # the file ends inside the packet
+                raise UnreadableRecording(f"truncated after {end:.2f} seconds")
             if is_video:
                 yield packet
     except av.FFmpegError as error:
         raise UnreadableRecording(f"damaged after {end:.2f} seconds") from error
     if promised - end > max(0.1, 2 * pause):
-        raise UnreadableRecording(f"cut short after {end:.2f} of {promised:.2f} seconds")
+        raise UnreadableRecording(f"truncated after {end:.2f} of {promised:.2f} seconds")
 
 
 def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
-    """The frames that come out when a packet goes in; `number` of them came out before."""
+    """Decodes a packet to frames; `number` of frames were decoded before."""
     try:
         frames = packet.decode()
     except av.FFmpegError as error:
         raise UnreadableRecording(f"damaged after {number} frames") from error
-    # The decoder has painted over what it could not read.
+    # The decoder has concealed what it could not read.
     for place, frame in enumerate(frames):
         if frame.is_corrupt:
             raise UnreadableRecording(f"damaged after {number + place} frames")
@@ -265,17 +264,17 @@ def _decode(packet: av.Packet, number: int) -> list[av.VideoFrame]:
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[ShownFrame]:
-    """The frames of the video, in the order they are shown."""
+    """The frames of the video, in presentation order."""
     number = 0
     codec = stream.codec_context
-    # What the container says goes before what the codec does, which may change on the way.
+    # The container's aspect ratio has priority over the codec's, which may change on the way.
     of_container = stream.sample_aspect_ratio or None
     if of_container == codec.sample_aspect_ratio:
         of_container = None
     aspects: dict[int | None, Fraction | None] = {}
     for packet in _packets(container, stream):
         frames = _decode(packet, number)
-        # A frame comes out after later ones went in.
+        # The decoder outputs a frame after later packets went in.
         aspects[packet.pts] = codec.sample_aspect_ratio
         for frame in frames:
             aspect = of_container or aspects.pop(frame.pts, codec.sample_aspect_ratio)
@@ -285,7 +284,7 @@ def _decoded(
 
 
 def _in_time(frames: Iterable[ShownFrame], is_avi: bool) -> Iterator[ShownFrame]:
-    """Frames with times from 0 that increase from one to the next; raises if there is none."""
+    """Frames with strictly increasing times from 0; raises if there is no frame."""
     start = 0
     last: int | None = None
     for frame, aspect in frames:
@@ -303,7 +302,7 @@ def _in_time(frames: Iterable[ShownFrame], is_avi: bool) -> Iterator[ShownFrame]
 
 
 def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[ShownFrame]:
-    """Frames of the wanted numbers, decoded from the keyframe `start`; none if one is missing."""
+    """The wanted frames, decoded from the keyframe `start` on; fewer if one is missing."""
     container, stream = _open(path)
     with container:
         if start:
@@ -313,7 +312,7 @@ def _chosen(path: str, index: Index, start: int, wanted: range) -> Iterator[Show
                 return
         number = start
         for frame, aspect in _decoded(container, stream):
-            # From the beginning on it is enough to count; after a seek, times tell where it led.
+            # Counting is enough from the beginning; after a seek the times tell where it led.
             if start:
                 if number == start and frame.pts is not None and frame.pts < index.times[start]:
                     continue

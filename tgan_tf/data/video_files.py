@@ -1,4 +1,4 @@
-"""Folders of video files: to be prepared, or to train on as they are.
+"""Folders of video files, for preparation or for direct training.
 
     for recording in recordings("videos"):
         rate, frames = recording.read(recipe("center_crop", 64), None)
@@ -30,13 +30,13 @@ from tgan_tf.data.recordings import recipe as named_recipe
 from tgan_tf.data.windows import read_in_python
 from tgan_tf.errors import Argument, InputError
 
-#: How the names of video files end, in small or capital letters.
+#: Extensions of video files, in any case.
 EXTENSIONS = tuple(
     ".mp4 .avi .mov .mkv .webm .gif .m4v .mpg .mpeg .vob .ts .mts .m2ts .wmv .asf .flv .3gp "
     ".ogv".split()
 )
 
-# What usually lies beside videos, and goes without saying.
+# Files that usually lie beside videos and need no warning.
 _COMPANIONS = frozenset(
     ".txt .csv .tsv .json .jsonl .xml .yaml .yml .md .html .pdf .log .info .nfo .db .ini .jpg "
     ".jpeg .png .bmp .webp .srt .vtt .ass .sub .idx .wav .mp3 .m4a .aac .flac .ogg .py .sh .npy "
@@ -45,18 +45,18 @@ _COMPANIONS = frozenset(
 
 
 def find(directory: str | os.PathLike[str], tell: bool = False) -> list[str]:
-    """All video files under a directory, as paths relative to it, sorted; hidden ones are not.
+    """All video files under a directory except hidden ones, as sorted relative paths.
 
     Args:
-        directory: local, or in an object store.
-        tell: warn, in one line, of files that are left out since they are of other kinds.
+        directory: the directory, local or in an object store.
+        tell: whether to warn, in one line, of files of other kinds, which are left out.
 
     Raises:
         InputError: there is no such directory, or no video file under it.
     """
     directory = storage.register(directory)
     if not storage.is_directory(directory):
-        raise InputError(f"{directory}: there is no such directory: give one of videos")
+        raise InputError(f"{directory}: is not a directory: give a directory of videos")
     found: list[str] = []
     others: collections.Counter[str] = collections.Counter()
     for name in storage.files(directory):
@@ -65,7 +65,7 @@ def find(directory: str | os.PathLike[str], tell: bool = False) -> list[str]:
             continue
         if extension in EXTENSIONS:
             found.append(name)
-        # README and LICENSE are no videos without an extension.
+        # README and LICENSE are not videos without an extension.
         elif extension not in _COMPANIONS and (extension or not os.path.basename(name).isupper()):
             others[extension or "without an extension"] += 1
     if not found:
@@ -73,28 +73,27 @@ def find(directory: str | os.PathLike[str], tell: bool = False) -> list[str]:
     if tell and others:
         counts = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
         warnings.warn(
-            f"{directory}: {sum(others.values())} files are left out, of other kinds than videos "
-            f"that are known: {counts}",
+            f"{directory}: {sum(others.values())} files are left out, since their kinds are not "
+            f"known as videos: {counts}",
             stacklevel=2,
         )
     return found
 
 
 def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> list[Recording]:
-    """The video files under a directory, one recording each, named by their relative paths.
+    """Lists the video files under a directory, named by their relative paths.
 
-    If every video lies in a folder, the first folder is its class. If there are folders train and
-    test, or of other such names, these are the subsets, and the folders below them the classes; see
-    `tgan_tf.data.subsets`.
+    If every video lies in a folder, the first folder is its class. Folders named train and test, or
+    similarly, are the subsets, and the folders below them the classes; see `tgan_tf.data.subsets`.
 
     Args:
-        directory: local, or in an object store.
-        test_share: of the videos, at least 0 and below 1, that go to the subset "test". Which ones
-            follows from their names alone. Only where there are no folders train and test.
+        directory: the directory, local or in an object store.
+        test_share: share of the videos for the subset "test", at least 0 and below 1, chosen by
+            their names alone. Only if no folders are named train and test.
 
     Raises:
-        InputError: as `find` and `subsets.of_folders` raise it; or the share is out of range or of
-            no use.
+        InputError: the share is out of range, or the folders already give the subsets; see also
+            `find` and `subsets.of_folders`.
     """
     check(Number(at_least=0, below=1), test_share=test_share)
     directory = storage.register(directory)
@@ -108,7 +107,7 @@ def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> li
     elif test_share:
         raise InputError(
             Argument("test_share", test_share),
-            f": the folders of {directory} say already which videos are for the test: leave it out",
+            f": the folders of {directory} already give the test videos: leave it out",
         )
     chosen = [(name, subset, folders) for name, (subset, folders) in zip(names, placed) if subset]
     has_classes = all(folders for _, _, folders in chosen)
@@ -119,12 +118,12 @@ def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> li
 
 
 def recording(directory: str, name: str, category: str | None, subset: str) -> Recording:
-    """The recording of a video file; see `Recording`.
+    """Makes the `Recording` of a video file.
 
     Args:
-        directory: local, or in an object store.
-        name: of the file, relative to the directory.
-        category: its class; None where there are no classes.
+        directory: the directory, local or in an object store.
+        name: path of the file, relative to the directory.
+        category: its class; None if there are no classes.
         subset: "train" or "test".
     """
     return Recording(
@@ -136,25 +135,25 @@ def recording(directory: str, name: str, category: str | None, subset: str) -> R
 
 
 def _share(name: str) -> float:
-    """A number from 0 to 1 that follows from the name, evenly spread over all names."""
+    """A number in [0, 1) that depends on the name alone, uniformly distributed over names."""
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 class VideoFiles:
-    """Video files to train on as they are; implements `tgan_tf.data.windows.Videos`.
+    """Video files for direct training; implements `tgan_tf.data.windows.Videos`.
 
-    All files are indexed at first, which reads but hardly decodes them. Each window is decoded
-    from the keyframe before it: prepare the videos if that is too slow.
+    The constructor indexes all files, which reads but hardly decodes them. Each window is decoded
+    from the keyframe before it; prepare the videos if that is too slow.
 
     Args:
         path: the directory, local or in an object store.
-        recordings: of the files under it, as `recordings` lists them.
-        recipe: what becomes of a frame.
-        classes: names of the classes, in the order of their numbers; None where there are none.
+        recordings: the files under it, as listed by `recordings`.
+        recipe: how to resize frames.
+        classes: names of the classes, in the order of their numbers; None if there are none.
 
     Raises:
-        InputError: no file can be read, or one is of another class.
+        InputError: no file can be read, or the class of one is not among the classes.
 
     Example:
         >>> videos = VideoFiles("clips", recordings("clips"), recipe("center_crop", 64))
@@ -175,9 +174,9 @@ class VideoFiles:
         for recording in recordings:
             if classes is not None and recording.category not in classes:
                 raise InputError(
-                    f"{os.path.join(self.path, recording.name)}: is of class "
-                    f"{recording.category!r}, which is none of the {len(classes)} classes: "
-                    "add it to the list of classes, or give another folder"
+                    f"{os.path.join(self.path, recording.name)}: its class {recording.category!r} "
+                    f"is not one of the {len(classes)} classes: add it to the list of classes, or "
+                    "give another folder"
                 )
 
         def index(recording: Recording) -> video_decoding.Index | UnreadableRecording:
@@ -188,7 +187,7 @@ class VideoFiles:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = pool.map(index, recordings)
-            # No bar where stderr is no terminal.
+            # No bar unless stderr is a terminal.
             bar = tqdm(found, "reading the index", len(recordings), unit=" videos", disable=None)
             indexed = list(zip(recordings, bar))
         faults = [
@@ -198,7 +197,7 @@ class VideoFiles:
         ]
         if len(faults) == len(indexed):
             raise InputError(
-                f"{self.path}: none of the {len(indexed)} videos can be read, for one {faults[0]}"
+                f"{self.path}: none of the {len(indexed)} videos can be read, such as {faults[0]}"
                 if faults
                 else f"{self.path}: no videos to read"
             )
@@ -240,15 +239,15 @@ def corpus_of(
     recipe: Recipe,
     classes: tuple[str, ...] | None = None,
 ) -> Corpus:
-    """The corpus that video files under a directory are.
+    """Makes the corpus of video files under a directory.
 
     Args:
         kind: name of the `Kind`.
         path: the directory.
-        recordings: of the files.
-        recipe: what becomes of a frame.
-        classes: names of the classes, in the order of their numbers; default the categories in
-            alphabetical order, where all recordings have one.
+        recordings: the files.
+        recipe: how to resize frames.
+        classes: names of the classes, in the order of their numbers. Default: the categories in
+            alphabetical order, if all recordings have one.
     """
     named = [recording.category for recording in recordings if recording.category is not None]
     if classes is None and len(named) == len(recordings):
@@ -278,8 +277,8 @@ def _open_corpus(
 
 KIND = Kind(
     "video files",
-    "a directory of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif, .mpg and more; one folder a "
-    "class, under train and test if they are split)",
+    "a directory of any videos (.mp4, .avi, .mov, .mkv, .webm, .gif, .mpg and more; one folder "
+    "per class, under train and test if they are split)",
     lambda path, is_directory, options: is_directory,
     _open_corpus,
     ("recipe", "test_share"),

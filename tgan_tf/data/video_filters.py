@@ -1,8 +1,8 @@
-"""Decoded frames into those of a recipe, by FFmpeg's filters.
+"""Converts decoded frames to those of a recipe with FFmpeg's filters.
 
-Frames come upright (phones write videos on their side, with a note which side is up) and in their
-proportions on a screen (pixels of films for television are not square), as RGB, and resized, by one
-filter graph a file.
+One filter graph per file makes the frames upright (phones store videos rotated, with a flag),
+restores their displayed proportions (films for television have pixels that are not square),
+converts them to RGB and resizes them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 
 from tgan_tf.data.recordings import Recipe, UnreadableRecording
 
-# Where it is missing, `video_decoding` has said what to install before there is a frame.
+# If it is missing, `video_decoding` says what to install before there is a frame.
 with contextlib.suppress(ImportError):
     import av
 
-# Colours are averaged over the same area as brightness: by default swscale takes every second one.
+# Averages colour over the same area as brightness; by default swscale takes every second sample.
 _CHROMA = "full_chroma_int+full_chroma_inp"
 
 
 class ShownFrame(NamedTuple):
-    """A frame, and how many times as wide as they are high a screen shows its pixels."""
+    """A frame, and the aspect ratio (width to height) of its pixels on a screen."""
 
     frame: av.VideoFrame
     aspect: Fraction
@@ -34,12 +34,13 @@ class ShownFrame(NamedTuple):
 def converted(
     frames: Iterable[ShownFrame], recipe: Recipe, frame_rate: float | None
 ) -> Iterator[np.ndarray]:
-    """Converts frames, with one of them in memory at a time.
+    """Converts frames, with one frame in memory at a time.
 
     Args:
-        frames: with times from 0 that increase; without a frame rate the times do not matter.
-        recipe: what becomes of a frame.
-        frame_rate: frames a second, by dropping and repeating frames; None for one each.
+        frames: frames with increasing times from 0; without a frame rate the times do not matter.
+        recipe: how to resize frames.
+        frame_rate: frames per second to resample to, by dropping and repeating frames; None keeps
+            all frames.
 
     Yields:
         uint8 `recipe.frame_shape`.
@@ -53,7 +54,7 @@ def converted(
 
     def pulled(graph: av.filter.Graph) -> np.ndarray:
         image = graph.pull().to_ndarray()
-        # Not by a filter, which would round the place to whole samples of colour.
+        # Not cropped by a filter, which would round the offset to whole chroma samples.
         top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
         return image[top : top + rows, left : left + columns]
 
@@ -72,7 +73,7 @@ def converted(
             form = frame.width, frame.height, frame.format.name, aspect
             graph = _graph(frame, aspect, recipe, frame_rate)
         graph.push(frame)
-        if frame_rate is None:  # one comes out for each; to find that no other does takes time
+        if frame_rate is None:  # one comes out for each; checking for another would take time
             yield pulled(graph)
         else:
             yield from finished(graph)
@@ -84,7 +85,7 @@ def converted(
 def _graph(
     frame: av.VideoFrame, aspect: Fraction, recipe: Recipe, frame_rate: float | None
 ) -> av.filter.Graph:
-    """A filter graph that takes frames like this one and gives them upright, resized, as RGB."""
+    """A filter graph that makes frames like this one upright, resized and RGB."""
     graph = av.filter.Graph()
     height, width = frame.height, frame.width
     shown_height, shown_width = Fraction(height), width * aspect
@@ -93,13 +94,13 @@ def _graph(
     ]
     if frame_rate is not None:
         steps.append(graph.add("fps", f"{frame_rate}"))
-    # The stubs know of no side data but motion vectors.
+    # The stubs know no side data except motion vectors.
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
-        # A pixel's place (x, y, 1) times the matrix is its place on the screen.
+        # A pixel's position (x, y, 1) times the matrix is its position on the screen.
         (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]
         if abs(xx) < abs(xy):
-            # Rows become columns; then, by the bits of dir, left becomes right and top bottom.
+            # Rows become columns; the bits of dir then mirror left and right, top and bottom.
             steps.append(graph.add("transpose", f"dir={(yx < 0) + 2 * (xy < 0)}"))
             height, width = width, height
             shown_height, shown_width = shown_width, shown_height
@@ -111,10 +112,10 @@ def _graph(
     to_height, to_width = recipe.resized(shown_height, shown_width)
     becomes_smaller = to_height <= height and to_width <= width
     flags = f"{'area' if becomes_smaller else 'bilinear'}+{_CHROMA}"
-    # Threads cost more here than they win: a frame is small, and files are read side by side.
+    # Threads cost more than they gain here: frames are small, and files are read in parallel.
     steps.append(graph.add("scale", f"{to_width}:{to_height}:flags={flags}:threads=1"))
-    # Scaling into planes takes FFmpeg two thirds of the time; without scaling, its conversion of
-    # yuv420p into planes spoils the last columns of a width that does not divide by 16.
+    # Scaling to planar RGB takes FFmpeg two thirds of the time. Without scaling its conversion of
+    # yuv420p to planar RGB spoils the last columns if the width is not a multiple of 16.
     form = "rgb24" if (to_height, to_width) == (height, width) else "gbrp"
     steps += [graph.add("format", form), graph.add("buffersink")]
     try:

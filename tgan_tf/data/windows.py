@@ -1,9 +1,9 @@
-"""From videos to clips: a window of frames, a crop, a mirror image.
+"""Cuts clips out of videos: a window of frames, a crop, a mirror image.
 
-A source of videos reads frames by their numbers; `Windows` chooses which. As in the reference
+`Videos` reads frames by their numbers; `Windows` chooses the numbers. As in the reference
 (`datasets/ucf_dataset.py` of pfnet-research/tgan) a clip is T successive frames of a video from a
-random first one, its columns 10 to 73 of 85 or, in the augmented variant, a crop from anywhere,
-mirrored half of the time. With the default arguments and UCF-101 a clip is uint8 [16, 64, 64, 3].
+random first frame. It takes columns 10 to 73 of 85; the augmented variant crops anywhere and
+mirrors half of the clips. With the default arguments and UCF-101 a clip is uint8 [16, 64, 64, 3].
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Videos(Protocol):
     """Videos of one frame size, read window by window.
 
     Attributes:
-        path: where they come from, as the user gave it, for messages.
-        names: of the videos, each another.
-        lengths: int64 [videos], frames of each, at least 1.
+        path: the path as the user gave it, for messages.
+        names: names of the videos, all different.
+        lengths: int64 [videos], frames in each, at least 1.
         frame_shape: (rows, columns, channels) of a frame.
-        labels: int32 [videos], numbers of classes; None where there are no classes.
-        classes: names of the classes; None where there are none.
+        labels: int32 [videos], numbers of the classes; None if there are no classes.
+        classes: names of the classes; None if there are none.
     """
 
     @property
@@ -56,20 +56,20 @@ class Videos(Protocol):
     def classes(self) -> Sequence[str] | None: ...
 
     def read(self, video: tf.Tensor, first: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
-        """Reads a window inside `tf.data.Dataset.map`, from several threads at a time.
+        """Reads a window inside `tf.data.Dataset.map`, in several threads at a time.
 
         Args:
             video: int64 scalar, the number of the video.
             first: int64 scalar, the number of the window's first frame.
             frames: frames in the window, T.
-            stride: frames from one to the next; the last is `first + (frames - 1) * stride`.
+            stride: step from one frame to the next; the last is `first + (frames - 1) * stride`.
 
         Returns:
             uint8 [T, *frame_shape].
 
         Raises:
             tf.errors.OpError: the data are damaged; it quotes the `InputError` that
-                `tgan_tf.pipeline_errors.raised` gives.
+            `tgan_tf.pipeline_errors.raised` returns.
         """
 
 
@@ -79,15 +79,15 @@ def read_in_python(
     shape: Sequence[int | None],
     dtype: tf.DType = tf.uint8,
 ) -> tf.Tensor:
-    """Calls a Python function inside a pipeline, for a `Videos.read` of what TensorFlow cannot.
+    """Calls a Python function inside a pipeline, for data that TensorFlow cannot read.
 
     Args:
-        function: of the arguments' NumPy values; called from several threads at a time, maybe more
-            than once. For the same arguments it gives the same. An `InputError` that it raises
-            reaches the user, see `tgan_tf.pipeline_errors`.
-        arguments: what it is called with.
-        shape: of what it gives.
-        dtype: of what it gives.
+        function: takes the arguments as NumPy values. It may be called in several threads at a time
+            and more than once, and must be deterministic. An `InputError` that it raises reaches
+            the user, see `tgan_tf.pipeline_errors`.
+        arguments: its arguments.
+        shape: shape of its result.
+        dtype: dtype of its result.
     """
 
     def called(*values: np.ndarray) -> np.ndarray | bytes:
@@ -98,35 +98,36 @@ def read_in_python(
 
 
 class Windows:
-    """Clips cut out of videos: a `Source` of `tgan_tf.data.batches`.
+    """Clips cut out of videos: a `Source` for `tgan_tf.data.batches`.
 
-    Clip n is of video n modulo `num_clips`; its first frame, crop and mirroring, where they are
-    random, are chosen by the seed and n. A later epoch, which goes on counting, so shows the same
-    videos through other windows. Videos shorter than a window are left out, with a warning. Unlike
-    in the reference's code the last window and the last crop are chosen as often as any other.
+    Clip n is from video n modulo `num_clips`; the seed and n determine its first frame, crop and
+    mirroring if they are random. A later epoch has higher numbers and thus shows other windows of
+    the same videos. Videos shorter than a window are left out with a warning. Unlike in the
+    reference's code, the last window and the last crop are as likely as any other.
 
-    To evaluate, published protocols differ in the window: "all" makes every window of a video, one
-    behind the other, a clip of its own: first all of the first video, from its first frame on.
-    Frames at the end that fill no window are left out.
+    Published evaluation protocols differ in the window. "all" divides each video into successive
+    windows from its first frame on, each a clip: first those of the first video, then the others.
+    Frames at the end that do not fill a window are left out.
 
     Args:
-        videos: what is cut.
+        videos: the videos.
         frames: frames of a clip T, at least 1.
         size: rows and columns of a clip, at most those of the videos' frames.
-        stride: frames of the video from one frame of the clip to the next, at least 1.
-        crop: "center", or "random": anywhere in the frame.
-        mirror: half of the clips, chosen at random, have left and right exchanged.
+        stride: step in the video from one frame of the clip to the next, at least 1.
+        crop: position of the crop, "center" or "random".
+        mirror: whether half of the clips, chosen at random, are mirrored left to right.
         seed: another seed gives other windows.
-        window: which frames of a video: "random", "first", "center", or "all".
+        window: which frames of a video to take: "random", "first", "center" or "all".
 
     Attributes:
         clip_shape: (T, size, size, channels).
-        num_clips: the number of videos that are long enough; with window "all", of their windows.
-        classes: names of the classes; None where the videos have none.
+        num_clips: the number of videos that are long enough or, with window "all", of their
+            windows.
+        classes: names of the classes; None if the videos have none.
 
     Raises:
-        InputError: an argument is out of range, all videos are too short, or a window is more than
-            the memory holds.
+        InputError: an argument is out of range, all videos are too short, or a window exceeds the
+            memory.
 
     Example:
         >>> Windows(TFRecordVideos("ucf101"), crop="random", mirror=True).clip(0).shape
@@ -168,7 +169,7 @@ class Windows:
         check_memory(
             frames * rows * columns * channels,
             [*wanted, f": frames of {rows} x {columns} of {videos.path}"],
-            "give fewer, or prepare the videos in a smaller size",
+            "give fewer, or prepare the videos at a smaller size",
         )
         left_out = len(videos.lengths) - len(long_enough)
         if left_out:
@@ -186,7 +187,7 @@ class Windows:
         self.seed = seed
         self.window = window
         self.clip_shape = (frames, size, size, channels)
-        # Of each clip its video, the first frame that it may begin with, and how many it may.
+        # For each clip: its video, its first possible start, and the number of possible starts.
         numbers = long_enough
         first: int | np.ndarray
         choices: int | np.ndarray = 1
@@ -211,7 +212,7 @@ class Windows:
             if videos.labels is not None:
                 self._labels = tf.constant(videos.labels[numbers], tf.int32)
 
-    @tf.autograph.experimental.do_not_convert  # as of `tgan_tf.models.network.Network`
+    @tf.autograph.experimental.do_not_convert  # see `tgan_tf.models.network.Network`
     def clip(self, number: int | tf.Tensor) -> tf.Tensor:
         """Reads one clip.
 
@@ -223,7 +224,7 @@ class Windows:
         """
         number = tf.cast(number, tf.int64)
         place = number % self.num_clips
-        # In float64, since a float32 below 1 times a large number may round up to that number.
+        # In float64: a float32 below 1 times a large number may round up to that number.
         drawn = tf.random.stateless_uniform(
             [4],
             draws.seed(self.seed, number, Draw.CLIPS),
@@ -247,12 +248,12 @@ class Windows:
         return clip
 
     def label(self, number: int | tf.Tensor) -> tf.Tensor:
-        """The class of a clip, of videos that have classes.
+        """The class of a clip, for videos that have classes.
 
         Args:
             number: int64 scalar, at least 0.
 
         Returns:
-            int32 scalar, a place in `classes`.
+            int32 scalar, an index into `classes`.
         """
         return tf.gather(self._labels, tf.cast(number, tf.int64) % self.num_clips)

@@ -1,7 +1,7 @@
-"""The clips that are measured: a generator's, or those of videos.
+"""The clips to evaluate: a generator's, or real ones from videos.
 
-Both give clips in one order that a seed fixes, so that the clip of a row can be made again; another
-`draw` gives other clips.
+A seed fixes the order of the clips, so that the clip of any row can be made again. Another `draw`
+gives other clips.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from tgan_tf.latents import LatentRows, generator_latents
 from tgan_tf.models.network import GeneratorNetwork
 
 BATCH_SIZE = 16
-#: Clips that a source without end shows from one draw to the next.
+#: Clips of an endless source from one draw to the next.
 _DRAW = 2**32
 
 
 class ClipSet(Protocol):
-    """Clips to be measured.
+    """Clips to evaluate.
 
     Attributes:
         clip_shape: (frames, rows, columns, channels).
-        num_clips: how many there are; None without end.
-        description: what they are, of JSON's types, for the record.
+        num_clips: their number; None if they are endless.
+        num_classes: number of classes; clip i was asked to show class i modulo it. 0 without
+            classes.
+        description: what they are, in JSON types, for the record.
     """
 
     @property
@@ -39,25 +41,31 @@ class ClipSet(Protocol):
     def num_clips(self) -> int | None: ...
 
     @property
+    def num_classes(self) -> int: ...
+
+    @property
     def description(self) -> dict[str, Any]: ...
 
     def batches(self, count: int, draw: int, first: int = 0) -> Iterator[np.ndarray]:
-        """Successive clips of a draw, float32 [batch, *clip_shape] in [-1, 1], `count` in all.
+        """Successive clips of a draw, as float32 [batch, *clip_shape] in [-1, 1].
 
-        Other than 0, `first` is the number of the first of them, and divides by `BATCH_SIZE`: the
-        batches are then those of a call from 0 on. Only sets that are measured in parts need it.
+        Args:
+            count: number of clips.
+            draw: number of the draw.
+            first: number of the first clip, a multiple of `BATCH_SIZE`; the batches are then those
+                of a call from 0 on. Only sets that are measured in parts need it.
         """
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
-        """The clips at places in a draw, float32 [places, *clip_shape] in [-1, 1]."""
+        """The clips at some positions of a draw, float32 [places, *clip_shape] in [-1, 1]."""
 
 
 class GeneratedClips:
-    """A generator's clips, those of `generate.py` with the same seed; draw d is of seed + d.
+    """A generator's clips, as `generate.py` makes them with the same seed; draw d has seed + d.
 
     Args:
         generator: a trained generator.
-        seed: of the latents.
+        seed: seed of the latents.
 
     Attributes: those of `ClipSet`.
     """
@@ -68,6 +76,7 @@ class GeneratedClips:
         self.generator = generator
         self.seed = seed
         self.clip_shape = generator.clip_shape
+        self.num_classes = generator.num_classes
         drawn = {"uniform": "Uniform(-1, 1)", "normal": "Normal(0, 1)"}
         self.description = {
             "weights_sha256": runs.weights_sha256(generator),
@@ -96,15 +105,17 @@ class GeneratedClips:
 
 
 class SourceClips:
-    """The clips of a source in a shuffled order, each once; draw d is the source's epoch d.
+    """A source's clips in shuffled order, each once; draw d is the source's epoch d.
 
     Args:
-        source: of `tgan_tf.data`.
-        seed: of the order.
+        source: a source of `tgan_tf.data`.
+        seed: seed of the order.
         **description: what the clips are, for the record: path, subset, window and so on.
 
-    Attributes: those of `ClipSet`. The description names also the SHA-256 of the first clips.
+    Attributes: those of `ClipSet`. The description also holds the SHA-256 of the first clips.
     """
+
+    num_classes = 0
 
     def __init__(self, source: Source, seed: int = 0, **description: Any):
         self.source = source
@@ -122,9 +133,11 @@ class SourceClips:
         }
 
     def batches(self, count: int, draw: int, first: int = 0) -> Iterator[np.ndarray]:
-        """See `ClipSet`; raises an `InputError` if there are fewer than are asked for."""
+        """See `ClipSet`; raises an `InputError` if there are fewer than `first + count`."""
         if self.num_clips is not None and first + count > self.num_clips:
-            raise InputError(f"{first + count} clips: there are {self.num_clips}: ask for fewer")
+            raise InputError(
+                f"{first + count} clips: there are only {self.num_clips}: ask for fewer"
+            )
         start = draw * (self.num_clips or _DRAW) + first
         batch_size = min(BATCH_SIZE, count)
         dataset = batches(self.source, batch_size, self.seed, start)

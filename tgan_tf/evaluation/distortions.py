@@ -1,8 +1,8 @@
-"""Real clips made worse step by step, to see whether a metric notices: the check of FVD's paper.
+"""Distorts real clips step by step, to check that a metric responds, as in the FVD paper.
 
 Unterthiner et al. 2018, "Towards Accurate Generative Models of Video" (arXiv 1812.01717), Section
 4.1, distort real videos in space and in time and expect the distance to grow with the distortion.
-Here: noise, blur, and frames that change places. A level of 0 leaves clips as they are.
+Here the distortions are noise, blur and shuffled frames. Level 0 leaves clips unchanged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def noise(clips: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarr
 
 
 def blur(clips: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Blurs each frame by a Gaussian of `level` pixels."""
+    """Blurs each frame with a Gaussian of standard deviation `level` pixels."""
     return scipy.ndimage.gaussian_filter(clips, (0, 0, level, level, 0), mode="nearest")
 
 
 def shuffle(clips: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Shuffles a share `level` of the frames of each clip among their places."""
+    """Shuffles a share `level` of each clip's frames."""
     shuffled = clips.copy()
     for clip in shuffled:
         places = rng.permutation(len(clip))[: round(level * len(clip))]
@@ -45,13 +45,13 @@ DISTORTIONS: dict[str, tuple[Distortion, tuple[float, ...], str]] = {
 
 
 class DistortedClips:
-    """A set of clips, each distorted.
+    """A set of clips, distorted.
 
     Args:
-        clips: the set.
+        clips: the original clips.
         name: a name in `DISTORTIONS`.
-        level: how much, at least 0.
-        seed: of the distortion.
+        level: strength of the distortion, at least 0.
+        seed: seed of the distortion.
 
     Attributes: those of `ClipSet`.
     """
@@ -63,6 +63,7 @@ class DistortedClips:
         self.seed = seed
         self.clip_shape = clips.clip_shape
         self.num_clips = clips.num_clips
+        self.num_classes = clips.num_classes
         self.description = {**clips.description, "distortion": name, "level": level}
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:

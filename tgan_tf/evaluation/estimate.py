@@ -1,4 +1,4 @@
-"""What a metric returns: a number, its error, and what the error is."""
+"""The result of a metric: a number, its error, and what the error is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 GROUPS = 10
-"""Of clips, one of which the jackknife leaves out at a time."""
+"""The number of groups of clips; the jackknife leaves out one at a time."""
 
 
 class Estimate(NamedTuple):
@@ -16,9 +16,9 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: the number.
-        error: one standard deviation or standard error of it; None if it has none.
+        error: its standard deviation or standard error; None if it has none.
         error_of: what `error` is, in a few words, such as "standard deviation of 10 splits".
-        details: what else was measured, of JSON's types: curves, ratios, parameters.
+        details: other measured values, in JSON types: curves, ratios, parameters.
     """
 
     value: float
@@ -28,12 +28,12 @@ class Estimate(NamedTuple):
 
 
 def jackknifed(value: float, without: Sequence[float], details: dict[str, Any]) -> Estimate:
-    """A number with the error of the delete-a-group jackknife.
+    """Returns a number with the error of the delete-a-group jackknife.
 
     Args:
-        value: of all clips.
-        without: the same without each of the `GROUPS` groups of clips.
-        details: as of `Estimate`.
+        value: the number for all clips.
+        without: the numbers without each of the `GROUPS` groups of clips.
+        details: see `Estimate`.
     """
     error = np.sqrt((GROUPS - 1) * np.var(without))
     return Estimate(float(value), float(error), f"jackknife over {GROUPS} groups of clips", details)

@@ -1,11 +1,11 @@
-"""Clips judged against real ones: measured in one pass, then each metric of what was measured.
+"""Evaluates clips against real ones: measures them in one pass, then computes each metric.
 
     evaluation = Evaluation(real, other_real, "moving_mnist", directory="runs/mine/evaluation")
     requests = parse_metrics(["fvd2048", "is10000"], frames=16)
     for result in evaluation(requests, GeneratedClips(generator)):
         print(result.name, result.estimate.value)
 
-The real clips are measured once, and kept in the directory.
+The measurements of the real clips are kept in the directory and used again.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from tgan_tf.evaluation.motion_energy import MOTION_ENERGY
 from tgan_tf.models.network import CriticNetwork
 
 ALWAYS_MEASURED = (FEATURES, MOTION_ENERGY, PROBABILITIES)
-"""Whatever the metrics: so the real clips, measured once, serve any of them."""
+"""Measured for any metrics, so that one measurement of the real clips serves them all."""
 
 
 class Result(NamedTuple):
-    """One number, and how many clips it is of.
+    """The number of one metric, and how it was made.
 
     Attributes:
-        name: such as "fvd2048_16f".
+        name: full name of the metric, such as "fvd2048_16f".
         estimate: the number and its error.
-        count: clips judged; 0 where it is of none.
-        real_count: real clips they were compared with; 0 where they are judged by themselves.
-        frames: frames of each that were looked at.
-        draws: how often other clips were judged.
-        seconds: that it took, with all measuring of the same clips.
+        count: number of clips evaluated; 0 if the metric uses none.
+        real_count: number of real clips compared with; 0 if the metric uses none.
+        frames: number of frames of each clip used.
+        draws: number of draws of clips evaluated.
+        seconds: time taken, with all measuring of the same clips.
     """
 
     name: str
     estimate: Estimate
-    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is of no use here
+    count: int  # type: ignore[assignment]  # hides `tuple.count`, which is not used
     real_count: int
     frames: int
     draws: int
@@ -61,21 +61,22 @@ class Result(NamedTuple):
 
 
 class Evaluation:
-    """Judges sets of clips against the same real ones.
+    """Evaluates sets of clips against the same real ones.
 
     Args:
         real: the real clips.
-        other_real: more of them, of a held-out subset or `real` itself: for metrics by a critic,
-            and for what the metrics are of real clips.
-        extractor: what the clips are measured by; or the name of one that needs no options.
-        directory: where measurements of real clips are kept.
-        real_statistics: a file that those of `real` are read from, or kept in, instead.
-        run: what has clips measured by several processes, in parts, such as
-            `tgan_tf.data.beam.on_beam(["--direct_num_workers=2"])`; None: this process does it. The
-            results are the same to the bit. Clips, extractor and critic get there by pickle.
+        other_real: other real clips, from a held-out subset, or `real` itself: for metrics that use
+            a critic, and for the metrics' values on real clips.
+        extractor: the feature extractor, or the name of one that needs no options.
+        directory: where the measurements of real clips are kept.
+        real_statistics: a file for the measurements of `real`, read if it exists and written
+            otherwise, instead of one in the directory.
+        run: has parts of the clips measured by several processes, such as
+            `tgan_tf.data.beam.on_beam(["--direct_num_workers=2"])`; None measures in this process.
+            The results are the same to the bit. Clips, extractor and critic are pickled.
 
     Raises:
-        InputError: the extractor does not take such clips, or `real_statistics` is another file.
+        InputError: the extractor cannot be opened, or `real_statistics` is a file of another kind.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Evaluation:
         self.real_statistics = real_statistics
         self.run = run
         if real_statistics is not None and os.path.exists(real_statistics):
-            Measurements(real_statistics)  # says now, not after all clips are measured, what it is
+            Measurements(real_statistics)  # a wrong file raises now, not after measuring
         self._traced: dict[tuple[Quantity, ...], Columns] = {}
 
     def check(
@@ -103,34 +104,34 @@ class Evaluation:
         fake: ClipSet,
         critic: CriticNetwork | None = None,
     ) -> None:
-        """Raises an `InputError` for what cannot be judged, before anything is done."""
+        """Raises an `InputError` if the clips cannot be evaluated, before any work is done."""
         if fake.clip_shape[1:] != self.real.clip_shape[1:]:
             raise InputError(
-                f"the clips judged have frames of {_shape(fake)}, the real ones of "
+                f"the clips to evaluate have frames of {_shape(fake)}, the real ones of "
                 f"{_shape(self.real)}: give both the same ",
                 Argument("size"),
-                ", and both grey or both in colour",
+                ", and make both grey or both colour",
             )
         columns = {quantity.name: quantity for quantity in ALWAYS_MEASURED}
         for request in requests:
             quantity, name = request.metric.quantity, request.name()
             if quantity.num_critics > 1:
-                raise InputError(f"metric {name}: is of two runs: compare them")
+                raise InputError(f"metric {name}: is for two runs: compare them")
             if columns.setdefault(quantity.name, quantity) != quantity:
-                raise InputError(f"metric {name}: another quantity is called {quantity.name}, too")
+                raise InputError(f"metric {name}: another quantity is also called {quantity.name}")
             if quantity.num_critics and critic is None:
-                raise InputError(f"metric {name}: needs a critic: judge the clips of a run")
+                raise InputError(f"metric {name}: needs a critic: evaluate the clips of a run")
             if quantity.measure is not None:
                 self._check_clips(request, fake, critic)
 
     def _check_clips(self, request: Request, fake: ClipSet, critic: CriticNetwork | None) -> None:
-        """As `check`, for a metric of clips."""
+        """`check` for a metric of clips."""
         metric, name = request.metric, request.name()
         frames = min(fake.clip_shape[0], self.real.clip_shape[0])
         if request.frames > frames:
             raise InputError(f"metric {name}: the clips have {frames} frames: give fewer")
         if metric.quantity.num_critics:
-            # `check` has refused to do without a critic.
+            # `check` has raised if the critic is missing.
             if critic is None:
                 return
             if critic.num_classes:
@@ -146,13 +147,20 @@ class Evaluation:
             raise InputError(
                 f"metric {name}: ",
                 Argument("extractor", self.extractor.name),
-                " gives features, no probabilities of classes: give another extractor",
+                " gives features but no class probabilities: give another extractor",
+            )
+        if metric.of_classes_in_turn and fake.num_classes != (self.extractor.num_classes or 0):
+            raise InputError(
+                f"metric {name}: the clips to evaluate are of {fake.num_classes or 'no'} classes, ",
+                Argument("extractor", self.extractor.name),
+                f" knows {self.extractor.num_classes or 'none'}: evaluate a conditional generator "
+                "of the extractor's classes",
             )
         fewest = metric.fewest(self.extractor.num_features)
         if fake.num_clips is not None and request.count > fake.num_clips:
             most = fake.num_clips // metric.multiple * metric.multiple
             raise InputError(
-                f"metric {name}: there are {fake.num_clips} clips to be judged: give "
+                f"metric {name}: there are {fake.num_clips} clips to evaluate: give "
                 + (f"{metric.name}{most}" if most >= fewest else f"at least {fewest} clips")
             )
         counts = {"clips": request.count}
@@ -175,21 +183,21 @@ class Evaluation:
         draws: int = 1,
         what: str = "clips",
     ) -> list[Result]:
-        """Judges clips, and their critic.
+        """Evaluates clips, and their generator's critic.
 
         Args:
-            requests: of `metrics.parse_metrics`.
+            requests: the metrics, from `metrics.parse_metrics`.
             fake: the clips.
-            critic: that of the clips' generator, for the metrics that need it.
-            draws: how often, each time on other clips; the value is then the mean, and its error
-                the standard deviation.
-            what: what the progress bar calls the clips.
+            critic: the critic of the clips' generator, for the metrics that need it.
+            draws: number of repetitions with other clips; with more than 1, a value is the mean and
+                its error the standard deviation.
+            what: the progress bar's name for the clips.
 
         Returns:
-            The results, those that are of no clips last.
+            The results; those of metrics that use no clips come last.
 
         Raises:
-            InputError: as `check`; or there is no number for such clips.
+            InputError: see `check`; or a metric has no value for such clips.
         """
         self.check(requests, fake, critic)
         results = []
@@ -204,9 +212,10 @@ class Evaluation:
         return results
 
     def floor(self, requests: Sequence[Request]) -> list[Result]:
-        """What the metrics are of other real clips: what no generator does better than by chance.
+        """Evaluates other real clips: the best score a generator can expect.
 
-        Metrics that other real clips are too few for are left out; so are those that need a critic.
+        Metrics for which there are too few of these clips, that need a critic, or that compare
+        with the classes asked for, are left out.
         """
         possible = []
         for request in requests:
@@ -214,9 +223,9 @@ class Evaluation:
             count = min(request.count, self.other_real.num_clips or request.count)
             count -= count % metric.multiple
             enough = count >= metric.fewest(self.extractor.num_features)
-            if enough and not metric.quantity.num_critics:
+            if enough and not metric.quantity.num_critics and not metric.of_classes_in_turn:
                 possible.append(request._replace(count=count))
-        # The same clips in another order would not be others.
+        # Draw 0 would give the clips of `real` again.
         draw = 1 if self.other_real is self.real else 0
         results = []
         for group in _by_frames(possible):
@@ -233,7 +242,7 @@ class Evaluation:
         draw: int,
         what: str,
     ) -> list[Result]:
-        """The results of requests that are of the same frames, of one draw."""
+        """The results for one draw of requests with the same number of frames."""
         start, count, frames = time.monotonic(), _most(requests), requests[0].frames
         by_critic = tuple(
             dict.fromkeys(
@@ -242,21 +251,22 @@ class Evaluation:
         )
         by_extractor = [one for one in requests if one.metric.quantity not in by_critic]
         quantities = (*ALWAYS_MEASURED, *_more_measured(by_extractor)) if by_extractor else ()
+        by = Measuring(self.extractor, quantities, by_critic, critic, fake.description)
 
         def rows_of(
-            clips: ClipSet, draw: int, count: int, quantities: tuple[Quantity, ...], what: str
+            file: str, clips: ClipSet, draw: int, count: int, by: Measuring, what: str
         ) -> Mapping[str, np.ndarray]:
-            by = Measuring(self.extractor, quantities, by_critic, critic, fake.description)
             rows = stack.enter_context(self._rows(clips, draw, count, frames, by, what))
-            return write(temporary / f"{what}.npy", rows, count, {}, what).columns
+            return write(temporary / file, rows, count, {}, what).columns
 
         held_out: Mapping[str, np.ndarray] = {}
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(file_locks.unfinished(self.directory / "judged"))
-            judged = rows_of(fake, draw, count, quantities, what)
+            judged = rows_of("clips.npy", fake, draw, count, by, what)
             if by_critic:
                 count = min(count, self.other_real.num_clips or count)
-                held_out = rows_of(self.other_real, 0, count, (), "held-out clips")
+                by, what = by._replace(quantities=()), "held-out clips"
+                held_out = rows_of("held_out.npy", self.other_real, 0, count, by, what)
             return self._compute(requests, judged, held_out, start)
 
     def _compute(
@@ -266,7 +276,7 @@ class Evaluation:
         held_out: Mapping[str, np.ndarray],
         start: float,
     ) -> list[Result]:
-        """The metrics of what was measured of the clips judged; `start` is when that began."""
+        """Computes metrics from the clips' measurements, which began at `start`."""
         real = held_out
         compared = [
             request
@@ -298,7 +308,7 @@ class Evaluation:
         what: str,
         path: str | os.PathLike[str] | None = None,
     ) -> Measurements:
-        """What was measured of real clips, now or before."""
+        """The measurements of real clips, new or kept."""
         extractor = {"name": self.extractor.name, "sha256": self.extractor.sha256}
         description = {"clips": clips.description, "draw": draw, "extractor": extractor}
         more = _more_measured(requests)
@@ -324,7 +334,7 @@ class Evaluation:
     def _rows(
         self, clips: ClipSet, draw: int, count: int, frames: int, by: Measuring, what: str
     ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-        """What is measured of clips, batch by batch, by this process or by others."""
+        """The measurements of each batch, made by this process or by `self.run`."""
         if self.run is not None:
             with in_parts(
                 self.directory / ".parts", clips, draw, count, frames, by, what, self.run
@@ -338,7 +348,7 @@ class Evaluation:
 
 
 def _more_measured(requests: Sequence[Request]) -> list[Quantity]:
-    """What is measured of clips without a critic beside what always is."""
+    """The quantities that need no critic and are not always measured."""
     wanted = {request.metric.quantity for request in requests}
     more = {quantity for quantity in wanted - {*ALWAYS_MEASURED} if not quantity.num_critics}
     return sorted(more, key=lambda quantity: quantity.name)
@@ -350,8 +360,8 @@ def _results(
     real_count: int,
     start: float,
 ) -> list[Result]:
-    """The results of a metric, begun at `start`."""
-    # Others than estimates are given by metrics of two runs alone, which are not judged here.
+    """The results of a metric that began at `start`."""
+    # Only metrics of two runs return anything but estimates, and they are not computed here.
     estimates = (
         {request.metric.name: found}
         if isinstance(found, Estimate)
@@ -374,7 +384,7 @@ def _most(requests: Sequence[Request]) -> int:
 
 
 def _over_draws(results: Sequence[Result]) -> Result:
-    """The mean of what other clips gave each time."""
+    """The mean over the draws."""
     values = np.array([result.estimate.value for result in results])
     estimate = Estimate(
         float(values.mean()),

@@ -1,4 +1,4 @@
-"""Features of clips, as the metrics take them: a row a clip."""
+"""Checks features of clips, which have one row per clip."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _BLOCK = 1024
 
 
 def check_features(fake: np.ndarray, real: np.ndarray) -> None:
-    """Raises an `InputError` if two arrays are not finite features of the same kind, [n, d]."""
+    """Raises an `InputError` if two arrays are not finite features [n, d] with the same d."""
     if fake.ndim != 2 or real.ndim != 2 or fake.shape[1] != real.shape[1]:
         raise InputError(
-            f"features of shapes {fake.shape} and {real.shape}: give [clips, features], of the "
+            f"features of shapes {fake.shape} and {real.shape}: must be [clips, features] of the "
             "same extractor"
         )
     for name, features in (("generated", fake), ("real", real)):

@@ -1,4 +1,4 @@
-"""Fréchet Video Distance: how far apart two sets of clips are in the space of their features.
+"""Fréchet Video Distance of two sets of clips in the space of their features.
 
 Unterthiner et al. 2018, "Towards Accurate Generative Models of Video" (arXiv 1812.01717), Section
 3: with means μ and covariances Σ of the features of generated (1) and real clips (2),
@@ -21,36 +21,38 @@ from tgan_tf.evaluation.features import check_features
 from tgan_tf.evaluation.metric import FEATURES, Metric
 
 SIZES = 15
-"""How many sets of different size the extrapolation is fitted to."""
+"""The number of sets of different sizes for the extrapolation."""
 _BLOCK = 1024
 
 _Sums = tuple[int, np.ndarray, np.ndarray]
 
 
 def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = False) -> Estimate:
-    """The distance of two sets of clips.
+    """The distance between two sets of clips.
 
-    It is biased: of two finite sets of the same distribution it is above 0, and the more so the
-    smaller they are. `unbiased` extrapolates to endless clips (Chong & Forsyth 2020, "Effectively
-    Unbiased FID and Inception Score and Where to Find Them", arXiv 1911.07023): distances of sets
-    of several sizes lie on a line over 1/n, whose value at 0 is the result. Their sizes are evenly
-    spaced from half the clips to all; the clips of each are chosen at random by a fixed seed.
+    It is biased: for two finite sets of the same distribution it is above 0, and the more so the
+    smaller they are. `unbiased` extrapolates to infinitely many clips (Chong & Forsyth 2020,
+    "Effectively Unbiased FID and Inception Score and Where to Find Them", arXiv 1911.07023):
+    the distances of sets of several sizes n lie on a line over 1/n, whose value at 0 is the result.
+    The sizes are evenly spaced from half the clips to all; a fixed seed chooses the clips of each
+    set.
 
     Args:
-        fake: float [n, features], n more than the features and at least 10; to extrapolate, half of
-            n more than the features.
+        fake: float [n, features], n greater than the number of features and at least 10; to
+            extrapolate, half of n must be greater than the number of features.
         real: float [m, features], likewise.
-        unbiased: whether to extrapolate; then both sides are of the same, smaller number of clips.
+        unbiased: whether to extrapolate; both sides then have the same, smaller number of clips.
 
     Returns:
-        The distance. Its error: of the fake clips, by leaving out each tenth of them once
-        (jackknife), the real ones taken as given; of an extrapolated distance the standard error of
-        the fitted line's value, with sizes and distances in the details. That says how well the
-        line fits, and leaves out that other clips give another line: over draws it varies more.
+        The distance. Its error is the jackknife's, which leaves out each tenth of the fake clips
+        once and takes the real ones as given. The error of an extrapolated distance is the standard
+        error of the fitted line's value; sizes and distances are in the details. That error only
+        says how well the line fits: the distance varies more between draws, since other clips give
+        another line.
 
     Raises:
-        InputError: there are too few clips, an entry is not finite, or the two have different
-            features.
+        InputError: there are too few clips, an entry is not finite, or the numbers of features
+            differ.
     """
     check_features(fake, real)
     fewest = _fewest(fake.shape[1], unbiased)
@@ -64,7 +66,7 @@ def frechet_video_distance(fake: np.ndarray, real: np.ndarray, unbiased: bool = 
 
 
 def _fewest(num_features: int, unbiased: bool = False) -> int:
-    """How few clips can be judged: with no more than the features the covariance is singular."""
+    """The fewest clips allowed: with no more clips than features the covariance is singular."""
     return max(GROUPS, (num_features + 1) * (2 if unbiased else 1))
 
 
@@ -77,7 +79,7 @@ FVD = Metric(
 )
 FVD_UNBIASED = Metric(
     "fvd_unbiased",
-    "the same, extrapolated to endless clips",
+    "Fréchet Video Distance extrapolated to infinitely many clips; lower is better",
     FEATURES,
     functools.partial(frechet_video_distance, unbiased=True),
     num_clips=10_000,
@@ -90,7 +92,7 @@ def gaussian(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.n
 
     Args:
         features: float [n, d], n at least 2.
-        rows: int [at least 2], which of them; all if None.
+        rows: int [at least 2], the rows to use; None for all.
 
     Returns:
         float64 [d] and [d, d].
@@ -102,13 +104,13 @@ def gaussian(features: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.n
 def frechet_distance(
     mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray
 ) -> float:
-    """The squared Fréchet distance of two Gaussians, float64; at least 0.
+    """The squared Fréchet distance between two Gaussians, float64, at least 0.
 
     Args:
         mean1: [d].
         covariance1: [d, d], symmetric, no negative eigenvalue.
-        mean2: as `mean1`.
-        covariance2: as `covariance1`.
+        mean2: [d].
+        covariance2: [d, d], symmetric, no negative eigenvalue.
     """
     return _distance(mean1, covariance1, mean2, covariance2, _factor(covariance2))
 
@@ -120,8 +122,8 @@ def _distance(
     covariance2: np.ndarray,
     factor2: np.ndarray,
 ) -> float:
-    # With Σ = F Fᵀ the eigenvalues of Σ1 Σ2 are the squared singular values of F1ᵀ F2. Taken of
-    # these, no root multiplies the rounding noise of a zero into something that counts.
+    # With Σ = F Fᵀ the eigenvalues of Σ1 Σ2 are the squared singular values of F1ᵀ F2. These need
+    # no square root, which would amplify the rounding noise of a zero.
     root_trace = scipy.linalg.svdvals(_factor(covariance1).T @ factor2).sum()
     traces = np.trace(covariance1) + np.trace(covariance2)
     difference = np.asarray(mean1) - np.asarray(mean2)
@@ -129,7 +131,7 @@ def _distance(
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """F [d, rank] with F Fᵀ = Σ, by a Cholesky decomposition that pivots and ends at the rank."""
+    """F [d, rank] with F Fᵀ = Σ, by a pivoted Cholesky decomposition that stops at the rank."""
     matrix = np.asarray_chkfinite(covariance, np.float64)
     triangle, pivots, rank, _ = scipy.linalg.lapack.dpstrf(matrix, lower=1)
     factor = np.empty([len(matrix), rank])
@@ -138,7 +140,7 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
 
 
 def _sums(features: np.ndarray, origin: np.ndarray, rows: np.ndarray | None = None) -> _Sums:
-    """Number, sum and sum of products of features, seen from `origin`; a block at a time."""
+    """Number, sum and sum of products of features relative to `origin`, block by block."""
     rows = np.arange(len(features)) if rows is None else rows
     total = np.zeros(len(origin))
     products = np.zeros([len(origin)] * 2)
@@ -158,7 +160,7 @@ def _from_sums(sums: _Sums, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _jackknifed(fake: np.ndarray, real: np.ndarray) -> Estimate:
     mean, covariance = gaussian(real)
     factor = _factor(covariance)
-    # Near the mean, so that nothing is lost where products are subtracted.
+    # Near the mean, so that the subtraction of products loses no precision.
     origin = mean
     groups = [_sums(part, origin) for part in np.array_split(fake, GROUPS)]
     counts = sum(group[0] for group in groups)

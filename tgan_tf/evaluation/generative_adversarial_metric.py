@@ -1,18 +1,18 @@
 """Generative Adversarial Metric: two trained GANs, each judged by the other's critic.
 
 Im et al. 2016, "Generating images with recurrent adversarial networks" (arXiv 1602.05110),
-Section 4. With e the share of clips that a critic takes for the wrong kind,
+Section 4. With e the share of clips that a critic misclassifies,
 
     r_test    = e(D1(test clips)) / e(D2(test clips))
     r_samples = e(D1(G2(z))) / e(D2(G1(z)))
 
 The first GAN wins if r_samples < 1 and r_test is about 1: its generator fools the other's critic
-more often than the other's fools its own, and its critic is no better or worse on real clips. For
-r_test far from 1 nothing follows: a critic that takes everything for a fake is fooled by none.
+more often than the other's fools its own, and the critics are equally good on real clips. If r_test
+is far from 1 nothing follows: a critic that takes everything for fake is never fooled.
 
-A Wasserstein critic's score has no threshold of its own between real and fake. As in the TGAN
-paper's evaluation it is given one first, which parts real clips from its own generator's fakes
-best. All here are functions of scores but `critic_scores`, which makes them.
+A Wasserstein critic's score has no natural threshold between real and fake. As in the TGAN paper's
+evaluation, the threshold is first chosen that best separates real clips from its own generator's
+fakes. `critic_scores` computes scores; all other functions here take scores.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tgan_tf.models.network import CriticNetwork
 
 
 class Scores(NamedTuple):
-    """What the critic of one of the two says, higher for real.
+    """The scores of one GAN's critic, higher for real.
 
     Attributes:
-        own_fakes: float [n], of its own generator's clips, for the threshold.
-        real: float [m], of real clips that its threshold is set by, those of the training.
-        rival_fakes: float [k], of the other generator's clips.
-        test: float [l], of real clips of a test set.
+        own_fakes: float [n], scores of its own generator's clips, for the threshold.
+        real: float [m], scores of real training clips, for the threshold.
+        rival_fakes: float [k], scores of the other generator's clips.
+        test: float [l], scores of real clips from a test set.
     """
 
     own_fakes: np.ndarray
@@ -47,17 +47,17 @@ class Scores(NamedTuple):
 
 
 def critic_scores(critic: CriticNetwork, clip_batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Scores clips in inference mode, a batch in memory at a time.
+    """Scores clips in inference mode, with one batch in memory at a time.
 
     Args:
-        critic: one that is not conditional.
+        critic: an unconditional critic.
         clip_batches: float32 [batch, *critic.clip_shape] in [-1, 1], at least one.
 
     Returns:
         float32 [clips], in the order of the clips.
 
     Raises:
-        InputError: the clips are of another shape than the critic's.
+        InputError: the clips' shape is not the critic's.
     """
     signature = [tf.TensorSpec([None, *critic.clip_shape], tf.float32)]
     call = tf.function(lambda clips: score(clips, critic), signature, autograph=False)
@@ -66,23 +66,23 @@ def critic_scores(critic: CriticNetwork, clip_batches: Iterable[np.ndarray]) -> 
         if tuple(clips.shape[1:]) != critic.clip_shape:
             raise InputError(
                 f"clips of {tuple(clips.shape[1:])}, the critic takes {critic.clip_shape}: compare "
-                "runs of the same frames, size and channels"
+                "runs with the same frames, size and channels"
             )
         scores.append(call(clips).numpy())
     return np.concatenate(scores)
 
 
 def best_threshold(*, fake: np.ndarray, real: np.ndarray) -> float:
-    """The threshold that parts real from fake best: a clip above it is taken for real.
+    """The threshold that best separates real from fake: a clip above it is taken for real.
 
-    Best is the least mean of the two error rates, so that the numbers of the two kinds of clips do
-    not matter. It is the middle of a gap between two neighbouring scores; of gaps that are equally
-    good the widest, of those the lowest. If every one of them is worse than chance, or all scores
-    are the same, it is the highest score: all clips are then taken for fakes.
+    The best threshold minimises the mean of the two error rates, so that the numbers of clips do
+    not matter. It is the middle of a gap between two neighbouring scores: of equally good gaps the
+    widest, and of these the lowest. If every gap is worse than chance, or all scores are equal, it
+    is the highest score, and all clips are taken for fake.
 
     Args:
-        fake: float [n], the scores of generated clips, at least 1.
-        real: float [m], those of real clips, at least 1.
+        fake: float [n], scores of generated clips, n at least 1.
+        real: float [m], scores of real clips, m at least 1.
 
     Raises:
         InputError: there are no scores, or one is not finite.
@@ -93,12 +93,12 @@ def best_threshold(*, fake: np.ndarray, real: np.ndarray) -> float:
     lower, upper = values[:-1], values[1:]
     missed = np.searchsorted(real, lower, side="right")
     fooled_by = len(fake) - np.searchsorted(fake, lower, side="right")
-    # 2 n m times the mean error rate: whole numbers, of which equal ones are equal.
+    # 2 n m times the mean error rate: integers, which compare exactly.
     costs = missed * len(fake) + fooled_by * len(real)
     if not len(costs) or costs.min() > len(real) * len(fake):
         return float(values[-1])
     gap = np.argmax(np.where(costs == costs.min(), upper - lower, -1.0))
-    # Between neighbouring floats there is no middle, and it would be rounded to the upper one.
+    # Adjacent floats have no middle; it would be rounded to the upper one.
     middle = min(lower[gap] + (upper[gap] - lower[gap]) / 2, np.nextafter(upper[gap], -np.inf))
     return float(middle)
 
@@ -106,31 +106,31 @@ def best_threshold(*, fake: np.ndarray, real: np.ndarray) -> float:
 def generative_adversarial_metric(
     first: Scores, second: Scores
 ) -> dict[str, Estimate | str | None]:
-    """Judges two GANs by each other's critic.
+    """Judges two GANs by each other's critics.
 
-    r_test counts as about 1 here if the two error rates on test clips differ by at most two
-    standard errors of such a difference between equal rates.
+    r_test counts as about 1 if the two error rates on test clips differ by at most two standard
+    errors of the difference under equal rates.
 
     Args:
         first: the scores of the first GAN's critic.
-        second: those of the second's.
+        second: the scores of the second GAN's critic.
 
     Returns:
         - "test_error_first", "test_error_second": share of test clips that the critic takes for
-          fakes; in `details` the critic's threshold;
+          fake; `details` has the critic's threshold;
         - "samples_error_first", "samples_error_second": share of the rival's clips that the critic
           takes for real;
-        - "r_test", "r_samples": the first's error rate over the second's; None where the second's
-          is 0;
+        - "r_test", "r_samples": the first's error rate over the second's; None if the second's is
+          0;
         - "winner": "first" or "second", the one whose critic errs less on the rival's clips, if
           r_test is about 1, and "undecided" otherwise.
 
-        Errors are standard errors of a binomial share; of a ratio propagated from the two shares,
-        as if those were independent. That a threshold is found from a sample is not in them: give
-        more clips for the thresholds than are tested.
+        Errors are standard errors of a binomial share; a ratio's error is propagated from the two
+        shares as if they were independent. They do not include the error of a threshold found from
+        a sample: give more clips for the thresholds than for the test.
 
     Raises:
-        InputError: there are no scores of a kind, or one is not finite.
+        InputError: scores of one kind are missing, or a score is not finite.
     """
     rates = {}
     for player, scores in (("first", first), ("second", second)):
@@ -154,7 +154,7 @@ def generative_adversarial_metric(
 
 GAM = Metric(
     "gam",
-    "Generative Adversarial Metric: two runs, each judged by the other's critic",
+    "Generative Adversarial Metric: two runs judged by each other's critics",
     SCORES_OF_TWO,
     generative_adversarial_metric,
     num_clips=500,
@@ -162,10 +162,10 @@ GAM = Metric(
 
 
 def _checked(scores: np.ndarray, of: str) -> np.ndarray:
-    """Scores as float64, which the middle of two is rounded in."""
+    """Scores as float64, in which the middle of two is rounded."""
     scores = np.asarray(scores, np.float64)
     if not len(scores):
-        raise InputError(f"there are no scores of {of}: give those of some")
+        raise InputError(f"there are no scores of {of}: give at least one")
     if not np.isfinite(scores).all():
         raise InputError(
             f"some scores of {of} are NaN or infinite: compare checkpoints from before the "
@@ -189,7 +189,7 @@ def _ratio(one: Estimate, other: Estimate) -> Estimate | None:
 
 
 def _about_equal(first: Scores, second: Scores, rates: dict[str, Estimate]) -> bool:
-    """Whether the error rates on test clips are, as the test of two proportions judges."""
+    """Whether the error rates on test clips are equal by the test of two proportions."""
     one, other = rates["test_error_first"].value, rates["test_error_second"].value
     n, m = len(first.test), len(second.test)
     pooled = (one * n + other * m) / (n + m)

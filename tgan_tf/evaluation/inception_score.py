@@ -1,10 +1,10 @@
-"""Inception Score of clips: are they each clearly of some class, and of all classes together?
+"""Inception Score of clips: is each clearly of one class, and do they cover all classes?
 
 Salimans et al. 2016, "Improved Techniques for Training GANs" (arXiv 1606.03498), Section 4:
 
     IS = exp( mean over clips of KL( p(y | clip) || p(y) ) ),    p(y) the mean of p(y | clip)
 
-from 1, where all clips are alike to the classifier, to the number of classes.
+It ranges from 1, if the classifier sees all clips alike, to the number of classes.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _BLOCK = 4096
 
 
 def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
-    """The score of clips that a classifier has seen.
+    """The score of clips from a classifier's probabilities.
 
     Args:
         probabilities: float [n, classes], rows of sum 1: p(y | clip).
-        splits: into how many successive parts the clips are divided, each of which has a score; n
-            divides by it. 1 is the score of all clips at once, as evaluation/calc_inception.py of
-            pfnet-research/tgan computes it (but for its 1e-7 inside the logarithms).
+        splits: number of successive parts with a score each; n must be a multiple of it. 1 is the
+            score of all clips at once, as evaluation/calc_inception.py of pfnet-research/tgan
+            computes it (except for its 1e-7 inside the logarithms).
 
     Returns:
-        The mean of the splits' scores, and their standard deviation; with 1 split no error. In the
-        details the number of splits, and as "whole" the score of all clips at once.
+        The mean of the splits' scores and their standard deviation; with 1 split there is no error.
+        The details have the number of splits and, as "whole", the score of all clips at once.
 
     Raises:
-        InputError: n does not divide by `splits`, or a row is no distribution.
+        InputError: n is not a multiple of `splits`, or a row is not a distribution.
     """
     if probabilities.ndim != 2:
-        raise InputError(f"probabilities of shape {probabilities.shape}: give [clips, classes]")
+        raise InputError(f"probabilities of shape {probabilities.shape}: must be [clips, classes]")
     count = len(probabilities)
     if count == 0 or count % splits:
         nearest = max(1, round(count / splits)) * splits
@@ -65,7 +65,7 @@ IS = Metric(
 )
 IS_WHOLE = Metric(
     "is_whole",
-    "Inception Score of all clips at once, as the paper's code gives it",
+    "Inception Score of all clips at once, as in the paper's code",
     PROBABILITIES,
     lambda fake: inception_score(fake, splits=1),
     num_clips=10_000,
@@ -73,13 +73,13 @@ IS_WHOLE = Metric(
 
 
 def _sums(probabilities: np.ndarray, start: int, size: int) -> tuple[float, np.ndarray]:
-    """The sum of p log p over clips and classes, and that of p over clips; a block at a time."""
+    """The sum of p log p over clips and classes, and of p over clips, block by block."""
     negentropy, total = 0.0, np.zeros(probabilities.shape[1])
     for first in range(start, start + size, _BLOCK):
         block = probabilities[first : min(first + _BLOCK, start + size)]
         p = np.asarray(block, np.float64)
         _check(p, first)
-        # xlogy(0, 0) is 0: a class that no clip is of says nothing.
+        # xlogy(0, 0) is 0: a class without clips contributes nothing.
         negentropy += float(xlogy(p, p).sum())
         total += p.sum(axis=0)
     return negentropy, total
@@ -94,6 +94,6 @@ def _check(p: np.ndarray, first: int) -> None:
     wrong = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
     if wrong.any():
         raise InputError(
-            f"probabilities: row {first + np.argmax(wrong)} is no distribution, its sum is "
+            f"probabilities: row {first + np.argmax(wrong)} is not a distribution, its sum is "
             f"{p[np.argmax(wrong)].sum():g}: give an extractor that ends in a softmax"
         )

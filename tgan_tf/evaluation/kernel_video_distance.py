@@ -1,7 +1,7 @@
-"""Kernel Video Distance: the squared maximum mean discrepancy of two sets of clips' features.
+"""Kernel Video Distance: the squared maximum mean discrepancy between two sets of features.
 
 With the cubic kernel k(x, y) = (x·y / d + 1)³ of Bińkowski et al. 2018, "Demystifying MMD GANs"
-(arXiv 1801.01401), Section 4, as the FVD paper uses it too. Unlike FVD it has no bias.
+(arXiv 1801.01401), Section 4, which the FVD paper uses too. Unlike FVD it has no bias.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from tgan_tf.evaluation.features import check_features
 from tgan_tf.evaluation.metric import FEATURES, Metric
 
 BLOCK = 256
-"""Clips that are compared with each other at a time."""
+"""Clips per block."""
 
 
 def kernel_video_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
-    """MMD² of two sets of clips.
+    """MMD² between two sets of clips.
 
-    The mean over successive blocks of the unbiased estimate for two samples of the same size,
-    without the pairs of the same place (Gretton et al. 2012, "A Kernel Two-Sample Test", Lemma 6
-    and Equation 4), which is exactly 0 for identical sets:
+    The mean over successive blocks of the unbiased estimate for two samples of equal size that
+    omits pairs with the same index (Gretton et al. 2012, "A Kernel Two-Sample Test", Lemma 6 and
+    Equation 4), which is exactly 0 for identical sets:
 
         1 / (n (n - 1)) · Σ over i ≠ j of  k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)
 
     Args:
         fake: float [n, features].
-        real: float [m, features]. Of the larger set the first min(n, m) rows are used, since a
-            block compares as many of each.
+        real: float [m, features]. Only the first min(n, m) rows of each set are used, since the
+            samples of a block have equal size.
 
     Returns:
-        The mean; its error is the standard error over the blocks, none for a single one. It may be
-        negative where the sets are alike.
+        The mean, which may be negative for similar sets. Its error is the standard error over the
+        blocks; a single block has none.
 
     Raises:
-        InputError: there are fewer than 2 clips, an entry is not finite, or the two have different
-            features.
+        InputError: there are fewer than 2 clips, an entry is not finite, or the numbers of features
+            differ.
     """
     check_features(fake, real)
     count = min(len(fake), len(real))
@@ -58,7 +58,7 @@ def kernel_video_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
 
 KVD = Metric(
     "kvd",
-    "Kernel Video Distance, MMD² of a cubic kernel; lower is better",
+    "Kernel Video Distance, MMD² with a cubic kernel; lower is better",
     FEATURES,
     kernel_video_distance,
 )

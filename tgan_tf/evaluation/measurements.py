@@ -1,12 +1,12 @@
-"""What is measured of each clip of a set: streamed into a file, read back as arrays.
+"""The measurements of each clip of a set, streamed to a file and read back as arrays.
 
     columns of a clip     features [d], probabilities [classes], motion [T - 1], scores []
     rows                  clips
 
-The file holds two arrays in NumPy's format, one behind the other, for `np.load` of an open file:
-what the clips are and what they were measured by, as JSON in bytes, and the rows, float32 fields by
-the columns' names. The rows are mapped into memory, so that it does not grow with the number of
-clips. A file that was kept is used again for exactly what it says.
+The file holds two arrays in NumPy's format, one after the other, for `np.load` of an open file: a
+description of the clips and of what measured them, JSON as bytes; and the rows, with float32 fields
+named as the columns. The rows are memory-mapped, so memory does not grow with the number of clips.
+A kept file is used again only for exactly what its description says.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from tgan_tf.errors import InputError, reason, remedy
 
 FORMAT = 1
 
-_ANOTHER = "give another file, or one that is not there yet"
+_ANOTHER = "give another file, or one that does not exist yet"
 
 
 class Measurements:
-    """The columns of a file of measurements, as arrays mapped from it.
+    """The columns of a file of measurements, as memory-mapped arrays.
 
     Args:
-        path: a file of `write`.
+        path: a file that `write` wrote.
 
     Attributes:
         columns: float32 [clips, ...] by name.
-        count: how many clips.
-        description: what was measured by what.
+        count: number of clips.
+        description: what was measured, and by what.
 
     Raises:
-        InputError: the file cannot be read, or is no such one.
+        InputError: the file cannot be read or has another format.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -56,20 +56,20 @@ class Measurements:
             raise InputError(
                 f"{path}: cannot be read as measurements of real clips ({why}): {_ANOTHER}"
             ) from error
-        except Exception as error:  # whatever it is, its head may raise anything
+        except Exception as error:  # the header of another file may raise anything
             raise InputError(
-                f"{path}: is no file of measurements of real clips ({reason(error)}): {_ANOTHER}"
+                f"{path}: is not a file of measurements of real clips ({reason(error)}): {_ANOTHER}"
             ) from error
         self.columns = {name: rows[name] for name in rows.dtype.names or ()}
         self.count = len(rows)
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], np.ndarray]:
-    """What a file says it is of, and its rows, mapped.
+    """The description of a file, and its rows, memory-mapped.
 
     Raises:
         OSError: it cannot be read.
-        Exception: of many classes, where it is no such file.
+        Exception: of many classes, if it has another format.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -78,13 +78,13 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], np.ndarray]:
             raise ValueError("it does not begin with a description")
         description = json.loads(file.read(length))
         if not isinstance(description, dict):
-            raise ValueError("its description is none")
+            raise ValueError("its description is not a JSON object")
         (count,), _, dtype = numpy_files.read_header(file)
-        # An array of anything else than numbers must not be mapped.
+        # An array of anything but numbers must not be mapped.
         if not dtype.names or any(dtype[name].base != np.float32 for name in dtype.names):
-            raise ValueError(f"it holds {dtype}, and no columns of float32")
+            raise ValueError(f"it holds {dtype} instead of columns of float32")
         if size - file.tell() != count * dtype.itemsize:
-            raise ValueError("it is not as long as it says")
+            raise ValueError("its length is not as stated")
         return description, np.memmap(path, dtype, "r", file.tell(), count)
 
 
@@ -95,18 +95,18 @@ def write(
     description: dict[str, Any],
     what: str,
 ) -> Measurements:
-    """Writes what is measured of clips, as it is measured, with a progress bar on a terminal.
+    """Writes measurements batch by batch, with a progress bar on a terminal.
 
     Args:
         path: the file, which appears whole or not at all.
-        rows: as of `tgan_tf.evaluation.measuring.measured`, `count` in all.
-        count: how many.
-        description: what is measured by what.
-        what: what the bar is called.
+        rows: the measurements of each batch, see `tgan_tf.evaluation.measuring.measured`; `count`
+            clips in all.
+        count: number of clips.
+        description: what is measured, and by what.
+        what: label of the progress bar.
 
     Raises:
-        InputError: as `rows`, or the file cannot be written or would be larger than what the
-            disk has room for.
+        InputError: `rows` raises it, or the file cannot be written or does not fit on the disk.
     """
     path = Path(path)
     first = next(rows)
@@ -114,7 +114,7 @@ def write(
     check_disk(
         count * np.dtype(dtype).itemsize,
         path.parent,
-        f"{count:,} {what}, measured",
+        f"the measurements of {count:,} {what}",
         "ask for fewer, or give a directory with more room",
     )
     bar = tqdm(total=count, desc=what, unit="clip", disable=None, leave=False)
@@ -144,20 +144,20 @@ def measure_once(
     what: str,
     path: str | os.PathLike[str] | None = None,
 ) -> Measurements:
-    """Measures real clips, or takes what an earlier call has kept of the same ones.
+    """Measures real clips, or reads the measurements that an earlier call kept.
 
     Args:
-        directory: where the file is kept, by a name that follows from the description.
-        rows: from a count to what is measured of so many clips, as of `write`.
-        count: how many are needed; a file of more is used too.
-        frames: of each clip that are measured.
-        description: as of `write`, without the count.
-        what: as of `write`.
+        directory: where the file is kept, under a name derived from the description.
+        rows: count → the measurements of so many clips, see `write`.
+        count: number of clips needed; a file with more is used too.
+        frames: number of frames measured of each clip.
+        description: see `write`; without the count.
+        what: see `write`.
         path: a file that the user names instead, made if missing.
 
     Raises:
-        InputError: the file at `path` is of other clips, of another extractor or of too few clips,
-            or is no file of measurements.
+        InputError: the file at `path` has measurements of other clips, by another extractor or of
+            too few clips, or has another format.
     """
     description = json.loads(json.dumps({"format": FORMAT, "frames": frames, **description}))
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
@@ -171,24 +171,24 @@ def measure_once(
             return kept
         if path is not None:
             if kept.description == description:
-                why = f"of {kept.count} clips, and {count} are needed"
+                why = f"has {kept.count} clips, but {count} are needed"
             else:
                 name, had, asked = _difference(kept.description, description)
-                why = f"of other data: {name} is {had}, now {asked}"
+                why = f"has other data: {name} is {had}, now {asked}"
             raise InputError(f"{path}: {why}: {_ANOTHER}")
     return write(place, rows(count), count, description, what)
 
 
 def _kept(place: Path) -> Measurements | None:
-    """What an earlier call has kept, under a name that is only for that; None if it is broken."""
+    """The measurements that an earlier call kept under their own name; None if they are damaged."""
     if not place.exists():
         return None
     try:
         _open(place)
-    except OSError:  # not proved broken: the next line says why it cannot be read
+    except OSError:  # not proved damaged: the last line says why it cannot be read
         pass
     except Exception as error:
-        warnings.warn(f"{place}: damaged ({reason(error)}), measured once more", stacklevel=3)
+        warnings.warn(f"{place}: damaged ({reason(error)}): measuring again", stacklevel=3)
         return None
     return Measurements(place)
 
@@ -206,8 +206,8 @@ def _write_head(
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, object, object]:
-    """The first entry in which two descriptions differ, by the name of its place."""
-    # Hashes last: whatever else differs says more.
+    """The first entry in which two descriptions differ, by its full name."""
+    # Hashes last: any other difference says more.
     for name in sorted({*one, *other}, key=lambda name: (name.endswith("sha256"), name)):
         a, b = one.get(name), other.get(name)
         if isinstance(a, dict) and isinstance(b, dict) and a != b:

@@ -1,8 +1,8 @@
-"""Clips are measured: a batch at a time, by this process or in parts by several.
+"""Measures clips batch by batch, in this process or in parts by several processes.
 
-Each of several processes measures parts of the clips into files of their own, in the very batches
-of a single process, so that what they measure is the same to the bit. A part is `CLIPS_A_PART`
-clips; one that is there and whole is passed over when what was stopped is tried again.
+Several processes measure parts of the clips into files, in the same batches as a single process, so
+the measurements are the same to the bit. A part has `CLIPS_A_PART` clips. Whole parts are skipped
+when an interrupted evaluation is started again.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from tgan_tf.evaluation.metric import Quantity
 from tgan_tf.models.network import CriticNetwork
 
 CLIPS_A_PART = 1024
-"""Clips that a process measures into a file: whole batches of any set."""
+"""Number of clips of a part: a multiple of every set's batch size."""
 
 Columns = Callable[[tf.Tensor], dict[str, tf.Tensor]]
-"""From a batch of clips to what is measured, float32 [batch, ...] by name."""
+"""(a batch of clips) → the measurements, float32 [batch, ...] by name."""
 
 
 class Measuring(NamedTuple):
-    """What is measured of clips, and by what.
+    """The quantities to measure of clips, and the networks that measure them.
 
     Attributes:
-        extractor: what clips are measured by.
-        quantities: that are measured by it; without any it is not called.
-        by_critic: those that are measured by the critic.
-        critic: that of the clips that are judged.
-        critic_of: the description of these clips.
+        extractor: the feature extractor.
+        quantities: quantities measured by the extractor; if empty, it is not called.
+        by_critic: quantities measured by the critic.
+        critic: the critic of the evaluated clips' generator.
+        critic_of: the description of the evaluated clips.
     """
 
     extractor: Extractor
@@ -53,7 +53,7 @@ class Measuring(NamedTuple):
     critic_of: dict[str, Any] | None = None
 
     def traced(self) -> Columns:
-        """From clips to what the extractor, or nothing but a look at them, says."""
+        """A traced function from clips to all measured columns but the critic's."""
 
         def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
             extracted = self.extractor(clips)
@@ -64,11 +64,11 @@ class Measuring(NamedTuple):
                 and (self.extractor.num_classes or not quantity.of_classes)
             }
 
-        # Traced anew for another number of frames, not for the last batch, which is smaller.
+        # Retraced for another number of frames, but not for the smaller last batch.
         return tf.function(columns, reduce_retracing=True, autograph=False)
 
     def columns(self, traced: Columns) -> Columns:
-        """From clips to all that is measured of them; `traced` is of `traced()`."""
+        """A function from clips to all measured columns; `traced` is a result of `traced()`."""
 
         def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
             scores = {
@@ -88,17 +88,17 @@ def measured(
     what: str,
     first: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Measures clips, a batch at a time.
+    """Measures clips batch by batch.
 
     Args:
         clips: float32 [batch, T, rows, columns, channels].
-        frames: of each clip the first so many are measured.
-        columns: from a batch of clips to what is measured, float32 [batch, ...] by name.
-        what: what the clips are called.
-        first: number of the first one.
+        frames: number of frames to measure of each clip, from the first on.
+        columns: (a batch of clips) → the measurements, float32 [batch, ...] by name.
+        what: name of the clips in messages.
+        first: number of the first clip.
 
     Yields:
-        What is measured of a batch, float32 [batch, ...] by name.
+        The measurements of a batch, float32 [batch, ...] by name.
 
     Raises:
         InputError: the clips hold a NaN or an infinity.
@@ -107,7 +107,7 @@ def measured(
         if not np.isfinite(batch).all():
             raise InputError(
                 f"{what}: NaN or infinity in the clips from number {first} on: the generator has "
-                "diverged, evaluate an earlier ",
+                "diverged: evaluate an earlier ",
                 Argument("checkpoint_step"),
             )
         values = columns(tf.constant(batch[:, :frames]))
@@ -126,22 +126,26 @@ def in_parts(
     what: str,
     run: Run,
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """What is measured of the clips of a set, as of `measured`, by several processes.
+    """Measures clips in parts by several processes.
 
-    Parts are kept if the context ends by an error, for the next try, and else removed.
+    If the context ends with an error, the parts are kept for the next attempt; otherwise they are
+    deleted.
 
     Args:
-        directory: where they are kept, beside those of other clips.
-        clips: the set, which can be pickled, as can what measures it.
-        draw: as of `ClipSet.batches`.
-        count: how many clips.
-        frames: as of `measured`.
-        by: what is measured.
-        what: as of `measured`.
-        run: what has the parts measured, as of `tgan_tf.data.beam.on_beam`.
+        directory: directory of the parts, of these clips and of others.
+        clips: the clips; they are pickled, as is `by`.
+        draw: see `ClipSet.batches`.
+        count: number of clips.
+        frames: see `measured`.
+        by: the quantities to measure.
+        what: see `measured`.
+        run: calls the work in other processes, see `tgan_tf.data.beam.on_beam`.
+
+    Yields:
+        An iterator over the measurements of each part, see `measured`.
 
     Raises:
-        InputError: another process measures these clips, or not all parts could be measured.
+        InputError: another process is measuring these clips, or some parts could not be written.
     """
     description = {
         "clips": clips.description,
@@ -171,10 +175,10 @@ def in_parts(
         for part in planned:
             yield Measurements(part.path).columns
 
-    with file_locks.exclusive(directory, "clips are being measured there"):
+    with file_locks.exclusive(directory, "is being filled with measurements"):
         yield rows()
         shutil.rmtree(directory)
-    with contextlib.suppress(OSError):  # Others' parts may lie there.
+    with contextlib.suppress(OSError):  # it may hold parts of other clips
         directory.parent.rmdir()
 
 

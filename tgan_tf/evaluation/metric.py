@@ -1,14 +1,14 @@
-"""What a metric is, and what is measured for it.
+"""Metrics, and the quantities that are measured for them.
 
-A metric is computed of one quantity, which is measured of each clip that is judged and, where it
-compares, of real ones:
+A metric is computed from one quantity, measured for each evaluated clip and, if the metric
+compares, for real clips:
 
     fvd          features [n, d] of both                  → the distance of their distributions
-    is           probabilities [n, classes]               → a score, real clips are not needed
+    is           probabilities [n, classes]               → a score; real clips are not needed
     wasserstein  a critic's scores [n] of both            → the difference of their means
-    spectrum     nothing of clips, the critic's kernels   → their largest singular values
+    spectrum     the critic's kernels, no clips           → their largest singular values
 
-The package's own are in `tgan_tf.evaluation.metrics.METRICS`; another one is an object like those.
+The package's metrics are in `tgan_tf.evaluation.metrics.METRICS`; any other `Metric` works too.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tgan_tf.models.network import CriticNetwork
 
 
 class Quantity(NamedTuple):
-    """What a metric is computed of.
+    """What a metric is computed from.
 
     Attributes:
-        name: of its column in files of measurements. Real clips are measured once: a quantity that
-            is measured otherwise than before needs another name.
+        name: name of its column in files of measurements. Since measurements of real clips are
+            kept, a quantity that is measured differently than before needs another name.
         measure: (clips, judge) → float32 [batch, ...]. Clips are float32 [batch, T, rows, columns,
-            channels] in [-1, 1]. The judge is what the extractor says of them, an `Extracted`; of a
-            quantity that needs a critic it is the critic. None: it is nothing of clips, but the
-            critic itself. What the judge is depends on the quantity, so its type is Any.
-        num_critics: how many critics it needs: 1 is that of the run that is judged, 2 are those of
-            two runs that are compared.
-        of_real: whether it is measured of real clips as well. With a critic these are held-out
-            ones, which the critic was not trained on.
+            channels] in [-1, 1]. The judge is the extractor's output for them, an `Extracted`, or
+            the critic if the quantity needs one; hence its type Any. None: the quantity is the
+            critic itself, not a property of clips.
+        num_critics: number of critics it needs: 1 for the critic of the evaluated run, 2 for those
+            of two compared runs.
+        of_real: whether it is measured for real clips as well. With a critic these are held-out
+            clips, which the critic was not trained on.
         of_classes: whether the extractor must have classes.
     """
 
@@ -50,17 +50,20 @@ class Metric(NamedTuple):
     """A metric.
 
     Attributes:
-        name: lower-case letters and underscores, as it is asked for.
-        about: what it is, for help texts.
-        quantity: what it is computed of.
-        compute: the metric, called by keyword. `fake` and, if the quantity is of real clips too,
-            `real` are the quantity of the clips judged and of real ones, float32 [clips, ...];
-            they need not be equally many. If it is nothing of clips, `critic` is the critic.
-            The metric of two runs has `first` and `second`. It gives an estimate, or several by
-            their names; that of two runs may also name the better one, or None for no number.
-        num_clips: how many clips it judges if it is not said; 0 for a metric that is of none.
-        fewest: from the number of the extractor's features to how few clips it can judge.
-        multiple: what the number of clips divides by.
+        name: its name in requests: lower-case letters and underscores.
+        about: a description, for help texts.
+        quantity: what it is computed from.
+        compute: the metric, called by keyword. `fake` and, if the quantity is measured for real
+            clips too, `real` are the values for the evaluated and the real clips, float32 [clips,
+            ...], which may differ in number. If the quantity is the critic itself, `critic` is the
+            critic. A metric of two runs takes `first` and `second`. It returns an estimate, or
+            several by name; a metric of two runs may also return the name of the better one, or
+            None for no value.
+        num_clips: default number of clips; 0 for a metric without clips.
+        fewest: number of the extractor's features → the smallest number of clips.
+        multiple: the number of clips must be a multiple of it.
+        of_classes_in_turn: whether it needs clips of a conditional generator, clip i of class i
+            modulo the number of classes, and an extractor of the same classes.
     """
 
     name: str
@@ -70,14 +73,15 @@ class Metric(NamedTuple):
     num_clips: int = 2048
     fewest: Callable[[int], int] = lambda num_features: 10
     multiple: int = 1
+    of_classes_in_turn: bool = False
 
 
 def score(clips: tf.Tensor, critic: CriticNetwork) -> tf.Tensor:
-    """A critic's scores of clips in inference, float32 [batch]; of several critics their sum.
+    """A critic's scores of clips in inference, float32 [batch]; for several critics their sum.
 
     Args:
         clips: float32 [batch, *critic.clip_shape] in [-1, 1].
-        critic: one that is not conditional.
+        critic: an unconditional critic.
     """
     return tf.reduce_sum(critic(clips, training=False), axis=1)
 

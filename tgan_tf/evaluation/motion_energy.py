@@ -17,26 +17,26 @@ def motion_energy(clips: tf.Tensor) -> tf.Tensor:
         clips: float [batch, T, rows, columns, channels] in [-1, 1], T at least 2.
 
     Returns:
-        float [batch, T - 1], over pixels and channels.
+        float [batch, T - 1], the mean over pixels and channels.
     """
     return tf.reduce_mean(tf.square(clips[:, 1:] - clips[:, :-1]), axis=[2, 3, 4])
 
 
 def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
-    """How far generated clips' motion energy is from that of real ones, frame by frame.
+    """The difference in motion energy between generated and real clips, frame by frame.
 
     Args:
-        fake: float [n, T - 1], the motion energy of generated clips.
-        real: float [m, T - 1], that of real ones.
+        fake: float [n, T - 1], motion energy of generated clips.
+        real: float [m, T - 1], motion energy of real clips.
 
     Returns:
-        The mean over frames of |mean of fake - mean of real|, over the mean of real: 0 where they
-        are the same. Its error: by leaving out each tenth of the generated clips once. In the
-        details both means frame by frame, and the ratio of their means.
+        The mean over frames of |mean of fake - mean of real|, divided by the mean of real: 0 if
+        they are equal. Its error is the jackknife's, which leaves out each tenth of the generated
+        clips once. The details have both means frame by frame, and the ratio of their means.
 
     Raises:
         InputError: there are fewer than 10 generated clips or no real ones, the real ones do not
-            move, an entry is not finite, or the two have different numbers of frames.
+            move, an entry is not finite, or the numbers of frames differ.
     """
     _check(fake, real)
     if len(fake) < GROUPS:
@@ -45,7 +45,7 @@ def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
         raise InputError("no motion of real clips: give at least 1 clip of at least 2 frames")
     real_mean = np.mean(real, axis=0, dtype=np.float64)
     if real_mean.mean() == 0:
-        raise InputError("the real clips do not move: their motion cannot be compared with")
+        raise InputError("the real clips do not move: motion cannot be compared")
     parts = np.array_split(fake, GROUPS)
     sums = np.stack([part.sum(axis=0, dtype=np.float64) for part in parts])
     counts = np.array([len(part) for part in parts])
@@ -72,7 +72,7 @@ def motion_difference(fake: np.ndarray, real: np.ndarray) -> Estimate:
 MOTION_ENERGY = Quantity("motion", lambda clips, extracted: motion_energy(clips))
 MOTION = Metric(
     "motion",
-    "how far the change from frame to frame is from the real one; lower is better",
+    "difference from real clips in the change from frame to frame; lower is better",
     MOTION_ENERGY,
     motion_difference,
 )
@@ -81,8 +81,8 @@ MOTION = Metric(
 def _check(fake: np.ndarray, real: np.ndarray) -> None:
     if fake.ndim != 2 or real.ndim != 2 or fake.shape[1] != real.shape[1]:
         raise InputError(
-            f"motion of shapes {fake.shape} and {real.shape}: give [clips, frames - 1], of clips "
-            "of the same number of frames"
+            f"motion of shapes {fake.shape} and {real.shape}: must be [clips, frames - 1] with the "
+            "same number of frames"
         )
     for name, motion in (("generated", fake), ("real", real)):
         finite = np.isfinite(motion).all(axis=1)

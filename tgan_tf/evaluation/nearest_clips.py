@@ -1,8 +1,8 @@
-"""The real clips that generated ones are nearest to: is the training set memorised?
+"""The real clips nearest to generated ones: has the generator memorised the training set?
 
-A generator that has learnt clips by heart makes clips nearer to training clips than other real
-clips are. The picture shows the generated clips that are nearest to a training clip, each above the
-training clips it is nearest to.
+The clips of a generator that has memorised are nearer to training clips than other real clips are.
+The picture shows the generated clips that are nearest to a training clip, each above its nearest
+training clips.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tgan_tf.rendering import contact_sheet, to_uint8
 
 
 def nearest_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
-    """The median distance of a clip to the real clip nearest to it, in the space of features.
+    """The median distance from a clip to its nearest real clip, in the space of features.
 
     Args:
-        fake: float32 [n, features], of the clips judged.
-        real: float32 [m, features].
+        fake: float32 [n, features], features of the evaluated clips.
+        real: float32 [m, features], features of real clips.
 
     Returns:
         The median and its standard error (1.2533 standard errors of the mean, as for a normal
-        distribution); in the details the places of the eight clips that are nearest to a real one
-        and, for each, of its three nearest real clips.
+        distribution). The details have the indices of the eight clips that are nearest to a real
+        one and, for each, of its three nearest real clips.
 
     Raises:
-        InputError: as `tgan_tf.evaluation.prdc.nearest`.
+        InputError: see `tgan_tf.evaluation.prdc.nearest`.
     """
     places, distances = nearest(fake, real, min(3, len(real)))
     closest = np.argsort(distances[:, 0], kind="stable")[:8]
@@ -42,14 +42,14 @@ def nearest_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
 
 NEAREST = Metric(
     "nearest",
-    "distance to the nearest real clip, and a picture: is it memorised?",
+    "distance to the nearest real clip, and a picture: shows memorisation",
     FEATURES,
     nearest_distance,
 )
 
 
 def picture(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Each clip judged above its nearest real ones, a column for each frame.
+    """A picture of each evaluated clip above its nearest real ones, with one column per frame.
 
     Args:
         fake: float32 [clips, T, rows, columns, channels] in [-1, 1].

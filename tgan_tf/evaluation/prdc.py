@@ -1,11 +1,12 @@
-"""Precision, recall, density, coverage: are generated clips like real ones, and all of them?
+"""Precision, recall, density, coverage: are generated clips realistic, and do they cover the data?
 
-Around each clip lies a ball that reaches to its k-th nearest neighbour of the same set.
+Each clip has a ball that reaches to its k-th nearest neighbour in the same set.
 
 - precision, the share of generated clips inside a real clip's ball, and recall, the share of real
   clips inside a generated clip's ball: Kynkäänniemi et al. 2019 (arXiv 1904.06991), Equation 1;
-- density, the number of real balls a generated clip lies in over k, and coverage, the share of real
-  clips whose ball holds a generated one: Naeem et al. 2020 (arXiv 2002.09797), Equations 4 and 5.
+- density, the number of real balls that a generated clip lies in, divided by k, and coverage, the
+  share of real clips whose ball holds a generated clip: Naeem et al. 2020 (arXiv 2002.09797),
+  Equations 4 and 5.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ def prdc(fake: np.ndarray, real: np.ndarray, k: int = 5) -> dict[str, Estimate]:
     """The four measures.
 
     Args:
-        fake: float [n, features], n more than k.
-        real: float [m, features], m more than k.
-        k: which nearest neighbour a ball reaches to, at least 1.
+        fake: float [n, features], n greater than k.
+        real: float [m, features], m greater than k.
+        k: the nearest neighbour that a ball reaches to, at least 1.
 
     Returns:
         "precision", "recall", "density", "coverage". Errors are standard errors of the mean over
-        clips, as if their neighbours were not shared.
+        clips, as if they shared no neighbours.
 
     Raises:
-        InputError: there are no more than k clips, k is below 1, an entry is not finite, or the two
-            have different features.
+        InputError: there are no more than k clips, k is below 1, an entry is not finite, or the
+            numbers of features differ.
     """
     check_features(fake, real)
     check(Integer(1), k=k)
@@ -66,19 +67,19 @@ PRDC = Metric("prdc", "precision, recall, density, coverage; higher is better", 
 
 
 def nearest(queries: np.ndarray, among: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of some clips to others, in the space of features.
+    """Finds the nearest clips in the space of features.
 
     Args:
         queries: float [q, features].
-        among: float [n, features].
-        count: how many, 1 to n.
+        among: float [n, features], the clips to search.
+        count: number of nearest clips, 1 to n.
 
     Returns:
-        Their places in `among`, int64 [q, count], the nearest first, and their distances, float64.
+        Their indices in `among`, int64 [q, count], the nearest first, and their distances, float64.
 
     Raises:
-        InputError: `count` is not 1 to n, an entry is not finite, or the two have different
-            features.
+        InputError: `count` is not 1 to n, an entry is not finite, or the numbers of features
+            differ.
     """
     check_features(queries, among)
     check(Integer(1, len(among)), count=count)
@@ -91,7 +92,7 @@ def nearest(queries: np.ndarray, among: np.ndarray, count: int) -> tuple[np.ndar
 
 
 def _radii(features: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance of each to its k-th nearest neighbour: itself is the nearest of all."""
+    """Squared distance of each row to its k-th nearest neighbour; entry 0 is the row itself."""
     radii = np.empty(len(features))
     for rows, distances in _squared_distances(features, features):
         radii[rows] = np.partition(distances, k, axis=1)[:, k]
@@ -99,7 +100,7 @@ def _radii(features: np.ndarray, k: int) -> np.ndarray:
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of rows of `a`, and their squared distances to all of `b`, float64."""
+    """Blocks of rows of `a`, and their squared distances to all rows of `b`, float64."""
     for first in range(0, len(a), _BLOCK):
         rows = slice(first, min(first + _BLOCK, len(a)))
         x = np.asarray(a[rows], np.float64)

@@ -1,8 +1,7 @@
-"""Results as they are kept and shown: `metrics.jsonl`, a table, TensorBoard's scalars, plots.
+"""Keeps and shows results: `metrics.jsonl`, a table, TensorBoard scalars, plots.
 
-A record is one line of JSON with everything that is needed to repeat it. It is of a checkpoint
-("of": "checkpoint"), of other clips ("clips"), or of real ones ("real"), the value that a perfect
-generator has.
+A record is one line of JSON with everything needed to repeat it. It describes a checkpoint ("of":
+"checkpoint"), other clips ("clips"), or real clips ("real"), the value of a perfect generator.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ if TYPE_CHECKING:
 
 FILE = "metrics.jsonl"
 PLOT = "metrics.png"
-_MARKED = 40  # points of a curve that are told apart
+_MARKED = 40  # most points of a curve with markers
 
 
 def of_results(
     results: Sequence[Result], of: str, evaluation: Evaluation, fake: dict[str, Any], **more: Any
 ) -> list[dict[str, Any]]:
-    """Results with everything needed to repeat them, a record each.
+    """Makes a record of each result, with everything needed to repeat it.
 
     Args:
-        results: of an `Evaluation`.
+        results: results of an `Evaluation`.
         of: "checkpoint", "clips" or "real".
-        evaluation: what judged.
-        fake: the description of what was judged.
-        **more: entries of its own, as step, seed and run_dir.
+        evaluation: the evaluation.
+        fake: the description of the evaluated clips.
+        **more: further entries, such as step, seed and run_dir.
     """
     extractor = {"name": evaluation.extractor.name, "sha256": evaluation.extractor.sha256}
     return [
@@ -80,19 +79,19 @@ def of_results(
 
 
 def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Adds records to a file, each a line.
+    """Appends records to a file, one per line.
 
     Raises:
         InputError: the file cannot be written.
     """
-    # All in one write, so that two evaluations do not mix their lines.
+    # One write, so that two evaluations do not mix their lines.
     lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in map(_plain, records))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             before = file.seek(0, os.SEEK_END)
             file.seek(max(before - 1, 0))
-            # A line that was cut short by a kill stays a line of its own.
+            # A line that a killed process truncated stays a separate line.
             begin = b"\n" if file.read(1) not in (b"", b"\n") else b""
             try:
                 file.write(begin + lines.encode())
@@ -107,16 +106,16 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a file in their order; a line that is none is passed over with a warning.
+    """Reads the records of a file in order; other lines are skipped with a warning.
 
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: the file does not exist or cannot be read.
     """
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}): make it by evaluate.py"
+            f"{path}: cannot be read ({error.strerror}): make it with evaluate.py"
         ) from error
     records = []
     for number, line in enumerate(lines, 1):
@@ -129,25 +128,25 @@ def read(path: Path) -> list[dict[str, Any]]:
         else:
             version = _version(found)
             what = (
-                "no record of this program"
+                "not a record of this program"
                 if version in (None, __version__)
                 else f"a record of tgan_tf {version}, which tgan_tf {__version__} cannot read"
             )
-            warnings.warn(f"{path}, line {number}: {what}, passed over", stacklevel=2)
+            warnings.warn(f"{path}, line {number}: {what}, skipped", stacklevel=2)
     return records
 
 
 def _version(found: object) -> object:
-    """Of tgan_tf, as a record of whatever form says it."""
+    """The version of tgan_tf in a record of any form."""
     versions = found.get("versions") if isinstance(found, dict) else None
     return versions.get("tgan_tf") if isinstance(versions, dict) else None
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first one the head, as aligned Markdown; all but the first column right.
+    """An aligned Markdown table; all columns but the first are aligned right.
 
     Args:
-        rows: of equally many cells each.
+        rows: rows of cells, equally many in each; the first is the head.
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
@@ -163,7 +162,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def shown(record: dict[str, Any] | None) -> str:
-    """A record's value and error, with as many digits as the error tells: "4.83 ± 0.12"."""
+    """A record's value and error, rounded by the error: "4.83 ± 0.12"."""
     if record is None:
         return ""
     value, error = record["value"], record["error"]
@@ -178,12 +177,13 @@ def shown(record: dict[str, Any] | None) -> str:
 
 
 def write_scalars(directory: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Writes records of checkpoints as TensorBoard's scalars evaluation/METRIC.
+    """Writes records of checkpoints as TensorBoard scalars evaluation/METRIC.
 
     Args:
-        directory: not that of the training's own events, of which TensorBoard reads no more once it
-            has seen a newer file beside them; one in the run's directory is shown with the run.
-        records: each with a step.
+        directory: a directory inside the run's, which TensorBoard shows with the run. It must not
+            hold the training's events: TensorBoard stops reading these once it sees a newer file
+            beside them.
+        records: records with a step.
     """
     writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default():
@@ -195,7 +195,7 @@ def write_scalars(directory: Path, records: Sequence[dict[str, Any]]) -> None:
 
 
 def same_protocol(records: Sequence[dict[str, Any]], like: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those records whose numbers may be compared with `like`: of the same name, judged alike."""
+    """The records that may be compared with `like`: same metric, extractor and real clips."""
     return [
         found
         for found in records
@@ -206,7 +206,7 @@ def same_protocol(records: Sequence[dict[str, Any]], like: dict[str, Any]) -> li
 def curve(
     records: Sequence[dict[str, Any]],
 ) -> tuple[list[int], list[float | None], list[float]]:
-    """Steps, values and errors of the records of checkpoints, the last of each step counting."""
+    """Steps, values and errors of the records of checkpoints; the last record of a step counts."""
     by_step = {found["step"]: found for found in records if found["of"] == "checkpoint"}
     steps = sorted(by_step)
     return (
@@ -220,10 +220,10 @@ class Panel(NamedTuple):
     """A plot of a metric.
 
     Attributes:
-        title: such as the metric's name.
-        curves: places on the x axis, values and errors, if any, as of `curve`, by their legend.
+        title: the title, such as the metric's name.
+        curves: x positions, values and errors (None for no error), see `curve`, by their label.
         real: the record of real clips, drawn as a line; or None.
-        x: what the x axis is.
+        x: label of the x axis.
     """
 
     title: str
@@ -233,13 +233,13 @@ class Panel(NamedTuple):
 
 
 def plot(path: Path, panels: Sequence[Panel]) -> None:
-    """Draws panels side by side, three in a row.
+    """Draws panels, three in a row.
 
     Args:
-        path: PNG, replaced if it is there.
-        panels: at least one.
+        path: a PNG file, replaced if it exists.
+        panels: at least one panel.
     """
-    # Without pyplot, which keeps figures and asks for a display.
+    # Without pyplot, which keeps figures and may need a display.
     from matplotlib.figure import Figure
 
     columns = min(len(panels), 3)
@@ -255,9 +255,9 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def draw(axes: Axes, panel: Panel) -> None:
-    """Draws a panel; curves of many points are lines without marks."""
+    """Draws a panel; curves of many points have no markers."""
     for label, (steps, values, errors) in panel.curves.items():
-        heights = np.array(values, float)  # None, where there is no value, becomes NaN: a gap.
+        heights = np.array(values, float)  # None, for no value, becomes NaN: a gap.
         marker = "o" if len(steps) <= _MARKED else None
         if any(errors):
             axes.errorbar(
@@ -271,23 +271,23 @@ def draw(axes: Axes, panel: Panel) -> None:
         axes.axhspan(value - error, value + error, color="0.4", alpha=0.15, linewidth=0)
     axes.ticklabel_format(axis="y", useOffset=False)
     low, high = axes.get_ylim()
-    if high - low < 1e-3 * abs(high):  # What is left is rounding, not a curve.
+    if high - low < 1e-3 * abs(high):  # The differences are rounding, not a curve.
         axes.set_ylim(low - 0.05 * abs(high), high + 0.05 * abs(high))
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    # A single curve that is called as its panel needs none.
+    # A single curve with the name of its panel needs no legend.
     if list(panel.curves) != [panel.title] or panel.real is not None:
         axes.legend()
 
 
 def panels_of_run(kept: Sequence[dict[str, Any]], run: str) -> list[Panel]:
-    """A panel for each metric of a run's checkpoints, with those records that are like the newest.
+    """A panel for each metric of a run's checkpoints, from records of the newest one's protocol.
 
     Args:
         kept: the run's records.
-        run: what the run is called where a record does not say it.
+        run: name of the run, for records without it.
     """
     panels = []
     newest = {one["metric"]: one for one in kept if one["of"] == "checkpoint"}
@@ -300,10 +300,10 @@ def panels_of_run(kept: Sequence[dict[str, Any]], run: str) -> list[Panel]:
 
 
 def plot_run(directory: Path) -> Path:
-    """Draws every metric of a run over the steps that there are records of.
+    """Draws every metric of a run over the recorded steps.
 
     Args:
-        directory: where `metrics.jsonl` is, with records of checkpoints; the plot goes there too.
+        directory: the directory of `metrics.jsonl`, and of the plot.
 
     Returns:
         The plot's path.
@@ -314,7 +314,7 @@ def plot_run(directory: Path) -> Path:
 
 
 def _is_record(found: object) -> bool:
-    """Whether something read is what those who read records expect."""
+    """Whether a parsed line is a valid record."""
     if not isinstance(found, dict) or found.get("of") not in (
         "checkpoint",
         "clips",
@@ -337,7 +337,7 @@ def _is_record(found: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A record without NumPy's types, NaN and infinities, which JSON does not know: None."""
+    """Converts NumPy's types to Python's, and NaN and infinities, which JSON lacks, to None."""
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""Signs that a training goes wrong, cheap enough to be read while it runs.
+"""Signs that a training goes wrong, cheap enough to compute while it runs.
 
-Three numbers of a few clips of fixed latents and as many real ones: whether the generated clips
-differ from each other, whether they move, and whether the critic tells them from real ones.
+Three numbers from a few clips of fixed latents and as many real clips: whether the generated clips
+differ from each other, whether they move, and whether the critic tells them from real clips.
 """
 
 from __future__ import annotations
@@ -14,28 +14,27 @@ from tgan_tf.models.network import CriticNetwork
 
 
 class Signs(NamedTuple):
-    """What a few clips tell of a training."""
+    """The signs from a few clips."""
 
     diversity: float
-    """How much generated clips differ from each other, as a share of how much real ones do; 0: all
-    are the same."""
+    """How much generated clips differ from each other, relative to real clips; 0: all are equal."""
     motion: float
-    """How much successive frames differ, as a share of real clips'; 0: all stand still."""
+    """How much successive frames differ, relative to real clips; 0: none moves."""
     critic_auc: float
     """Share of the pairs of a real and a generated clip in which the critic gives the real one the
     higher score (area under the ROC curve); 0.5: it cannot tell them apart, 1: it always can."""
 
     def warnings(self) -> dict[str, str]:
-        """A sentence for each sign that is bad, by its name; none for a healthy training."""
+        """A sentence for each bad sign, by its name; empty for a healthy training."""
         found = {}
         if self.diversity < 0.5:
             found["diversity"] = (
                 f"the generated clips differ {self.diversity:.2f} times as much as real ones: the "
-                "generator collapses"
+                "generator is collapsing"
             )
         if self.motion < 0.5:
             found["motion"] = (
-                f"the generated clips move {self.motion:.2f} times as much as real ones"
+                f"the generated clips move only {self.motion:.2f} times as much as real ones"
             )
         if self.motion > 2:
             found["motion"] = (
@@ -45,17 +44,17 @@ class Signs(NamedTuple):
         if self.critic_auc < 0.6:
             found["critic_auc"] = (
                 "the critic does not tell generated clips from real ones (AUC "
-                f"{self.critic_auc:.2f}): the generator is starved"
+                f"{self.critic_auc:.2f}): the generator has nothing to learn from"
             )
         return found
 
 
 def signs(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) -> Signs:
-    """The signs of clips.
+    """Computes the signs.
 
     Args:
-        critic: an unconditional one sees the first of the clips' frames that it takes; of a
-            conditional one, which needs classes, `critic_auc` is NaN.
+        critic: the critic, which sees as many of the first frames as it takes. For a conditional
+            critic, which needs classes, `critic_auc` is NaN.
         generated: float32 [n, frames, size, size, channels] in [-1, 1].
         real: float32 [m, frames, size, size, channels] in [-1, 1].
     """
@@ -71,7 +70,7 @@ def _share(value: float, of: float) -> float:
 
 
 def _diversity(clips: np.ndarray) -> float:
-    # The mean squared distance of two clips is twice the sum of their pixels' variances.
+    # The mean squared distance between two clips is twice the sum of the pixels' variances.
     return float(np.mean(np.var(clips, axis=0, ddof=1)))
 
 
@@ -86,5 +85,5 @@ def _critic_auc(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) 
         critic(clips[:, : critic.frames], training=False).numpy().sum(axis=1)
         for clips in (generated, real)
     )
-    # A tie is half a win.
+    # A tie counts half.
     return float(np.mean(np.sign(of_real[:, np.newaxis] - of_generated) / 2 + 0.5))

@@ -1,10 +1,10 @@
-"""The critic's spectral report: how much it can stretch what it is given, and each of its layers.
+"""The critic's spectral report: how much each layer, and the whole critic, can stretch its input.
 
-Singular value clipping (the paper, Section 4) keeps the singular values of each kernel, seen as the
+Singular value clipping (the paper, Section 4) keeps the singular values of each kernel, as the
 matrix [kernel positions and inputs, outputs], at 1 or below. That does not make the critic
 1-Lipschitz: a convolution can stretch more than its matrix, and a batch normalisation stretches
-each channel by γ / √(running variance + ε). What the layers really do, one after the other, bounds
-what the critic can do.
+each channel by γ / √(running variance + ε). The product of the layers' true norms bounds the
+critic's Lipschitz constant.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tgan_tf.models.network import CriticNetwork
 
 
 class Stage(NamedTuple):
-    """What a layer with a kernel and the batch normalisation after it can stretch.
+    """How much a layer with a kernel, and the batch normalisation after it, can stretch.
 
     Attributes:
-        name: the layer's, of one of two critics after the critic's.
-        matrix_norm: largest singular value of the kernel's matrix, which is what is clipped.
+        name: name of the layer; with two critics, after the critic's name.
+        matrix_norm: largest singular value of the kernel's matrix, which is clipped.
         operator_norm: norm of the convolution with its own padding, by power iteration.
         gamma: the largest |γ| / √(running variance + ε), the most that batch normalisation
-            stretches a channel in inference; 1 without one.
-        norm: of both together: the convolution with its outputs scaled by the batch normalisation.
-            At most operator_norm times gamma.
+            stretches a channel in inference; 1 without batch normalisation.
+        norm: norm of both together: the convolution with its outputs scaled by the batch
+            normalisation. At most operator_norm times gamma.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Stage(NamedTuple):
 
 
 def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
-    """The stages of a critic in their order, those of a second critic after the first's.
+    """The stages of a critic in order, with a second critic's after the first's.
 
     Args:
-        critic: any, in inference.
-        tolerance: of the power iterations, as of `spectral.operator_norm`.
+        critic: any critic, in inference mode.
+        tolerance: tolerance of the power iterations, see `spectral.operator_norm`.
 
     Raises:
         InputError: a kernel is not finite.
@@ -63,16 +63,17 @@ def stages(critic: CriticNetwork, tolerance: float = 1e-5) -> list[Stage]:
 
 
 def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) -> float:
-    """A bound of the critic's Lipschitz constant in inference, with respect to the clip.
+    """An upper bound on the critic's Lipschitz constant in inference, with respect to the clip.
 
-    It is the product of the stages' norms: leaky ReLU and max pooling stretch nothing, and the mean
-    of N features stretches by 1/√N. Of two critics, whose scores are added, it is the sum. The
-    labels of a conditional critic count as inputs, so that it is a bound for the clip alone too.
-    Since the norms are found by power iteration it is short of a true bound by the tolerance.
+    It is the product of the stages' norms: leaky ReLU and max pooling do not stretch, and the mean
+    of N features stretches by 1/√N. For two critics, whose scores are added, it is the sum. The
+    labels of a conditional critic count as inputs, so the bound also holds for the clip alone.
+    Since power iteration finds the norms from below, it may fall short of a true bound by the
+    tolerance.
 
     Args:
-        critic: in inference, with its running averages.
-        measured: of `stages`, if at hand.
+        critic: any critic, in inference mode with its running averages.
+        measured: the result of `stages`, if already computed.
     """
     norms = iter(measured if measured is not None else stages(critic))
     total = 0.0
@@ -87,14 +88,14 @@ def lipschitz_bound(critic: CriticNetwork, measured: list[Stage] | None = None) 
 def gradient_norms(
     critic: CriticNetwork, clips: np.ndarray, labels: np.ndarray | None = None
 ) -> np.ndarray:
-    """How fast the score changes at clips: ‖∇D(x)‖ over all pixels, in inference.
+    """The norm of the score's gradient at clips, ‖∇D(x)‖ over all pixels, in inference.
 
-    The largest is a lower bound of the critic's Lipschitz constant.
+    The largest is a lower bound on the critic's Lipschitz constant.
 
     Args:
-        critic: any.
+        critic: any critic.
         clips: float32 [n, *clip_shape].
-        labels: float32 [n, num_classes], one-hot, of a conditional critic.
+        labels: float32 [n, num_classes], one-hot, for a conditional critic.
 
     Returns:
         float64 [n].
@@ -108,16 +109,16 @@ def gradient_norms(
 
 
 def spectral_report(critic: CriticNetwork) -> dict[str, Estimate]:
-    """What each layer of a critic can stretch, and the whole of it.
+    """How much each layer of a critic, and the whole critic, can stretch.
 
     Args:
-        critic: any, in inference.
+        critic: any critic, in inference mode.
 
     Returns:
-        By the name of the layer the largest singular value of its kernel's matrix, which has no
-        error; in `details` the `shape` of the matrix, `above_half`, the share of its singular
-        values that are above half the largest, and `operator_norm`, `gamma` and `norm` as of
-        `Stage`. At "product" the product of the values, at "bound" that of `lipschitz_bound`.
+        By layer name, the largest singular value of the kernel's matrix, without an error. Its
+        `details` have the `shape` of the matrix; `above_half`, the share of its singular values
+        above half the largest; and `operator_norm`, `gamma` and `norm`, see `Stage`. "product" is
+        the product of the values, and "bound" the `lipschitz_bound`.
 
     Raises:
         InputError: a kernel is not finite.
@@ -159,11 +160,11 @@ def _stage(
     tolerance: float,
 ) -> Stage:
     kernel = unwrapped(layer).kernel.numpy()
-    # Checked first: a decomposition of what is not finite need not end.
+    # Checked first: a decomposition of values that are not finite may never end.
     if not np.isfinite(kernel).all():
         raise InputError(
-            f"the kernel of {name} has NaN or infinite entries: take a checkpoint from "
-            "before the training diverged"
+            f"the kernel of {name} has NaN or infinite entries: use a checkpoint from before the "
+            "training diverged"
         )
     convolution = convolution_of(layer)
     operator_norm = norm = float(convolution.norm(kernel, tolerance=tolerance)[0])

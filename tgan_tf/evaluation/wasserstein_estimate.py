@@ -1,10 +1,10 @@
-"""The critic's estimate of the Wasserstein distance of generated and real clips.
+"""The critic's estimate of the Wasserstein distance between generated and real clips.
 
     mean D(real) - mean D(fake)
 
-the quantity that the critic is trained to make large. On clips that it was not trained on it shows
-what the critic has learnt of the real clips rather than of the training set. The scale is the
-critic's: numbers of two critics are comparable only as far as their Lipschitz constants are.
+is the quantity that the critic is trained to maximise. On held-out clips it shows what the critic
+has learnt about real clips rather than about the training set. The scale is the critic's: two
+critics' numbers are comparable only as far as their Lipschitz constants are.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def wasserstein_estimate(*, fake: np.ndarray, real: np.ndarray) -> Estimate:
     """The difference of a critic's mean scores.
 
     Args:
-        fake: float [n], the scores of generated clips, at least 2.
-        real: float [m], those of real clips, at least 2.
+        fake: float [n], scores of generated clips, n at least 2.
+        real: float [m], scores of real clips, m at least 2.
 
     Returns:
         mean D(real) - mean D(fake) and its standard error.

@@ -1,4 +1,4 @@
-"""The networks of TGAN and of its variants, one a file."""
+"""The networks of TGAN and of its variants, one per file."""
 
 from tgan_tf.models.conv3d_generator import Conv3DGenerator
 from tgan_tf.models.critic import Critic
@@ -15,14 +15,14 @@ GENERATORS = {
     "conv3d": Conv3DGenerator,
     "two_stream": TwoStreamGenerator,
 }
-"""The generators by the name a flag has for them."""
+"""The generators by name."""
 
 CRITICS = {
     "tgan": Critic,
     "frames_as_channels": FramesAsChannelsCritic,
     "video_and_frame": VideoAndFrameCritic,
 }
-"""The critics by the name a flag has for them."""
+"""The critics by name."""
 
 __all__ = [
     "CRITICS",

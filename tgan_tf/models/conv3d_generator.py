@@ -1,4 +1,4 @@
-"""The single-stream 3-D generator: the "3D model" that the paper compares with.
+"""The single-stream 3-D generator, the "3D model" that the paper compares with.
 
 For 16 frames of 64x64: a latent [100] through a dense layer to 512 volumes of 1x4x4, and on
 through transposed 3-D convolutions, 2x8x8x256 → 4x16x16x128 → 8x32x32x64 → 16x64x64xC.
@@ -19,19 +19,19 @@ from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_si
 
 
 class VolumeGenerator(GeneratorNetwork):
-    """What the generators without a temporal generator are made with, and their layers.
+    """The arguments and layers of the generators without a temporal generator.
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame, 1 for grey, 3 for colour.
         z0_dim: entries of a video's latent.
-        filters: channels at the base; each doubling of the size but the last halves them, so a
-            multiple of 2 to the number of those.
+        filters: channels at the base. Each doubling of the size but the last halves them, so they
+            must be a multiple of 2 to the number of these doublings.
         kernel_initializer: initial weights.
         epsilon: ε of the batch normalisations.
-        num_classes: as of `GeneratorNetwork`.
-        latent_distribution: as of `GeneratorNetwork`.
+        num_classes: see `GeneratorNetwork`.
+        latent_distribution: see `GeneratorNetwork`.
 
     Raises:
         InputError: an argument is out of range.
@@ -73,16 +73,16 @@ class VolumeGenerator(GeneratorNetwork):
         self.epsilon = epsilon
 
     def to_features(self, name: str, frames: int) -> list[keras.layers.Layer]:
-        """Layers one after the other, from latents to maps of half the size.
+        """A chain of layers from latents to maps of half the size.
 
         A dense layer without bias to a base of 4x4, then transposed convolutions of kernel 4 and
-        stride 2 without bias, each with batch normalisation and ReLU after it. The number of frames
-        doubles in the last layers; before them the kernel and stride in time are 1.
+        stride 2 without bias, each followed by batch normalisation and ReLU. The number of frames
+        doubles in the last layers; in earlier ones the kernel and stride in time are 1.
 
         Args:
-            name: what the layers' names begin with.
-            frames: of the volume that `to_volume` makes of the features, a power of two from 1 on;
-                with 1 all convolutions are 2-D.
+            name: beginning of the layers' names.
+            frames: frames of the volume that `to_volume` makes from the features, a power of two,
+                at least 1; with 1 all convolutions are 2-D.
         """
         doublings = doublings_to_size(self.size)
         base = (max(frames >> doublings, 1), BASE_SIZE, BASE_SIZE, self.filters)
@@ -139,20 +139,20 @@ class VolumeGenerator(GeneratorNetwork):
         )
 
     def _initializer(self) -> dict[str, Any]:
-        # Serialised, since one unseeded initialiser repeats itself in every layer.
+        # Serialised, since a shared unseeded initialiser repeats its values in every layer.
         return keras.initializers.serialize(self.kernel_initializer)
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class Conv3DGenerator(VolumeGenerator):
-    """Latents to clips by transposed 3-D convolutions alone.
+    """Maps latents to clips by transposed 3-D convolutions alone.
 
     A dense layer without bias, batch normalisation and ReLU; transposed convolutions of kernel 4
     and stride 2 without bias, batch normalisation and ReLU, one for each doubling of the size but
-    the last; that one with bias and tanh. Time doubles in the last layers as far as the frames
+    the last; that one with bias and tanh. Time doubles in the last layers, as often as the frames
     allow.
 
-    Args, and what is raised: as of `VolumeGenerator`.
+    For arguments and errors see `VolumeGenerator`.
 
     Shapes: float32 [batch, z0_dim + num_classes] in, float32 [batch, frames, size, size, channels]
     in [-1, 1] out.
@@ -175,7 +175,7 @@ class Conv3DGenerator(VolumeGenerator):
 
 
 def through(layers: list[keras.layers.Layer], h: tf.Tensor, training: bool) -> tf.Tensor:
-    """What comes out of layers one after the other."""
+    """Applies layers one after another."""
     for layer in layers:
         h = layer(h, training=training)
     return h

@@ -1,7 +1,7 @@
-"""The critic (discriminator): clips to one score each (the paper, Figure 1).
+"""The critic (discriminator): maps each clip to one score (the paper, Figure 1).
 
 For 16 frames of 64x64: 3-D convolutions [16, 64, 64, C] → 8x32x32x64 → 4x16x16x128 → 2x8x8x256 →
-1x4x4x512, then a convolution over all that is left to one number.
+1x4x4x512, then a convolution over all remaining positions to one number.
 """
 
 from __future__ import annotations
@@ -13,38 +13,43 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
-from tgan_tf.errors import InputError
+from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
-HEADS = ("convolution", "mean")
+HEADS = ("convolution", "mean", "projection")
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class Critic(CriticNetwork):
-    """Clips to scores, unbounded.
+    """Maps clips to unbounded scores.
 
     3-D convolutions of kernel 4 and stride 2 with bias, one for each halving of the size down to
-    4x4; leaky ReLU, before it a batch normalisation in all but the first, if the critic has any. A
-    convolution over what is left makes the score. Frames halve with the size while there are two;
+    4x4; leaky ReLU, preceded by batch normalisation in all but the first if the critic has any. A
+    convolution over the remaining positions makes the score. Frames halve with the size down to 1;
     after that the kernel and stride in time are 1.
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame.
-        filters: channels after the first convolution, doubled by each later one.
+        filters: channels after the first convolution; each later one doubles them.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
             MNIST and LeCun normal for UCF-101.
         kernel_constraint: Keras constraint of every kernel, such as
             `tgan_tf.constraints.SingularValueClipping(interval=5)`, the paper's.
-        head: what makes the score of the last feature maps: "convolution", as in the paper, or
-            their "mean", as in the PyTorch TGAN (proceduralia/tgan-pytorch).
+        head: how the last feature maps become the score. "convolution": by a convolution, as in the
+            paper. "mean": as their mean, as in the PyTorch TGAN (proceduralia/tgan-pytorch).
+            "projection", for a critic with classes: by a convolution, plus another one for the
+            clip's class; the layers before it do not see the label. This is the projection
+            discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation 3) on feature maps
+            that keep their positions.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
-        InputError: an argument is out of range; the critic is called on clips of other frames.
+        InputError: an argument is out of range, the head is "projection" without classes, or the
+            critic is called with another number of frames.
 
     Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out;
     with `num_classes` a list of that and float32 [batch, num_classes] in.
@@ -73,6 +78,10 @@ class Critic(CriticNetwork):
             kernel_constraint=kernel_constraint,
             **kwargs,
         )
+        if head == "projection" and not self.num_classes:
+            raise InputError(
+                Argument("head", head), ": needs classes: give ", Argument("num_classes")
+            )
         self.head = head
 
         self.convolutions = [
@@ -87,9 +96,12 @@ class Critic(CriticNetwork):
             for i in range(halvings)
         ]
         self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
-        if head == "convolution":
+        if head != "mean":
             kernel_size = (max(frames >> halvings, 1), 4, 4)
-            self.score = self.linear(keras.layers.Conv3D, 1, name="score", kernel_size=kernel_size)
+            scores = 1 + self.num_classes if head == "projection" else 1
+            self.score = self.linear(
+                keras.layers.Conv3D, scores, name="score", kernel_size=kernel_size
+            )
         self.build_layers()
 
     def call(
@@ -100,12 +112,12 @@ class Critic(CriticNetwork):
     ) -> tf.Tensor:
         clips = tf.convert_to_tensor(inputs[0] if self.num_classes else inputs)
         if clips.shape[1] != self.frames:
-            # The convolutions would take them, and give a clip several scores.
+            # The convolutions would accept them and give each clip several scores.
             raise InputError(
                 f"clips of {clips.shape[1]} frames: the critic takes {self.frames}: give it a "
-                "window of as many"
+                "window of that many"
             )
-        h = self.joined(inputs)
+        h = clips if self.head == "projection" else self.joined(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
             h = convolution(h, training=training)
             if normalization is not None:
@@ -113,18 +125,25 @@ class Critic(CriticNetwork):
             h = self.activate(h, i, training, noise_seed)
         if self.head == "mean":
             return tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2, 3, 4])[:, tf.newaxis]
-        return tf.cast(tf.reshape(self.score(h, training=training), [-1, 1]), tf.float32)
+        scores = tf.cast(self.score(h, training=training), tf.float32)
+        if self.head == "projection":
+            scores = tf.reshape(scores, [-1, 1 + self.num_classes])
+            of_class = tf.cast(inputs[1], tf.float32) * scores[:, 1:]
+            return scores[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
+        return tf.reshape(scores, [-1, 1])
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         stages = list(zip(self.convolutions, [None, *self.normalizations]))
-        return [*stages, (self.score, None)] if self.head == "convolution" else stages
+        return stages if self.head == "mean" else [*stages, (self.score, None)]
 
     @property
     def head_norm(self) -> float:
         if self.head == "convolution":
             return 1.0
-        # The mean of N features.
+        if self.head == "projection":
+            return 2**0.5  # The score is the sum of two outputs of the convolution.
+        # The mean over N features.
         halvings = len(self.convolutions)
         positions = max(self.frames >> halvings, 1) * BASE_SIZE**2
         return float(positions * (self.filters << (halvings - 1))) ** -0.5

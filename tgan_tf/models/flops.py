@@ -1,7 +1,7 @@
-"""How many floating-point operations the networks take, and a training step of them.
+"""Floating-point operations of the networks and of a training step.
 
-A multiplication and an addition are two operations. What is counted are the convolutions and dense
-layers, nearly all of it. Products with the zeros of a padding count, as is usual.
+A multiplication and an addition are two operations. Only convolutions and dense layers are counted,
+which are nearly all of it. Products with padded zeros count, as is usual.
 
     step_flops(VideoGenerator(), Critic(), batch_size=32)   # 7.4e11: 741 GFLOP
 """
@@ -21,14 +21,15 @@ from tgan_tf.models.video_generator import VideoGenerator
 def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> int:
     """Operations of a training step: one forward and one backward pass of both networks.
 
-    A layer's gradient by its kernel and the one by its input take as many as the layer itself.
-    All kernels' gradients are needed, and the gradients by the inputs but for inputs that no
-    variable has made: z0, which the first layer of each generator sees, and the real clips.
+    A layer's gradient with respect to its kernel, and the one with respect to its input, each take
+    as many operations as the layer itself. All kernel gradients are needed, and all input gradients
+    except for inputs that do not depend on variables: z0, the input of each generator's first
+    layer, and the real clips.
 
     Args:
-        generator: an unconditional one.
-        critic: of its clips, or of fewer frames: then only these are rendered.
-        batch_size: real clips in a step, and as many generated ones.
+        generator: an unconditional generator.
+        critic: its critic; if it takes fewer frames, only these are rendered.
+        batch_size: real clips per step, and as many generated ones.
     """
     by_layer = generator_flops(generator, critic.frames)
     by_critic = [layer.flops for layer in critic_layers(critic)]
@@ -39,11 +40,11 @@ def step_flops(generator: VideoGenerator, critic: Critic, batch_size: int) -> in
 
 
 def generator_flops(generator: VideoGenerator, frames: int | None = None) -> list[int]:
-    """Operations of the layers that make a video: those of G0, those of G1's z0, of each frame.
+    """Operations of the layers that make a video: of G0, of G1's z0 branch, and of each frame.
 
     Args:
-        generator: an unconditional one.
-        frames: how many are rendered, if not all.
+        generator: an unconditional generator.
+        frames: number of rendered frames, if not all.
     """
     once, each_frame = generator_layers(generator)
     return [
@@ -53,12 +54,12 @@ def generator_flops(generator: VideoGenerator, frames: int | None = None) -> lis
 
 
 class PlacedLayer(NamedTuple):
-    """A layer where it is in a network.
+    """A layer and its shapes in a network.
 
     Attributes:
         layer: a dense layer, a convolution or a transposed convolution.
-        input_shape: of one sample.
-        output_shape: likewise.
+        input_shape: shape of one sample's input.
+        output_shape: shape of one sample's output.
     """
 
     layer: keras.layers.Layer
@@ -69,13 +70,13 @@ class PlacedLayer(NamedTuple):
     def flops(self) -> int:
         """Operations of one forward pass for one sample."""
         transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
-        # The kernel meets each position of the output, or, transposed, of the input.
+        # The kernel is applied at each position of the output or, if transposed, of the input.
         shape = self.input_shape if isinstance(self.layer, transposed) else self.output_shape
         return 2 * math.prod(shape[:-1]) * math.prod(self.layer.kernel.shape)
 
 
 def generator_layers(generator: VideoGenerator) -> tuple[list[PlacedLayer], list[PlacedLayer]]:
-    """The layers that are run once a video, of G0 and of G1's z0, and those once a frame.
+    """The layers that run once per video, in G0 and G1's z0 branch, and those once per frame.
 
     Args:
         generator: an unconditional one.
@@ -95,10 +96,10 @@ def generator_layers(generator: VideoGenerator) -> tuple[list[PlacedLayer], list
 
 
 def critic_layers(critic: Critic) -> list[PlacedLayer]:
-    """The layers that are run once a clip.
+    """The layers that run once per clip.
 
     Args:
-        critic: an unconditional one, whose score is of a convolution.
+        critic: an unconditional critic with the head "convolution".
     """
     return chain_layers([*critic.convolutions, critic.score], (None, *critic.clip_shape))
 
@@ -108,13 +109,13 @@ def chain_flops(layers: list[keras.layers.Layer], shape: tuple[int | None, ...])
 
     Args:
         layers: dense layers, convolutions and transposed convolutions.
-        shape: of the first layer's input, with the batch axis.
+        shape: shape of the first layer's input, with the batch axis.
     """
     return [layer.flops for layer in chain_layers(layers, shape)]
 
 
 def chain_layers(layers: list[keras.layers.Layer], shape: tuple[Any, ...]) -> list[PlacedLayer]:
-    """The layers of a chain with their shapes; arguments as of `chain_flops`."""
+    """The layers of a chain with their shapes; for the arguments see `chain_flops`."""
     placed = []
     for layer in layers:
         output_shape = tuple(layer.compute_output_shape(shape))

@@ -1,7 +1,7 @@
 """A critic that sees the frames of a clip as channels of one image.
 
-For 16 frames of 64x64: [16, 64, 64, C] → 64x64x16C, then 2-D convolutions to 4x4 and a
-convolution over all that is left to one number.
+For 16 frames of 64x64: [16, 64, 64, C] → 64x64x16C, then 2-D convolutions to 4x4 and a convolution
+over all remaining positions to one number.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ DOWNSAMPLINGS = ("max_pooling", "stride")
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class FramesAsChannelsCritic(CriticNetwork):
-    """Clips to scores, unbounded, by 2-D convolutions.
+    """Maps clips to unbounded scores by 2-D convolutions.
 
-    Convolutions with bias, one for each halving of the size down to 4x4; leaky ReLU, before it a
-    batch normalisation in all but the first. A convolution over what is left makes the score.
-    Frame t of the clip's channel c is channel c * T + t of the image; the channels of a class
-    come after those, once a clip.
+    Convolutions with bias, one for each halving of the size down to 4x4; leaky ReLU, preceded by
+    batch normalisation in all but the first if the critic has any. A convolution over the remaining
+    positions makes the score. Frame t of the clip's channel c is channel c * T + t of the image;
+    the channels of the classes follow, once per clip.
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame.
-        filters: channels after the first convolution, doubled by each later one.
+        filters: channels after the first convolution; each later one doubles them.
         kernel_initializer: initial weights.
-        downsampling: what halves the size: "max_pooling" for 2x2 maxima after each leaky ReLU, the
-            convolutions of kernel 3 and stride 1; or "stride" for convolutions of kernel 4 and
-            stride 2, as the reference's `FrameDiscriminator` has them.
+        downsampling: how the size is halved: "max_pooling" takes 2x2 maxima after each leaky ReLU,
+            with convolutions of kernel 3 and stride 1; "stride" has convolutions of kernel 4 and
+            stride 2, as in the reference's `FrameDiscriminator`.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
@@ -110,7 +110,7 @@ class FramesAsChannelsCritic(CriticNetwork):
         return {**super().get_config(), "downsampling": self.downsampling}
 
     def _image(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        """The frames as channels, the class's channels after them."""
+        """The frames as channels, followed by the channels of the classes."""
         clips, *labels = inputs if self.num_classes else [inputs]
         channels_first = tf.transpose(clips, [0, 2, 3, 4, 1])
         shape = [-1, self.size, self.size, self.channels * self.frames]

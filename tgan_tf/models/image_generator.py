@@ -1,11 +1,11 @@
-"""The image generator G1: a video's latent and a frame's latent to a frame (the paper, Figure 1).
+"""The image generator G1: maps a video's and a frame's latent to a frame (the paper, Figure 1).
 
 For 64x64 frames: z0 and z1 [100] each through a dense layer to 256 maps of 4x4, joined to 512,
 and on through transposed 2-D convolutions, 8x8x256 → 16x16x128 → 32x32x64 → 64x64x32 → 64x64xC.
 
-z0 is the same for all frames of a video and the first transposed convolution is linear, so its
-z0 half is computed once a video and added to each frame's z1 half: the same sums as joining
-first, with an eighth less arithmetic.
+z0 is the same for all frames of a video and the first transposed convolution is linear, so its z0
+half is computed once per video and added to each frame's z1 half: the same sums as joining first,
+with an eighth less arithmetic.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from tgan_tf.models.sizes import BASE_SIZE, doublings_to_size
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class ImageGenerator(Network):
-    """G1: the latents of a video and of its frames to the frames.
+    """G1: maps the latents of a video and of its frames to the frames.
 
     Dense layers without bias, batch normalisation and ReLU; transposed convolutions of kernel 4
     and stride 2 without bias, batch normalisation and ReLU, one for each doubling of the size; a
     transposed convolution of kernel 3 with bias and tanh.
 
     Args:
-        size: rows and columns of a frame, a power of two from 8 on.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame, 1 for grey, 3 for colour.
         z0_dim: entries of the video's latent.
         z1_dim: entries of a frame's latent.
-        filters: maps of 4x4 at the base, half of them from z0 and half from z1; each doubling of
-            the size halves them, so a multiple of 2 to the number of doublings.
+        filters: maps of 4x4 at the base, half of them from z0 and half from z1. Each doubling of
+            the size halves them, so they must be a multiple of 2 to the number of doublings.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01).
         epsilon: ε of the batch normalisations.
 
@@ -104,7 +104,7 @@ class ImageGenerator(Network):
         frames = tf.shape(z1)[1]
         maps = [-1, BASE_SIZE, BASE_SIZE, self.filters // 2]
 
-        # Normalised as the T equal rows of each video: the unbiased running variance counts them.
+        # Normalised as T equal rows per video, which the unbiased running variance counts.
         h0 = tf.repeat(tf.expand_dims(self.z0_dense(z0), 1), frames, axis=1)
         h0 = tf.nn.relu(self.z0_normalization(h0, training=training)[:, 0])
         h0 = self.z0_deconvolution(tf.reshape(h0, maps))
@@ -146,5 +146,5 @@ class ImageGenerator(Network):
         )
 
     def _initializer(self) -> dict[str, Any]:
-        # Serialised, since one unseeded initialiser repeats itself in every layer.
+        # Serialised, since a shared unseeded initialiser repeats its values in every layer.
         return keras.initializers.serialize(self.kernel_initializer)

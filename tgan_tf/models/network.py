@@ -1,7 +1,6 @@
-"""What the networks share: they are built at once, and their summary shows every layer's shape.
+"""The networks' base classes: built in the constructor, with the shape of every layer in summaries.
 
-`GeneratorNetwork` and `CriticNetwork` are what the rest of the package knows of a generator and of
-a critic, whichever it is.
+The rest of the package knows generators and critics as `GeneratorNetwork` and `CriticNetwork`.
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ NORMALIZATIONS = ("batch", "none")
 
 
 class Network(keras.Model):
-    """A subclassed Keras model whose input shapes follow from its constructor's arguments.
+    """A subclassed Keras model whose constructor's arguments determine its input shapes.
 
-    A network calls `build_layers` at the end of its constructor: its variables exist from then on,
-    in the order of the layers, so that a strategy's scope and a seed are needed nowhere else.
+    A network calls `build_layers` at the end of its constructor. Its variables then exist, in the
+    order of the layers, so a strategy's scope and a seed are needed nowhere else.
     """
 
     def build_layers(self, *input_shapes: tuple[int | None, ...]) -> None:
-        """Creates the variables, for inputs of these shapes (without the batch axis)."""
+        """Creates the variables for inputs of these shapes, without the batch axis."""
         self._input_shapes = input_shapes
-        # Of one clip's zeros, which takes a tenth of what symbolic inputs take.
+        # Called on one clip of zeros, in a tenth of the time that symbolic inputs take.
         zeros = [tf.zeros([1, *(size or 1 for size in shape)]) for shape in input_shapes]
         self(zeros if len(zeros) > 1 else zeros[0])
 
-    # Nothing here branches on a tensor's value, so there is nothing for AutoGraph to rewrite, which
-    # takes longer than all else in a network's first call.
+    # Nothing here branches on a tensor's value, so AutoGraph has nothing to rewrite. It would take
+    # longer than everything else in a network's first call.
     @tf.autograph.experimental.do_not_convert
     def __call__(self, *args: Any, **kwargs: Any) -> tf.Tensor:
         return super().__call__(*args, **kwargs)
 
     def summary(self, **kwargs: Any) -> None:
-        """Prints a row a layer with its output shape; arguments as of `keras.Model.summary`."""
+        """Prints one row per layer with its output shape; arguments: see `keras.Model.summary`."""
         if stack.KERAS_3:
-            # It takes no operations of TensorFlow between layers, and shows the shapes of the last
-            # symbolic call.
+            # A functional model does not allow TensorFlow operations between layers; the summary
+            # shows the shapes of the last symbolic call.
             self(self._symbolic_inputs())
             super().summary(**{"expand_nested": True, **kwargs})
         else:
-            # As a functional model, which knows them there.
+            # A functional model knows the shapes.
             inputs = self._symbolic_inputs()
             keras.Model(inputs, self.call(inputs), name=self.name).summary(**kwargs)
 
@@ -59,18 +58,18 @@ class Network(keras.Model):
 
 
 class GeneratorNetwork(Network):
-    """Latents to clips: what every generator is made with and can be asked for.
+    """The interface of generators, which map latents to clips.
 
-    A conditional generator takes latents with the class joined to them: z0, then the one-hot label.
+    A conditional generator takes z0 joined with the one-hot label.
 
     Args:
         frames: T.
         size: rows and columns of a frame.
         channels: channels of a frame, 1 for grey, 3 for colour.
         z0_dim: entries of a video's latent.
-        num_classes: classes that a clip can be asked for; 0 for a generator without.
-        latent_distribution: what z0 is to be drawn from: "uniform", of [-1, 1], as in the paper, or
-            "normal", of mean 0 and deviation 1.
+        num_classes: number of classes to choose from; 0 for an unconditional generator.
+        latent_distribution: distribution of z0: "uniform" over [-1, 1], as in the paper, or
+            "normal" with mean 0 and standard deviation 1.
 
     Raises:
         InputError: an argument is out of range.
@@ -80,8 +79,8 @@ class GeneratorNetwork(Network):
     """
 
     has_frame_latents = False
-    """Whether a clip is made of a latent a frame: whether there are `frame_latents`, `render` and
-    `z1_dim`, so that frames can be interpolated."""
+    """Whether a clip is made from one latent per frame. The generator then has `frame_latents`,
+    `render` and `z1_dim`, and frames can be interpolated."""
 
     def __init__(
         self,
@@ -111,20 +110,20 @@ class GeneratorNetwork(Network):
 
     @property
     def latent_dim(self) -> int:
-        """Entries of what it is called on: z0 and the one-hot label."""
+        """Entries of its input: z0 and the one-hot label."""
         return self.z0_dim + self.num_classes
 
     def frame_latents(self, z0: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The latents of a clip's frames, float32 [batch, frames, z1_dim].
 
         Args:
-            z0: what the generator is called on, float32 [batch, latent_dim].
-            training: as of `call`.
+            z0: the generator's input, float32 [batch, latent_dim].
+            training: see `call`.
         """
         raise NotImplementedError
 
     def render(self, z0: tf.Tensor, frame_latents: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The clips of given frame latents, of which there may be any number a video."""
+        """Renders clips from given frame latents, any number per video."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -140,7 +139,7 @@ class GeneratorNetwork(Network):
 
 
 class CriticNetwork(Network):
-    """Clips to scores: what every critic is made with.
+    """The interface of critics, which map clips to scores.
 
     Args:
         frames: T.
@@ -151,24 +150,24 @@ class CriticNetwork(Network):
         kernel_constraint: Keras constraint of every kernel.
         bias_constraint: Keras constraint of every bias.
         gamma_constraint: Keras constraint of every batch normalisation's scale.
-        normalization: "batch", as in the paper: a batch normalisation after every convolution but
-            the first; or "none" (docs/learning.md).
-        spectral_normalization: whether each kernel is divided by its largest singular value, by
-            one power iteration a step (Miyato et al. 2018).
+        normalization: "batch" for batch normalisation after every convolution but the first, as in
+            the paper, or "none" (docs/learning.md).
+        spectral_normalization: whether to divide each kernel by its largest singular value, found
+            by one power iteration per step (Miyato et al. 2018).
         center: whether batch normalisations have an offset β. The paper's critic has none.
         epsilon: ε of the batch normalisations.
-        slope: of the leaky ReLU for negative values. The reference's 0.2.
-        noise: deviation of the Gaussian noise that is added before each leaky ReLU in training, of
-            mean 0; the reference's normal GAN has 0.3. It needs the argument `noise_seed` of
-            `call`: int [3], the run's seed, the step, and which of the step's passes it is.
-        num_classes: classes of the clips; 0 for a critic without. A critic with them takes
-            [clips, one-hot labels float32 [batch, num_classes]], which it sees as channels.
+        slope: slope of the leaky ReLU for negative values. The reference's 0.2.
+        noise: standard deviation of the Gaussian noise with mean 0 that is added before each leaky
+            ReLU in training; the reference's normal GAN has 0.3. It needs the argument `noise_seed`
+            of `call`: int [3], the run's seed, the step and the number of the pass in the step.
+        num_classes: number of classes; 0 for an unconditional critic. A conditional critic takes
+            [clips, one-hot labels float32 [batch, num_classes]] and sees the labels as channels.
 
     Raises:
         InputError: an argument is out of range.
 
-    Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out, or
-    as many columns as there are critics.
+    Shapes: float32 [batch, frames, size, size, channels] in [-1, 1] in, float32 [batch, 1] out,
+    with one column per critic if there are several.
     """
 
     def __init__(
@@ -220,30 +219,30 @@ class CriticNetwork(Network):
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
-        """The layers with a kernel in their order, each with the batch normalisation after it."""
+        """The layers with a kernel in order, each with the batch normalisation after it."""
         raise NotImplementedError
 
     @property
     def head_norm(self) -> float:
-        """The Lipschitz constant of what makes the score of the last stage's outputs."""
+        """The Lipschitz constant of the map from the last stage's outputs to the score."""
         return 1.0
 
-    # No property: where Keras saves a model it walks its properties, and this one leads back to it.
+    # Not a property: Keras walks a model's properties when saving, and this one leads back to it.
     def critics(self) -> list[CriticNetwork]:
-        """The critics whose scores are the columns of the output, in their order."""
+        """The critics whose scores are the columns of the output, in order."""
         return [self]
 
     def build_layers(self, *input_shapes: tuple[int | None, ...]) -> None:
-        """Creates the variables; for clips, and labels if there are classes, if not told shapes."""
+        """Creates the variables; by default for clips, and for labels if there are classes."""
         labels = [(self.num_classes,)] if self.num_classes else []
         super().build_layers(*(input_shapes or (self.clip_shape, *labels)))
 
     def linear(
         self, kind: type[keras.layers.Layer], outputs: int, **kwargs: Any
     ) -> keras.layers.Layer:
-        """A layer of Keras's class `kind` with the critic's initial weights and constraints."""
-        # Serialised, so that each layer has its own: an unseeded initialiser repeats itself, and
-        # a constraint may follow its layer.
+        """Makes a Keras layer of class `kind` with the critic's initial weights and constraints."""
+        # Serialised, so that each layer has its own: a shared unseeded initialiser repeats its
+        # values, and a constraint may depend on its layer.
         layer = kind(
             outputs,
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
@@ -257,7 +256,7 @@ class CriticNetwork(Network):
         return stack.spectral_normalization(layer, name=f"{layer.name}_normalized", dtype="float32")
 
     def normalization_layer(self, name: str) -> BatchNormalization | None:
-        """A batch normalisation with the critic's constraints; None if it has no normalisation."""
+        """Makes a batch normalisation with the critic's constraints, or None if it has none."""
         if self.normalization == "none":
             return None
         gamma_constraint = keras.constraints.serialize(self.gamma_constraint)
@@ -265,7 +264,7 @@ class CriticNetwork(Network):
             center=self.center,
             epsilon=self.epsilon,
             gamma_constraint=gamma_constraint,
-            # β is a bias as others are.
+            # β is a bias like any other.
             beta_constraint=keras.constraints.serialize(self.bias_constraint),
             name=name,
         )
@@ -277,7 +276,7 @@ class CriticNetwork(Network):
         training: bool,
         noise_seed: tf.Tensor | Sequence[tf.Tensor | int] | None,
     ) -> tf.Tensor:
-        """Leaky ReLU, in training of the values with noise; `place` is the activation's number."""
+        """Adds noise in training, then applies leaky ReLU; `place` is the activation's number."""
         if self.noise and training:
             if noise_seed is None:
                 raise InputError(
@@ -290,7 +289,7 @@ class CriticNetwork(Network):
         return tf.nn.leaky_relu(h, alpha=self.slope)
 
     def joined(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        """The clips with a channel for each class, 1 where it is the clip's, else 0."""
+        """The clips with a channel for each class: 1 for the clip's class, otherwise 0."""
         if not self.num_classes:
             return inputs
         clips, labels = inputs
@@ -336,24 +335,24 @@ def join_labels(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def global_normal(
     like: tf.Tensor, seed: tf.Tensor | Sequence[tf.Tensor | int], stream: int
 ) -> tf.Tensor:
-    """Standard normal values for this replica's part of a batch.
+    """Draws standard normal values for this replica's part of a batch.
 
-    A value follows from the seed, the stream and its place in the global batch alone: so a run that
-    goes on draws what an unbroken one would, and two replicas what one would. Each replica draws
-    only its own part, by the counter of the generator Philox.
+    A value depends only on the seed, the stream and its position in the global batch. So a resumed
+    run draws the same values as an uninterrupted one, and two replicas the same as one. Each
+    replica draws only its own part, by the counter of the generator Philox.
 
     Args:
-        like: a tensor [batch, ...], with a multiple of 4 entries a row.
+        like: a tensor [batch, ...] whose rows have a multiple of 4 entries.
         seed: int [3]: the run's seed, the step and the pass.
-        stream: below 256, which of the noises of one pass it is.
+        stream: number of the noise within a pass, below 256.
 
     Returns:
-        float32 of the shape of `like`.
+        float32 with the shape of `like`.
     """
     shape = tf.shape(like, out_type=tf.int64)
     replica = tf.distribute.get_replica_context()
     number = 0 if replica is None else replica.replica_id_in_sync_group
-    # Each count of Philox is four values.
+    # Each count of Philox gives four values.
     first = tf.cast(number, tf.int64) * (tf.reduce_prod(shape) // 4)
     run, step, number_of_pass = tf.unstack(tf.cast(seed, tf.int64))
     key = (run * 256 + number_of_pass) * 256 + stream

@@ -1,4 +1,4 @@
-"""The recurrent temporal generator: one latent a video to one latent a frame, by gated units.
+"""The recurrent temporal generator: maps a video's latent to its frames' latents by gated units.
 
 z0 [batch, 100] → dense → first hidden state [batch, 512] of each layer → T steps → dense → frame
 latents [batch, 16, 100].
@@ -18,19 +18,19 @@ from tgan_tf.models.sizes import doublings_to_frames
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class RecurrentTemporalGenerator(Network):
-    """The latent of a video to the latents of its frames.
+    """Maps the latent of a video to the latents of its frames.
 
     A dense layer with tanh makes the first hidden state of every layer of gated recurrent units
-    (Cho et al. 2014). The first layer sees z0 in each step; a dense layer with tanh makes a frame's
-    latent of the last layer's state.
+    (Cho et al. 2014). The first layer sees z0 in each step; a dense layer with tanh turns the last
+    layer's state into a frame's latent.
 
     Args:
-        frames: T, a power of two from 2 on, as all generators have it.
+        frames: T, a power of two, at least 2, as for all generators.
         z0_dim: entries of the video's latent.
         z1_dim: entries of a frame's latent.
         filters: entries of a layer's hidden state.
         num_layers: layers of gated recurrent units, at least 1.
-        kernel_initializer: initial weights of what is not recurrent.
+        kernel_initializer: initial weights that are not recurrent.
 
     Raises:
         InputError: an argument is out of range.
@@ -96,5 +96,5 @@ class RecurrentTemporalGenerator(Network):
         )
 
     def _initializer(self) -> dict[str, Any]:
-        # Serialised, since one unseeded initialiser repeats itself in every layer.
+        # Serialised, since a shared unseeded initialiser repeats its values in every layer.
         return keras.initializers.serialize(self.kernel_initializer)

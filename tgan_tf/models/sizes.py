@@ -1,4 +1,4 @@
-"""Which frame counts, frame sizes and widths the networks can be built for."""
+"""The numbers of frames and frame sizes that the networks can be built for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BASE_SIZE = 4
 
 
 def doublings_to_frames(frames: int) -> int:
-    """How often 1 doubles to `frames`. 16 frames: 4.
+    """The number of doublings from 1 to `frames`; 4 for 16 frames.
 
     Raises:
         InputError: `frames` is not 2, 4, 8, …
@@ -24,7 +24,7 @@ def doublings_to_frames(frames: int) -> int:
 
 
 def doublings_to_size(size: int) -> int:
-    """How often 4 doubles to `size`. 64 rows: 4.
+    """The number of doublings from 4 to `size`; 4 for 64 rows.
 
     Raises:
         InputError: `size` is not 8, 16, 32, …

@@ -1,6 +1,6 @@
-"""The temporal generator G0: one latent a video to one latent a frame (the paper, Figure 1).
+"""The temporal generator G0: maps a video's latent to its frames' latents (the paper, Figure 1).
 
-z0 [batch, 100] is a sequence of one step, which transposed 1-D convolutions double to T steps:
+z0 [batch, 100] is a sequence of one step, which transposed 1-D convolutions double up to T steps:
 [batch, 1, 100] → 1x512 → 2x256 → 4x128 → 8x128 → 16x100 for T = 16.
 """
 
@@ -20,18 +20,18 @@ from tgan_tf.models.sizes import doublings_to_frames
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class TemporalGenerator(Network):
-    """G0: the latent of a video to the latents of its frames.
+    """G0: maps the latent of a video to the latents of its frames.
 
     A transposed convolution of kernel 1, then one of kernel 4 and stride 2 for each doubling of
     the frames, all with bias; batch normalisation and ReLU after all but the last, tanh at the
     end.
 
     Args:
-        frames: T, a power of two from 2 on.
+        frames: T, a power of two, at least 2.
         z0_dim: entries of the video's latent.
         z1_dim: entries of a frame's latent.
-        filters: channels after the first convolution, a multiple of 4; the second has half of
-            them, the later ones a quarter.
+        filters: channels after the first convolution, a multiple of 4; the second has half as many,
+            later ones a quarter.
         kernel_initializer: initial weights. The reference's is Uniform(-0.01, 0.01) for Moving
             MNIST and LeCun normal for UCF-101.
         center: whether batch normalisations have an offset β. The paper's have none.
@@ -76,7 +76,7 @@ class TemporalGenerator(Network):
                 kernel_size=4 if i else 1,
                 strides=2 if i else 1,
                 padding="same",
-                # Serialised, since one unseeded initialiser repeats itself in every layer.
+                # Serialised, since a shared unseeded initialiser repeats its values in every layer.
                 kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
                 name=f"deconv{i}",
             )

@@ -4,8 +4,8 @@ Vondrick, Pirsiavash, Torralba, "Generating Videos with Scene Dynamics", 2016:
 
     G(z) = m(z) ⊙ f(z) + (1 - m(z)) ⊙ b(z)
 
-with a foreground f and a mask m of transposed 3-D convolutions and a background b, one image a
-video, of transposed 2-D ones.
+where transposed 3-D convolutions make the foreground f and the mask m, and transposed 2-D ones make
+the background b, one image per video.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tgan_tf.models.conv3d_generator import VolumeGenerator, through
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class TwoStreamGenerator(VolumeGenerator):
-    """Latents to clips, each a foreground that a mask lays over a static background.
+    """Maps latents to clips, each a foreground that a mask blends over a static background.
 
-    The foreground's stream is that of `Conv3DGenerator`; of its last features are made the
-    foreground, with tanh, and the mask, with a sigmoid. The background's has the same layers
-    without time, and tanh. The penalty on the mask that Vondrick et al. add to the objective is
-    none of the generator's and not there.
+    The foreground's stream is that of `Conv3DGenerator`; its last features become the foreground,
+    by tanh, and the mask, by a sigmoid. The background's stream has the same layers without time,
+    and tanh. Vondrick et al. also add a penalty on the mask to the objective, which is not
+    implemented.
 
-    Args, and what is raised: as of `VolumeGenerator`.
+    For arguments and errors see `VolumeGenerator`.
 
     Shapes: float32 [batch, z0_dim + num_classes] in, float32 [batch, frames, size, size, channels]
     in [-1, 1] out.

@@ -1,6 +1,6 @@
-"""The paper's critic and a second one that sees the frames as channels, side by side.
+"""The paper's critic beside a second one that sees the frames as channels.
 
-The reference's `VideoAndFrameDiscriminator`; the losses of the two are added.
+This is the reference's `VideoAndFrameDiscriminator`; the two losses are added.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from tgan_tf.models.frames_as_channels_critic import FramesAsChannelsCritic
 from tgan_tf.models.network import CriticNetwork
 
 PASSES_OF_A_STEP = 128
-"""More than a step has: what the frame critic's are numbered from, for noise of its own."""
+"""More than a step has. The frame critic's passes are numbered from here, for separate noise."""
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class VideoAndFrameCritic(CriticNetwork):
-    """Clips to the scores of a `Critic` and of a `FramesAsChannelsCritic` with strides.
+    """Maps clips to the scores of a `Critic` and of a `FramesAsChannelsCritic` with strides.
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame.
-        filters: channels after the first convolution of either, doubled by each later one.
+        filters: channels after each critic's first convolution; each later one doubles them.
         kernel_initializer: initial weights.
-        **kwargs: the other arguments of `CriticNetwork`, which both critics get.
+        **kwargs: the other arguments of `CriticNetwork`, for both critics.
 
     Raises:
         InputError: an argument is out of range.
@@ -85,5 +85,5 @@ class VideoAndFrameCritic(CriticNetwork):
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
-        """The stages of the video critic, then those of the frame critic: two chains, not one."""
+        """The stages of the video critic, then those of the frame critic; these are two chains."""
         return self.video_critic.stages + self.frame_critic.stages

@@ -21,14 +21,14 @@ from tgan_tf.models.temporal_generator import TemporalGenerator
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
 class VideoGenerator(GeneratorNetwork):
-    """Latents to clips.
+    """Maps latents to clips.
 
     With `num_classes` the one-hot label is joined to z0 and to the latent z1 of each frame (the
     paper, conditional TGAN).
 
     Args:
-        frames: T, a power of two from 2 on.
-        size: rows and columns of a frame, a power of two from 8 on.
+        frames: T, a power of two, at least 2.
+        size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame, 1 for grey, 3 for colour.
         z0_dim: entries of a video's latent.
         z1_dim: entries of a frame's latent.
@@ -36,13 +36,13 @@ class VideoGenerator(GeneratorNetwork):
         image_filters: width of the image generator at its base.
         temporal_initializer: initial weights of the temporal generator.
         image_initializer: initial weights of the image generator.
-        gru_layers: layers of a recurrent temporal generator; 0 for the paper's, of transposed
-            convolutions.
+        gru_layers: layers of a recurrent temporal generator; 0 for the paper's generator with
+            transposed convolutions.
         center: whether the batch normalisations of the paper's temporal generator have an offset β.
             The paper's have none.
         epsilon: ε of all batch normalisations. The reference's 2e-5.
-        num_classes: as of `GeneratorNetwork`.
-        latent_distribution: as of `GeneratorNetwork`.
+        num_classes: see `GeneratorNetwork`.
+        latent_distribution: see `GeneratorNetwork`.
 
     Raises:
         InputError: an argument is out of range.
@@ -80,7 +80,7 @@ class VideoGenerator(GeneratorNetwork):
         **kwargs: Any,
     ):
         check(Integer(0), gru_layers=gru_layers)
-        # Its parts check what is theirs, but a recurrent one has neither of these.
+        # The parts check their own arguments, but a recurrent generator has neither of these.
         check(Boolean(), center=center)
         check(Number(at_least=0), epsilon=epsilon)
         super().__init__(
@@ -100,7 +100,8 @@ class VideoGenerator(GeneratorNetwork):
         self.epsilon = epsilon
         if gru_layers and center:
             raise InputError(
-                Argument("center", True), ": a recurrent temporal generator has no normalisation"
+                Argument("center", True),
+                ": a recurrent temporal generator has no batch normalisation: leave it out",
             )
         own = {"num_layers": gru_layers} if gru_layers else {"center": center, "epsilon": epsilon}
         with renaming(lambda name: {"filters": "temporal_filters"}.get(name, name)):
@@ -134,7 +135,7 @@ class VideoGenerator(GeneratorNetwork):
         return self.temporal_generator(z0, training=training)
 
     def render(self, z0: tf.Tensor, frame_latents: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The clips of given frame latents, of which there may be any number a video."""
+        """Renders clips from given frame latents, any number per video."""
         if self.num_classes:
             frame_latents = join_labels(frame_latents, z0[:, self.z0_dim :])
         return self.image_generator([z0, frame_latents], training=training)

@@ -3,9 +3,9 @@
     with Client("localhost:8500", model="moving_mnist") as client:  # REST: "http://localhost:8501"
         videos = client.generate([0, 1, 2])                         # uint8 [3, T, H, W, C]
 
-It needs no TensorFlow. The signatures behind its methods are those of `tgan_tf.signatures`. What a
-server is sent and what it replies are checked against the shapes and dtypes that it has declared.
-So the size of an answer is known beforehand: of a longer one no more is read.
+It does not need TensorFlow. Its methods call the signatures of `tgan_tf.signatures`. Requests and
+replies are checked against the shapes and dtypes that the server declares. So the size of an answer
+is known beforehand, and no more than that is read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client: what a user asks of a served generator."""
+"""The client of a served generator."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tgan_tf.serving.tensors import Output, as_declared
 
 
 class Rendered(NamedTuple):
-    """What `Client.render` makes.
+    """The result of `Client.render`.
 
     Attributes:
         videos: float32 [n, T, H, W, C] in [-1, 1].
-        frame_latents: float32 [n, T, z1_dim] in [-1, 1]; None of a generator that has none.
+        frame_latents: float32 [n, T, z1_dim] in [-1, 1]; None if the generator has none.
     """
 
     videos: np.ndarray
@@ -31,31 +31,30 @@ class Rendered(NamedTuple):
 
 
 class Client:
-    """Asks a served generator for videos.
+    """Requests videos from a served generator.
 
-    A server that is not available is asked again, up to 5 times in all, waiting longer each time.
-    Every method raises an `InputError` of one line, which names the server and the model, if an
-    input does not fit what the model declares, before it is sent, or if the server cannot be
-    reached, has no such model, version or signature, refuses the request, has not answered in time,
-    or replies what TensorFlow Serving would not: an answer has the rows that were asked for, the
-    declared dtypes and shapes, and values within the ranges below. No more of it is read than such
-    an answer can have.
+    If a server is unavailable the request is repeated, up to 5 attempts in all with growing pauses.
+    Every method raises an `InputError` of one line. It does so before sending anything if an input
+    does not fit the model's declaration. It also does if the server cannot be reached, has no such
+    model, version or signature, refuses the request, does not answer in time, or replies what
+    TensorFlow Serving would not: an answer must have the requested rows, the declared dtypes and
+    shapes, and values within the ranges below. No more is read than such an answer can have.
 
-    The proxies that the environment names (`http_proxy`, `https_proxy`, `no_proxy`) are used, but
-    for servers on this machine. Redirects are not followed, and no credentials are sent.
+    The environment's proxies (`http_proxy`, `https_proxy`, `no_proxy`) are used, except for servers
+    on this machine. Redirects are not followed, and no credentials are sent.
 
-    A conditional generator needs `labels`, int [n], each video's class, and no other may be given
-    them.
+    A conditional generator needs `labels`, int [n], the class of each video. Other generators do
+    not take them.
 
     Args:
         address: "HOST:PORT" for gRPC; "http://HOST:PORT", or https, for REST.
-        model: its name; the server's own for a model given by --model_base_path alone is "default".
-        version: None for the newest that is served.
-        timeout: seconds for a call of a method, all requests and attempts that it makes included;
-            of more than 10^6 they are 10^6.
+        model: name of the model; for a server started with only --model_base_path it is "default".
+        version: version of the model; None for the newest that is served.
+        timeout: seconds for one call of a method with all its requests and attempts, greater than 0
+            and finite; more than 10^6 counts as 10^6.
 
     Raises:
-        InputError: an argument cannot be used. Nothing is sent yet.
+        InputError: an argument is invalid. The constructor sends nothing.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Client:
         if version is not None:
             self._server += f" version {version}"
         self._timeout = min(timeout, 1e6)
-        # Imported where it is used: who uses the one need not have installed the other.
+        # Imported only when used: each protocol works without the other's packages.
         if is_of_rest(address):
             from tgan_tf.serving.rest import Rest
 
@@ -101,7 +100,7 @@ class Client:
         self._protocol.close()
 
     def metadata(self) -> Metadata:
-        """The model's version and signatures, as when they were first asked for."""
+        """The model's version and signatures; only the first call asks the server."""
         return self._metadata or self._ask_metadata(self._end())
 
     def _end(self) -> float:
@@ -117,16 +116,16 @@ class Client:
         return self._metadata
 
     def render(self, z0: np.ndarray, labels: np.ndarray | None = None) -> Rendered:
-        """Videos of latents: float32 [n, z0_dim], n at least 1."""
+        """Makes videos from latents, float32 [n, z0_dim], n at least 1."""
         outputs = self._predict("serving_default", z0=z0, label=labels)
         return Rendered(outputs["videos"], outputs.get("frame_latents"))
 
     def generate(self, seeds: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Videos of seeds.
+        """Makes videos from seeds.
 
         Args:
-            seeds: n whole numbers from 0 to 2^64 - 1, n at least 1.
-            labels: as of the class.
+            seeds: n integers from 0 to 2^64 - 1, n at least 1.
+            labels: see `Client`.
 
         Returns:
             uint8 [n, T, H, W, C].
@@ -136,9 +135,10 @@ class Client:
     def generate_encoded(
         self, seeds: np.ndarray, labels: np.ndarray | None = None
     ) -> list[list[bytes]]:
-        """For each seed, as of `generate`, its frames, each the bytes of a PNG.
+        """Makes videos from seeds as `generate` does; returns for each its frames as PNG bytes.
 
-        Its size and its end are checked. It is not decoded: it has checksums of its own.
+        The beginning of a PNG, with its size, and its end are checked. It is not decoded, since it
+        has checksums.
         """
         outputs = self._predict("generate_encoded", seed=seeds, label=labels)
         return outputs["frames_bytes"].tolist()
@@ -146,12 +146,12 @@ class Client:
     def interpolate(
         self, z0: np.ndarray, factor: int | np.ndarray, labels: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """Videos of latents with more frames.
+        """Makes videos with more frames from latents.
 
         Args:
             z0: float32 [n, z0_dim], n at least 1.
-            factor: how many frames each becomes, 1 to 16; for all videos or one for each.
-            labels: as of the class.
+            factor: frames per original frame, 1 to 16; one number for all videos, or one for each.
+            labels: see `Client`.
 
         Returns:
             For each row float32 [(T - 1) · factor + 1, H, W, C] in [-1, 1].
@@ -164,12 +164,12 @@ class Client:
     def latent_walk(
         self, start_seeds: np.ndarray, end_seeds: np.ndarray, labels: np.ndarray | None = None
     ) -> np.ndarray:
-        """Walks of 8 videos from the latent of one seed to that of another.
+        """Makes walks of 8 videos from the latent of one seed to the latent of another.
 
         Args:
-            start_seeds: as of `generate`.
-            end_seeds: as many.
-            labels: as of the class.
+            start_seeds: see `generate`.
+            end_seeds: as many seeds.
+            labels: see `Client`.
 
         Returns:
             uint8 [n, 8, T, H, W, C].
@@ -193,7 +193,7 @@ class Client:
         }
         rows = {key: len(tensor) for key, tensor in tensors.items()}
         if len(set(rows.values())) > 1:
-            raise InputError(f"{name}: rows differ, {rows}: give as many of each")
+            raise InputError(f"{name}: numbers of rows differ, {rows}: give equally many of each")
         self._check_frames(name, tensors)
         outputs = self._outputs(name, tensors)
         most_bytes = self._most_bytes(name, tensors, outputs)
@@ -214,7 +214,7 @@ class Client:
             raise self._error(failure) from failure.__cause__
 
     def _check_model(self, spec: Any, signature_name: str = "") -> None:
-        """That an answer, as far as it tells, is of the model that was asked."""
+        """Checks that an answer, as far as it tells, comes from the requested model."""
         version = spec.version.value if spec.HasField("version") else None
         of_other_version = None not in (version, self._version) and version != self._version
         if (
@@ -226,7 +226,7 @@ class Client:
             raise broken(f"replied what is of {found.rstrip()}")
 
     def _outputs(self, name: str, tensors: dict[str, np.ndarray]) -> dict[str, Output]:
-        """What the answer must be."""
+        """The outputs that the answer must have."""
         metadata = self.metadata()
         rows = len(next(iter(tensors.values())))
         frames, *frame_shape = metadata.signature("serving_default").outputs["videos"].row
@@ -249,13 +249,13 @@ class Client:
         return outputs
 
     def _most_bytes(self, name: str, tensors: dict[str, Any], outputs: dict[str, Output]) -> int:
-        """Bytes of the longest answer; raises an `InputError` if no message can hold them."""
+        """Bytes of the longest answer; raises an `InputError` if no message can hold it."""
         size = sum(tensor.nbytes for tensor in tensors.values())
         size += sum(output.least_bytes for output in outputs.values())
         if size > LARGEST_MESSAGE:
             raise InputError(
-                f"{name}: the request and its answer have {size / 1e9:.1f} GB, and a message may "
-                "have 2.1 GB: give fewer rows at once"
+                f"{name}: the request and its answer have {size / 1e9:.1f} GB, but a message can "
+                "have only 2.1 GB: give fewer rows at once"
             )
         per_value = self._protocol.bytes_per_value
         return 2**20 + sum(
@@ -263,7 +263,7 @@ class Client:
         )
 
     def _check_frames(self, name: str, tensors: dict[str, np.ndarray]) -> None:
-        """The limits of `tgan_tf.signatures`: an error of the server fails what it has joined."""
+        """Checks the limits of `tgan_tf.signatures`: an error in the server fails a whole batch."""
         frames = self.metadata().signature("serving_default").outputs["videos"].row[0]
         if name == "latent_walk":
             frames *= WALK_VIDEOS
@@ -289,7 +289,7 @@ class Client:
 
 
 def _is_text(text: str) -> bool:
-    """Whether it can be sent: bytes of a command line that are no text cannot."""
+    """Whether it can be sent as UTF-8; bytes of a command line that are not text cannot."""
     try:
         return bool(text.encode())
     except UnicodeEncodeError:

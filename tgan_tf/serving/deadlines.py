@@ -1,7 +1,7 @@
-"""Work that is left at a deadline, whatever it waits for.
+"""Abandons work at a deadline, whatever it waits for.
 
-urllib3 bounds each wait for the network, not all of them: not a server that sends a byte now and
-then, nor a name that is slow to resolve.
+urllib3 limits each wait for the network but not their sum: a server that sends a byte now and then,
+or a name that resolves slowly, can take any time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import requests
 
 
 class LeftThread(threading.Thread):
-    """Work in a thread of its own, which nobody waits for after its deadline.
+    """A thread for work that is abandoned after its deadline.
 
     Attributes:
-        left: whether nobody waits for it any more.
-        connection: the one it reads from.
+        left: whether it has been abandoned.
+        connection: the connection it reads from.
     """
 
     def __init__(self, work: Callable[[LeftThread], bytes]) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's PredictionService, the protocol of `tensorflow_serving.apis`."""
+"""TensorFlow Serving's PredictionService over gRPC, as defined in `tensorflow_serving.apis`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ with extra("serving", "a server over gRPC"):
     import grpc
     from google.protobuf.message import DecodeError, Message
 
-# Of a `TensorProto`: where the values of a dtype are, unless it has their bytes, and as what.
+# The field of a `TensorProto` that holds the values of a dtype, unless their bytes do, and its
+# type.
 _FIELDS = {
     "float32": ("float_val", np.float32),
     "int64": ("int64_val", np.int64),
@@ -29,9 +30,9 @@ _FIELDS = {
 
 
 class Grpc:
-    """TensorFlow Serving's PredictionService; retries and deadlines are gRPC's."""
+    """TensorFlow Serving's PredictionService; gRPC does the retries and deadlines."""
 
-    # A number up to 255 has 2, a float 4, another whole number up to 10.
+    # An integer up to 255 has 2, a float 4, another integer up to 10.
     bytes_per_value = 10
 
     def __init__(self, address: str, model: str, version: int | None) -> None:
@@ -67,9 +68,9 @@ class Grpc:
 
     @staticmethod
     def array(proto: Any, output: Output) -> np.ndarray:
-        """The values of a `TensorProto`, which may not leave out the last ones if they are equal.
+        """The values of a `TensorProto`, which must not omit equal trailing values.
 
-        TensorFlow Serving never does, and whoever lost some would.
+        TensorFlow Serving never omits them, so missing values were lost.
         """
         found = messages.dtype_name(proto.dtype)
         if found != output.dtype:
@@ -105,9 +106,9 @@ class Grpc:
             raise foreign(content) from error
 
     def _channel(self, most_bytes: int) -> grpc.Channel:
-        """A channel that takes a message of so many bytes, and none of over twice as many.
+        """A channel that accepts a message of `most_bytes`, and none of more than twice that.
 
-        The limit is the channel's, not the request's: there is one for each power of two.
+        The limit belongs to a channel, not to a request, so there is one channel per power of two.
         """
         largest = min(max(LARGEST_METADATA, 2 ** (most_bytes - 1).bit_length()), LARGEST_MESSAGE)
         if largest not in self._channels:
@@ -124,7 +125,7 @@ class Grpc:
                 "grpc.max_receive_message_length": largest,
                 "grpc.service_config": json.dumps(config),
                 "grpc.enable_http_proxy": int(not is_here(self._address)),
-                # Or a server that comes up would not be seen before the last attempt.
+                # Otherwise a server that starts up would not be noticed before the last attempt.
                 "grpc.initial_reconnect_backoff_ms": int(1000 * FIRST_WAIT),
             }
             channel = grpc.insecure_channel(self._address, list(options.items()))

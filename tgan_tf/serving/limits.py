@@ -1,7 +1,7 @@
-"""How much a request to a served generator may ask for.
+"""The limits of a request to a served generator.
 
-The exported graph refuses more (`tgan_tf.signatures`), and the client does not ask for it, since an
-error of the server fails all requests that it has joined.
+The exported graph refuses larger requests (`tgan_tf.signatures`). The client does not send them,
+since a server's error fails all requests of a batch.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ MAX_FACTOR = 16
 WALK_VIDEOS = 8
 """Videos of a latent walk."""
 MAX_FRAMES = 16384
-"""Frames of a request: more would take more memory than a server may have."""
+"""The most frames in a request: more might exceed a server's memory."""
 
 LARGEST_MESSAGE = 2**31 - 1
-"""Bytes of a message of protobuf."""
+"""The most bytes of a protobuf message."""
 LARGEST_METADATA = 2**22
-"""Bytes of what a server tells of a model."""
+"""The most bytes of a model's metadata."""

@@ -1,13 +1,13 @@
-"""The messages of TensorFlow Serving's protocols, as far as a client of generators uses them.
+"""The messages of TensorFlow Serving's protocols that a client of generators uses.
 
-TensorFlow's own classes of them come with TensorFlow, which takes gigabytes of disk and seconds to
-import. Here are the fields that are sent and read, with the numbers that `tensorflow/core` and
-`tensorflow_serving/apis` give them; of an answer's further fields nothing is lost or looked at.
+TensorFlow's own message classes need TensorFlow, which takes gigabytes of disk and seconds to
+import. This module defines the fields that are sent and read, with their numbers in
+`tensorflow/core` and `tensorflow_serving/apis`; further fields of an answer are kept but not read.
 
     request = PredictRequest()
     request.inputs["seed"].CopyFrom(tensor_proto(np.array([7])))
 
-The classes lie in a pool of descriptors of their own, so that TensorFlow's may lie beside them.
+The classes are in a separate descriptor pool, so that they do not conflict with TensorFlow's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-# By its number; those that are left out are TensorFlow's of later days.
+# By number; later TensorFlow versions have more.
 _DTYPES = dict(
     enumerate(
         "INVALID FLOAT DOUBLE INT32 UINT8 INT16 INT8 STRING COMPLEX64 INT64 BOOL QINT8 QUINT8 "
@@ -40,7 +40,7 @@ _SCALARS = {
     "int64": FieldDescriptorProto.TYPE_INT64,
     "string": FieldDescriptorProto.TYPE_STRING,
 }
-# Each field's number and type; "map X" is of strings to X.
+# Each field's number and type; "map X" maps strings to X.
 _TENSORFLOW = {
     "Dim": {"size": (1, "int64")},
     "TensorShapeProto": {"dim": (2, "repeated .tensorflow.Dim"), "unknown_rank": (3, "bool")},
@@ -87,7 +87,7 @@ _SERVING = {
         "outputs": (1, "map .tensorflow.TensorProto"),
         "model_spec": (2, ".tensorflow.serving.ModelSpec"),
     },
-    # What a model's warm-up requests are kept in.
+    # Holds a model's warm-up requests.
     "PredictLog": {"request": (1, ".tensorflow.serving.PredictRequest")},
     "PredictionLog": {"predict_log": (6, ".tensorflow.serving.PredictLog")},
 }
@@ -158,19 +158,19 @@ PredictionLog = _message("tensorflow.serving.PredictionLog")
 
 
 def dtype_name(number: int) -> str:
-    """The name that TensorFlow has for a dtype of a message, as "float32".
+    """TensorFlow's name for the number of a dtype, such as "float32".
 
     Raises:
-        TypeError: there is none of that number.
+        TypeError: no dtype has that number.
     """
     name = _DTYPES.get(number % 100 if number > 100 else number, "INVALID")
     if name == "INVALID":
-        raise TypeError(f"dtype {number}, which is none")
+        raise TypeError(f"dtype {number}, which does not exist")
     return _NAMES.get(name, name.lower()) + ("_ref" if number > 100 else "")
 
 
 def tensor_proto(array: np.ndarray) -> Any:
-    """A `TensorProto` of a float32 or int64 array."""
+    """Makes a `TensorProto` from a float32 or int64 array."""
     proto = TensorProto(dtype={"float32": "DT_FLOAT", "int64": "DT_INT64"}[array.dtype.name])
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)

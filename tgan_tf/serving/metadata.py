@@ -1,4 +1,4 @@
-"""What a server tells of a model: its version, and the inputs and outputs of its signatures."""
+"""A model's metadata: its version, and the inputs and outputs of its signatures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tgan_tf.serving import messages
 from tgan_tf.serving.failures import broken, plain
 from tgan_tf.serving.tensors import TensorSpec
 
-# Dtype and rank of what the signatures of `tgan_tf.signatures` take and give.
+# Dtype and rank of the inputs and outputs of the signatures of `tgan_tf.signatures`.
 _LATENTS, _NUMBERS, _VIDEOS = ("float32", 2), ("int64", 1), ("float32", 5)
 _SIGNATURES = {
     "serving_default": ({"z0": _LATENTS}, {"videos": _VIDEOS}),
@@ -25,25 +25,25 @@ _SIGNATURES = {
         {"videos": ("uint8", 6)},
     ),
 }
-# What not all generators have.
+# Tensors that not all generators have.
 _OPTIONAL = {"label": _NUMBERS, "frame_latents": ("float32", 3)}
 _LARGEST_DIM = 2**16
 
 
 class Signature(NamedTuple):
-    """Inputs and outputs of a signature by name, shape and dtype of each; None is any size."""
+    """The specs of a signature's inputs and outputs, by name."""
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
 
 
 class Metadata(NamedTuple):
-    """What a server tells of a model.
+    """A server's metadata of a model.
 
     Attributes:
         server: address and model, for messages.
-        version: the served version's number.
-        signatures: by name.
+        version: number of the served version.
+        signatures: its signatures, by name.
     """
 
     server: str
@@ -51,17 +51,17 @@ class Metadata(NamedTuple):
     signatures: dict[str, Signature]
 
     def signature(self, name: str) -> Signature:
-        """A signature.
+        """Returns a signature by its name.
 
         Raises:
-            InputError: the model has none of that name, or it is not that of a generator: it has
-                other inputs or outputs, of other dtypes or ranks, or a size is not known.
+            InputError: the model has no such signature, or it is not a generator's: inputs or
+                outputs have other names, dtypes or ranks, or an unknown size.
         """
         remedy = "serve a generator exported by tgan_tf.export"
         if name not in self.signatures:
             names = plain(", ".join(sorted(self.signatures)))
             raise InputError(
-                f"{self.server}: no signature {name!r}, it has {names or 'none'}: {remedy}"
+                f"{self.server}: has no signature {name!r} (it has {names or 'none'}): {remedy}"
             )
         signature = self.signatures[name]
         for wanted, declared in zip(_SIGNATURES.get(name, ()), signature):
@@ -75,23 +75,23 @@ class Metadata(NamedTuple):
 
 
 def parsed(server: str, spec: Any, definitions: Mapping[str, Any]) -> Metadata:
-    """The metadata of a server's answer.
+    """Parses the metadata in a server's answer.
 
     Args:
-        server: as of `Metadata`.
+        server: see `Metadata`.
         spec: a `messages.ModelSpec`.
         definitions: `SignatureDef`s by name.
 
     Raises:
-        Failure: they are not TensorFlow Serving's.
+        Failure: they do not come from TensorFlow Serving.
     """
     if not spec.HasField("version") or spec.version.value < 0:
-        raise broken("replied metadata of no version")
+        raise broken("replied metadata without a version")
     try:
         signatures = {
             name: Signature(_specs(definition.inputs), _specs(definition.outputs))
             for name, definition in definitions.items()
-            # Others are of the loader, such as the one that initialises tables.
+            # Others are for the loader, such as the one that initialises tables.
             if definition.method_name == "tensorflow/serving/predict"
         }
     except (TypeError, ValueError) as error:
@@ -116,12 +116,12 @@ def _shape(proto: Any) -> tuple[int | None, ...] | None:
 
 
 def _declared_well(name: str, spec: TensorSpec | None, wanted: tuple[str, int] | None) -> bool:
-    """Whether a tensor of a signature has the dtype and rank that it must have, and known sizes."""
+    """Whether a tensor of a signature has the required dtype and rank, and known sizes."""
     if spec is None or wanted is None:
         return False
     dtype, rank = wanted
     if spec.dtype != dtype or spec.shape is None or len(spec.shape) != rank:
         return False
-    # An interpolated video has as many frames as are asked for.
+    # The number of frames of an interpolated video depends on the request.
     sizes = spec.shape[2 if name == "interpolate" and rank == 5 else 1 :]
     return all(size is not None and 1 <= size <= _LARGEST_DIM for size in sizes)

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST protocol, in its columnar format.
+"""TensorFlow Serving's REST protocol in its columnar format.
 
 https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -50,7 +50,7 @@ _HTTP_CODES = {
 
 
 class Rest:
-    """A model of a server."""
+    """A model on a server."""
 
     # "-1.2345678806304932e-05, ", and the brackets around it.
     bytes_per_value = 32
@@ -59,11 +59,11 @@ class Rest:
         self._url = f"{address.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
             self._url += f"/versions/{version}"
-        # A proxy would ask itself for what is on this machine.
+        # A proxy would take the address for its own machine.
         host = urllib.parse.urlsplit(address).hostname
         self._proxies = {"no_proxy": host or ""} if is_here(address) else None
         self._session = requests.Session()
-        # Else requests sends the password that a .netrc has for any host.
+        # Otherwise requests sends passwords from .netrc.
         self._session.auth = lambda request: request
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, Adapter())
@@ -96,16 +96,16 @@ class Rest:
         if not isinstance(reply, dict) or "outputs" not in reply:
             raise foreign(content)
         outputs = reply["outputs"]
-        # The only output goes without its name.
+        # A single output comes without its name.
         if len(names) == 1:
             outputs = {key: outputs for key in names}
         if not isinstance(outputs, dict):
             raise foreign(content)
-        return messages.ModelSpec(), outputs  # The reply does not tell whose it is.
+        return messages.ModelSpec(), outputs  # The reply does not name its model.
 
     @staticmethod
     def array(value: Any, output: Output) -> np.ndarray:
-        """The values of JSON's lists."""
+        """The values of nested JSON lists."""
         array = np.array(value, object)
         output.check_shape(array.shape)
         wanted = {"float32": (float, int), "string": (dict,)}.get(output.dtype, (int,))
@@ -137,7 +137,7 @@ class Rest:
             raise late() from error
 
     def _attempts(self, thread: LeftThread, end: float, attempt: Callable[[float], bytes]) -> bytes:
-        """Its own loop, as urllib3's `Retry` knows no deadline over all attempts."""
+        """Repeats attempts until one deadline for all, which urllib3's `Retry` does not have."""
         wait = FIRST_WAIT
         attempts_left = ATTEMPTS
         while True:
@@ -166,7 +166,7 @@ class Rest:
             ) as response:
                 has_begun = True
                 content = _content(response, most_bytes)
-        # What requests raises is an OSError, but for what it forgets to wrap.
+        # requests raises OSErrors, except for errors that it does not wrap.
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise self._failure(error, has_begun) from error
         if response.status_code == 200:
@@ -177,7 +177,7 @@ class Rest:
             if not isinstance(words, str):
                 raise TypeError(words)
         except (Failure, LookupError, TypeError) as error:
-            if response.status_code == 503:  # As of a proxy whose server is down.
+            if response.status_code == 503:  # Such as from a proxy whose server is down.
                 raise Failure("UNAVAILABLE", status) from error
             if "Location" in response.headers:
                 words = f"{status}, to {response.headers['Location']}"
@@ -186,7 +186,7 @@ class Rest:
         raise Failure(_HTTP_CODES.get(response.status_code, status), words)
 
     def _failure(self, error: Exception, has_begun: bool) -> Failure:
-        """What has happened: only what asking again may mend is "UNAVAILABLE"."""
+        """Classifies an error: "UNAVAILABLE" only if another attempt may succeed."""
         causes = list(_causes(error))
         timeouts = requests.Timeout, urllib3.exceptions.ReadTimeoutError
         if any(isinstance(cause, timeouts) for cause in causes):
@@ -210,25 +210,25 @@ class Rest:
 
 
 def _content(response: requests.Response, most_bytes: int) -> bytes:
-    """The body of a response, decompressed; no more of it than `most_bytes` is ever held."""
+    """The body of a response, decompressed; never holds much more than `most_bytes`."""
     content = bytearray()
-    # A length that is no number is none.
+    # A length that is not a number counts as missing.
     size = getattr(response.raw, "length_remaining", None) or 0
     chunks = response.iter_content(2**14)
     while size <= most_bytes:
         chunk = next(chunks, None)
         if chunk is None:
             missing = getattr(response.raw, "length_remaining", None)
-            if missing:  # Of which urllib3 before 2 says nothing.
+            if missing:  # urllib3 before 2 does not report it.
                 raise broken(f"the answer cannot be read: IncompleteRead: {missing} bytes missing")
             return bytes(content)
         content += chunk
         size = len(content)
-    raise broken(f"the answer is larger than {most_bytes} bytes, the most that it could have")
+    raise broken(f"the answer is larger than {most_bytes} bytes, the most that it can have")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
+    """An error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -238,7 +238,7 @@ def _json(content: bytes) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
-            raise ValueError("a key is there twice")
+            raise ValueError("a key occurs twice")
         return value
 
     try:

@@ -1,4 +1,4 @@
-"""What goes to a server and comes back: arrays of the dtypes and shapes that it has declared."""
+"""Checks arrays sent to and from a server against the dtypes and shapes that it declares."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels
 
 
 class TensorSpec(NamedTuple):
-    """What a server declares of an input or an output.
+    """A server's declaration of an input or an output.
 
     Attributes:
-        dtype: TensorFlow's name of it, as "float32" or "string".
-        shape: its sizes, each None where any will do; None if it may have any number of axes.
+        dtype: TensorFlow's name of the dtype, such as "float32" or "string".
+        shape: its sizes, None for any size; None as a whole for any number of axes.
     """
 
     dtype: str
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
-        """As "float32 [n, 100]"."""
+        """For example "float32 [n, 100]"."""
         if self.shape is None:
             return f"{self.dtype} of any shape"
         sizes = ", ".join("n" if size is None else str(size) for size in self.shape)
@@ -36,7 +36,7 @@ class TensorSpec(NamedTuple):
 
     @property
     def row(self) -> tuple[int, ...]:
-        """The sizes of a row, all axes but the first; 0 where any will do."""
+        """The sizes of a row, which is all axes but the first; 0 for any size."""
         return tuple(size or 0 for size in (self.shape or ())[1:])
 
     def admits(self, shape: tuple[int, ...]) -> bool:
@@ -49,20 +49,20 @@ class TensorSpec(NamedTuple):
 
 
 def as_declared(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
-    """An input as the model declares it.
+    """Converts an input to the model's declaration.
 
     Args:
-        name: of the input, for messages.
-        value: what a user gives.
-        spec: of dtype float32 or int64.
+        name: name of the input, for messages.
+        value: the user's value.
+        spec: the declaration, of dtype float32 or int64.
 
     Raises:
-        InputError: it has another shape, no row, or values that the dtype has not.
+        InputError: it has another shape, no rows, or values that the dtype cannot hold.
     """
     wanted = f"must be {spec}, n at least 1"
     is_floating = spec.dtype == "float32"
     try:
-        # Else NumPy makes floats of whole numbers on both sides of 2^63.
+        # Otherwise NumPy turns integers on both sides of 2^63 into floats.
         array = np.asarray(value, None if is_floating else object)
         if is_floating:
             if array.dtype.kind not in "fiu":
@@ -81,18 +81,18 @@ def as_declared(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     if not spec.admits(tensor.shape) or not tensor.size:
         raise InputError(f"{name}: of shape {list(tensor.shape)}: {wanted}")
     if is_floating and not np.isfinite(tensor).all():
-        raise InputError(f"{name}: holds a NaN or an infinity, in {spec.dtype}: {wanted}")
+        raise InputError(f"{name}: holds a NaN or an infinity in {spec.dtype}: {wanted}")
     return tensor
 
 
 class Output(NamedTuple):
-    """What an output of an answer must be.
+    """The expected form of an output.
 
     Attributes:
-        dtype: TensorFlow's name of it.
-        shape: all of it is known.
-        values: where they are known too.
-        frame_shape: rows, columns and channels of a frame of which a value is the PNG.
+        dtype: TensorFlow's name of the dtype.
+        shape: the complete shape.
+        values: the values, if they are known.
+        frame_shape: rows, columns and channels of a frame, if the values are PNGs of frames.
     """
 
     dtype: str
@@ -102,18 +102,18 @@ class Output(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many values it has."""
+        """The number of values."""
         return math.prod(self.shape)
 
     @property
     def least_bytes(self) -> int:
-        """Bytes of its values at the least, in any protocol."""
+        """The fewest bytes of its values in any protocol."""
         return self.size * (1 if self.dtype == "string" else np.dtype(self.dtype).itemsize)
 
     @property
     def longest_value(self) -> int:
-        """Characters of a string, in base64; 0 of a number, as that depends on the protocol."""
-        # A PNG keeps what does not shrink as it is, with some bytes for each row and each chunk.
+        """Most characters of a string in base64; 0 for a number, which depends on the protocol."""
+        # A PNG stores incompressible data unchanged, plus some bytes for each row and chunk.
         return 2 * math.prod(self.frame_shape) + 4096 if self.frame_shape else 0
 
     def check_shape(self, shape: Sequence[int]) -> None:
@@ -122,10 +122,10 @@ class Output(NamedTuple):
             raise ValueError(f"of shape {list(shape)}, not {list(self.shape)}")
 
     def checked(self, array: np.ndarray) -> np.ndarray:
-        """An answer's values as its dtype, in the shape that they must have.
+        """Checks an answer's values and converts them to the dtype.
 
         Args:
-            array: of any dtype; whole numbers and bytes may be objects.
+            array: an array of any dtype, in the expected shape; integers and bytes may be objects.
 
         Raises:
             ValueError: a value is out of range.
@@ -136,7 +136,7 @@ class Output(NamedTuple):
                 ">IIBB", columns, rows, 8, _PNG_COLOURS.get(channels, 9)
             )
             if not all(png.startswith(start) and png.endswith(_PNG_END) for png in array.flat):
-                raise ValueError(f"of which one is no PNG of {rows} rows and {columns} columns")
+                raise ValueError(f"of which one is not a PNG of {rows} rows and {columns} columns")
             return array
         if self.values is not None and (array != self.values).any():
             raise ValueError(f"of {array.tolist()[:8]}, not {self.values.tolist()[:8]}")
@@ -145,7 +145,7 @@ class Output(NamedTuple):
         else:
             info = np.iinfo(self.dtype)
             low, high, rounding = info.min, info.max, 0
-        # A NaN is neither.
+        # A NaN fails both.
         fits = (array >= low - rounding) & (array <= high + rounding)
         if not fits.all():
             raise ValueError(f"of {array[~fits][0]}, not from {low} to {high}")

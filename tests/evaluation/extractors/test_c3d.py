@@ -242,7 +242,7 @@ class TestUrl:
         _home(tmp_path, monkeypatch)
         # Of another name than what the test above leaves in Keras's cache.
         url = "http://127.0.0.1:1/other_mean.npz"
-        with pytest.raises(InputError, match=f"{url}.*by hand") as error:
+        with pytest.raises(InputError, match=f"{url}.*manually") as error:
             C3D("weights.npz", url)
         assert "\n" not in str(error.value)
 

@@ -137,7 +137,7 @@ class TestBadInput:
         [
             ({"spec": (None, None, 112, 112, 3)}, r"takes \(None, None, 112, 112, 3\)"),
             ({"spec": (None, 64, 224, 224, 3)}, r"takes \(None, 64, 224, 224, 3\)"),
-            ({"outputs": ("a", "b")}, "gives a .*, b"),
+            ({"outputs": ("a", "b")}, "returns a .*, b"),
             ({"signature": "other"}, "no signature default or serving_default"),
         ],
         ids=str,
@@ -155,11 +155,11 @@ class TestBadInput:
     def test_handle_that_cannot_be_reached_is_named_with_the_remedy(self):
         pytest.importorskip("tensorflow_hub")
         handle = "http://127.0.0.1:1/i3d/1"
-        with pytest.raises(InputError, match=f"{handle}: cannot be fetched.*by hand") as error:
+        with pytest.raises(InputError, match=f"{handle}: cannot be fetched.*manually") as error:
             I3D(handle)
         assert "\n" not in str(error.value)
 
     def test_handle_without_tensorflow_hub_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
-        with pytest.raises(InputError, match=r"pip install 'tgan_tf\[evaluation\]', or give the"):
+        with pytest.raises(InputError, match=r"pip install 'tgan_tf\[evaluation\]', or download"):
             I3D()

@@ -171,7 +171,7 @@ class TestCheck:
             extractor.check(shape)
         message = str(error.value)
         assert "takes 4 x 8 x 8 x 1" in message and " x ".join(map(str, shape)) in message
-        assert "make them so by frames and size" in message
+        assert "change frames and size" in message
 
     def test_free_dimensions_take_any(self, tmp_path):
         path = tmp_path / "model.keras"
@@ -272,7 +272,7 @@ BAD_MODELS = {
     "fixed batch": (lambda path: _save(path, spec=(2, *SHAPE)), r"takes \(2, 4, 8, 8, 1\)"),
     "logits": (
         lambda path: _save(path, lambda logits: {"probabilities": logits}),
-        "not of sum 1.*softmax",
+        "sums other than 1.*softmax",
     ),
     "no signature": (lambda path: tf.saved_model.save(tf.Module(), str(path)), "no signature"),
 }

@@ -1,9 +1,8 @@
-"""Feature extractors, one a file, by name.
+"""Feature extractors by name, one per file.
 
-An extractor of the table says by attributes of its class what programs need to know of it: its
-`name`; what it is (`about`); those arguments of its constructor that a user gives as text, and what
-each is (`options`); and those of them that are programs, which run when clips are measured
-(`programs`).
+Class attributes describe an extractor to programs: its `name`; `about`, a description; `options`,
+the constructor's arguments that a user gives as text, with a description of each; and `programs`,
+the options that are programs, which run when clips are measured.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ EXTRACTORS = {extractor.name: extractor for extractor in (DigitClassifier, C3D, 
 
 
 def open_extractor(extractor: str, **options: str | None) -> Extractor:
-    """The extractor of a name.
+    """Opens an extractor by its name.
 
     Args:
-        extractor: a name in `EXTRACTORS`, of which "moving_mnist" comes with the package; or the
-            path of a Keras file or a SavedModel.
-        **options: the extractor's own; None is as good as left out.
+        extractor: a name in `EXTRACTORS` ("moving_mnist" comes with the package), or the path of a
+            Keras file or a SavedModel.
+        **options: the extractor's options; None means not given.
 
     Raises:
-        InputError: there is no such name or file, an option is missing or has no use, or as the
-            extractors.
+        InputError: there is no such name or file, an option is missing or not one of the
+            extractor's, or the extractor raises it.
     """
     given = {option: value for option, value in options.items() if value is not None}
     own = EXTRACTORS[extractor].options if extractor in EXTRACTORS else {}

@@ -1,7 +1,7 @@
-"""C3D of UCF-101, by which the paper's Inception Score is measured.
+"""C3D of UCF-101, the classifier of the paper's Inception Score.
 
 Tran et al. 2015 (arXiv 1412.0767), fine-tuned on UCF-101, as in the TGAN authors' repository:
-evaluation/c3d_ft.py is the network, evaluation/calc_inception.py what is done to the clips.
+evaluation/c3d_ft.py has the network, evaluation/calc_inception.py the pre-processing.
 
 For clips [16, 64, 64, 3]: 16x112x112x3 → conv1a 16x112x112x64, pooled 16x56x56 → conv2a 128, pooled
 8x28x28 → conv3a, conv3b 256, pooled 4x14x14 → conv4a, conv4b 512, pooled 2x7x7 → conv5a, conv5b
@@ -31,16 +31,18 @@ MEAN_COLUMNS = slice(21, 149)
 class C3D:
     """C3D as an extractor: 4096 features (fc6 after ReLU), the probabilities of 101 classes.
 
-    It takes clips of 16 frames, of any size; grey ones are repeated to three channels.
+    It takes clips of 16 frames of any size; grey clips are repeated to three channels.
 
     Args:
-        weights: path or http(s) URL of conv3d_deepnetA_ucf.npz: for each layer NAME an array NAME/W
-            [outputs, inputs, time, rows, columns], or [outputs, inputs], and NAME/b [outputs].
+        weights: path or http(s) URL of conv3d_deepnetA_ucf.npz, which has for each layer NAME an
+            array NAME/W [outputs, inputs, time, rows, columns] or [outputs, inputs], and NAME/b
+            [outputs].
         mean: path or http(s) URL of mean2.npz, which the authors distribute: an array mean of 3
             (BGR) x 16 x 128 x 171 numbers. Downloads are kept in ~/.keras/tgan_tf.
 
     Raises:
-        InputError: a file is missing, is no .npz or holds other arrays; a download failed.
+        InputError: a file is missing, is not an .npz file or holds other arrays, or a download
+            failed.
     """
 
     name = "c3d"
@@ -59,8 +61,8 @@ class C3D:
         mean_clip = _read(mean).get("mean", np.empty(0))
         if mean_clip.size != np.prod(MEAN_SHAPE):
             raise InputError(
-                f"{mean}: holds no array mean of {' x '.join(map(str, MEAN_SHAPE))} numbers: give "
-                "the mean2.npz that the authors of TGAN distribute"
+                f"{mean}: does not hold an array mean of {' x '.join(map(str, MEAN_SHAPE))} "
+                "numbers: give the mean2.npz that the authors of TGAN distribute"
             )
         mean_clip = mean_clip.reshape(MEAN_SHAPE)[:, :, CROP, MEAN_COLUMNS][..., CROP]
         self._mean = mean_clip.transpose(1, 2, 3, 0).astype(np.float32)
@@ -88,10 +90,10 @@ class C3D:
 
 
 def network() -> keras.Model:
-    """The network, without the dropout after fc6 and fc7, which is for training.
+    """The network without the dropout after fc6 and fc7, which is for training.
 
-    Shapes: float32 [batch, 16, 112, 112, 3] in; out come fc6 after ReLU, float32 [batch, 4096], and
-    the classes' probabilities, float32 [batch, 101]. Float32 whatever the policy.
+    Shapes: float32 [batch, 16, 112, 112, 3] in; fc6 after ReLU, float32 [batch, 4096], and the
+    class probabilities, float32 [batch, 101], out. All layers are float32 whatever the policy.
     """
     options = {"activation": "relu", "dtype": "float32"}
     inputs = h = keras.Input((FRAMES, 112, 112, 3), dtype="float32")
@@ -110,7 +112,7 @@ def network() -> keras.Model:
                 filters, 3, padding="same", name=f"conv{stage}{name}", **options
             )
             h = layer(h)
-        # "same": Chainer's pooling covers all of its input, 7 rows become 4.
+        # "same": Chainer's pooling covers all of its input, so 7 rows become 4.
         h = keras.layers.MaxPooling3D(pool, padding="same", dtype="float32")(h)
     # fc6 was trained on maps flattened channels first.
     h = keras.layers.Permute((4, 1, 2, 3), dtype="float32")(h)
@@ -122,32 +124,32 @@ def network() -> keras.Model:
 
 
 def prepare(clips: tf.Tensor, mean: np.ndarray) -> tf.Tensor:
-    """Clips as the network sees them.
+    """Pre-processes clips for the network.
 
-    Frames become 128x128 by OpenCV's cubic interpolation; their channels BGR; the mean clip is
-    subtracted; the centre is cut out. Values above 255 or below 0, which the cubic interpolation
-    makes, stay.
+    Frames are resized to 128x128 by OpenCV's cubic interpolation, the channels are made BGR, the
+    mean clip is subtracted and the centre is cut out. Values above 255 or below 0 from the
+    interpolation are kept.
 
     Args:
         clips: float32 [batch, 16, rows, columns, 1 or 3] in [-1, 1].
         mean: float32 [16, 112, 112, 3] in [0, 255], BGR.
 
     Returns:
-        float32 [batch, 16, 112, 112, 3], pixels less their mean.
+        float32 [batch, 16, 112, 112, 3], pixels minus their mean.
     """
     rows, columns = (cubic_interpolation(size, RESIZED)[CROP] for size in clips.shape[2:4])
     pixels = clips * 128.0 + 128.0
     pixels = tf.einsum("ih,bthwc->btiwc", rows, pixels)
     pixels = tf.einsum("jw,btiwc->btijc", columns, pixels)
-    # Of grey clips the subtraction makes three channels.
+    # Subtracting the mean gives grey clips three channels.
     return pixels[..., ::-1] - mean
 
 
 def cubic_interpolation(size: int, resized: int) -> np.ndarray:
     """OpenCV's INTER_CUBIC along one axis, as a matrix.
 
-    Cubic convolution (Keys 1981) with a = -0.75, pixels' centres at halves, not smoothed when it
-    shrinks, the border's pixels repeated beyond it. `tf.image.resize` has a = -0.5.
+    Cubic convolution (Keys 1981) with a = -0.75, pixel centres at halves, no antialiasing when
+    shrinking, and border pixels repeated beyond the edge. `tf.image.resize` has a = -0.5.
 
     Args:
         size: pixels before.
@@ -170,15 +172,15 @@ def cubic_interpolation(size: int, resized: int) -> np.ndarray:
 
 
 def _local(path: str) -> str:
-    """A file, downloaded if need be."""
+    """The path of a file, downloaded if it is a URL."""
     if not path.startswith(("http://", "https://")):
         return path
     try:
         return keras.utils.get_file(origin=path, cache_subdir="tgan_tf")
-    except Exception as error:  # of no narrower class
+    except Exception as error:  # it has no narrower class
         raise InputError(
-            f"{path}: cannot be downloaded ({str(error).splitlines()[0]}): download it by hand and "
-            "give its path"
+            f"{path}: cannot be downloaded ({str(error).splitlines()[0]}): download it manually "
+            "and give its path"
         ) from error
 
 
@@ -191,12 +193,12 @@ def _read(path: str) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}): {remedy}") from error
     except Exception as error:  # a damaged archive or header may raise anything
         raise InputError(
-            f"{path}: is no whole .npz file of plain numbers ({reason(error)}): {remedy}"
+            f"{path}: is not a complete .npz file of plain numbers ({reason(error)}): {remedy}"
         ) from error
 
 
 def _load(network: keras.Model, path: str) -> None:
-    """Sets the weights of a network, whose layers are named as the file's arrays."""
+    """Sets the weights of a network whose layers have the names of the file's arrays."""
     arrays = _read(path)
     shapes = {
         f"{layer.name}/{letter}": variable.shape

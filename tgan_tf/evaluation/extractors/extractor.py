@@ -1,4 +1,4 @@
-"""What every feature extractor is: clips in, features and class probabilities out."""
+"""The interface of feature extractors: clips in, features and class probabilities out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import tensorflow as tf
 
 
 class Extracted(NamedTuple):
-    """What an extractor says of a batch of clips.
+    """The output of an extractor for a batch of clips.
 
     Attributes:
         features: float32 [batch, features].
-        probabilities: float32 [batch, classes], rows of sum 1; None where it has no classes.
+        probabilities: float32 [batch, classes], rows of sum 1; None if it has no classes.
     """
 
     features: tf.Tensor
@@ -20,16 +20,16 @@ class Extracted(NamedTuple):
 
 
 class Extractor(Protocol):
-    """A trained network that clips are measured by.
+    """A trained network that measures clips.
 
-    To measure on several processes it can be pickled, which the package's own are as what they are
-    opened by.
+    To be used by several processes it must be picklable. The package's own are pickled as the
+    arguments they were opened with.
 
     Attributes:
-        name: that it has in records, such as "c3d", or the path of a model file.
+        name: its name in records, such as "c3d", or the path of a model file.
         sha256: hexadecimal digest of its weights, for the record.
-        num_features: features of a clip.
-        num_classes: classes of its probabilities; 0 where it gives none.
+        num_features: number of features of a clip.
+        num_classes: number of classes; 0 if it gives no probabilities.
     """
 
     @property
@@ -45,12 +45,12 @@ class Extractor(Protocol):
     def num_classes(self) -> int: ...
 
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
-        """Raises an `InputError` if clips (frames, rows, columns, channels) do not fit it."""
+        """Raises an `InputError` if it does not take clips (frames, rows, columns, channels)."""
 
     def __call__(self, clips: tf.Tensor) -> Extracted:
         """Measures clips; may be called inside a `tf.function`.
 
         Args:
             clips: float32 [batch, frames, rows, columns, channels] in [-1, 1], channels 1 (grey)
-                or 3 (RGB); x * 128 + 128 is the pixel, as everywhere in this package.
+                or 3 (RGB); x * 128 + 128 is the pixel value, as everywhere in this package.
         """

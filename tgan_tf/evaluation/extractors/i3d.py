@@ -1,9 +1,9 @@
-"""I3D of Kinetics-400, by which the Fréchet Video Distance is measured.
+"""I3D of Kinetics-400, the network of the Fréchet Video Distance.
 
-Carreira & Zisserman 2017 (arXiv 1705.07750); pre-processing and output as Unterthiner et al. 2018
-(arXiv 1812.01717, frechet_video_distance.py in google-research/google-research): frames resized
-bilinearly to 224x224 (TF1's way: not smoothed, pixel i of the new at i * rows / 224 of the old),
-pixels x to 2 x / 255 - 1, the logits of the 400 classes.
+Carreira & Zisserman 2017 (arXiv 1705.07750); pre-processing and output as in Unterthiner et al.
+2018 (arXiv 1812.01717, frechet_video_distance.py in google-research/google-research): frames are
+resized bilinearly to 224x224 (as in TF1: no antialiasing, new pixel i at i * rows / 224 of the
+old), pixels x become 2 x / 255 - 1, and the output is the logits of the 400 classes.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from tgan_tf.extras import extra
 HANDLE = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
 SIZE = 224
 FEWEST_FRAMES = 9
-"""It halves the frames three times, rounding up, and averages over windows of two (i3d.py in
+"""I3D halves the frames three times, rounding up, and averages over windows of two (i3d.py in
 google-deepmind/kinetics-i3d)."""
 
 
 class I3D:
-    """I3D as an extractor: the 400 logits are the features, their softmax the probabilities.
+    """I3D as an extractor: features are the 400 logits, probabilities their softmax.
 
-    It takes clips of at least 9 frames, of any size; grey ones are repeated to three channels.
+    It takes clips of at least 9 frames of any size; grey clips are repeated to three channels.
 
     Args:
-        weights: a TF-Hub handle, which needs the package tensorflow-hub, or a local SavedModel's
-            directory. Its signature "default", or else "serving_default", takes float32 [batch,
-            frames, 224, 224, 3] in [-1, 1] to an output "default", or to one output, of logits
-            [batch, classes].
+        weights: a TF-Hub handle, which needs the package tensorflow-hub, or the directory of a
+            local SavedModel. Its signature "default", or else "serving_default", maps float32
+            [batch, frames, 224, 224, 3] in [-1, 1] to logits [batch, classes], as an output
+            "default" or as its only output.
 
     Raises:
-        InputError: the handle cannot be reached or tensorflow-hub is missing, the directory is no
-            SavedModel, or its signature takes or gives something else.
+        InputError: the handle cannot be reached, tensorflow-hub is missing, the directory is not a
+            SavedModel, or its signature has other inputs or outputs.
     """
 
     name = "i3d"
-    about = "the one of FVD"
+    about = "the network of FVD"
     options = {
-        "weights": "SavedModel directory or TF-Hub handle, default that of Kinetics-400; it runs "
-        "its own code, only of a source you trust"
+        "weights": "SavedModel directory or TF-Hub handle, by default Kinetics-400's; it is a "
+        "program: use only one that you trust"
     }
     programs = ("weights",)
 
@@ -71,7 +71,8 @@ class I3D:
         if ("default" not in outputs and len(outputs) > 1) or logits.shape.rank != 2:
             found = ", ".join(f"{name} {output.shape}" for name, output in sorted(outputs.items()))
             raise InputError(
-                f"{weights}: gives {found} of a clip: give an I3D with logits [batch, classes] as "
+                f"{weights}: returns {found} for a clip: give an I3D with logits [batch, classes] "
+                "as "
                 'its only output or named "default"'
             )
         self.num_features = self.num_classes = logits.shape[1]
@@ -97,18 +98,18 @@ class I3D:
 
 
 def prepare(clips: tf.Tensor) -> tf.Tensor:
-    """Clips as the network sees them.
+    """Pre-processes clips for the network.
 
     Args:
-        clips: float32 [batch, T, rows, columns, 1 or 3] in [-1, 1]; pixels above 255, which no
-            file could hold, are taken as 255.
+        clips: float32 [batch, T, rows, columns, 1 or 3] in [-1, 1]; pixels above 255, which no file
+            can hold, become 255.
 
     Returns:
         float32 [batch, T, 224, 224, 3] in [-1, 1].
     """
     _, frames, rows, columns, channels = clips.shape
     pixels = tf.clip_by_value(clips * 128.0 + 128.0, 0.0, 255.0)
-    # tf.image.resize puts pixels' centres at halves, which TF1's tf.image.resize_bilinear did not.
+    # tf.image.resize has pixel centres at halves; TF1's tf.image.resize_bilinear did not.
     images = tf.raw_ops.ResizeBilinear(
         images=tf.reshape(pixels, [-1, rows, columns, channels]),
         size=[SIZE, SIZE],
@@ -121,11 +122,11 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
 
 
 def _resolve(handle: str | os.PathLike[str]) -> str:
-    """The directory that TF-Hub downloads a handle to."""
-    remedy = "give the directory of its SavedModel, downloaded by hand"
+    """Downloads a TF-Hub handle and returns its directory."""
+    remedy = "download its SavedModel manually and give the directory"
     with extra("evaluation", str(handle), otherwise=remedy):
         import tensorflow_hub
     try:
         return tensorflow_hub.resolve(handle)
-    except Exception as error:  # of many classes
+    except Exception as error:  # it may have many classes
         raise InputError(f"{handle}: cannot be fetched ({reason(error)}): {remedy}") from error

@@ -1,4 +1,4 @@
-"""A feature extractor of one's own: a Keras file or a SavedModel."""
+"""The user's own feature extractor: a Keras file or a SavedModel."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from tgan_tf.errors import Argument, InputError, reason
 from tgan_tf.evaluation.extractors.extractor import Extracted
 
 PROBE_SHAPE = (16, 64, 64, 3)
-"""The clip that a model is tried with, in the dimensions that it leaves free."""
+"""A model is tested with a clip of this shape in the dimensions that it leaves free."""
 
 LARGEST_CONFIG = 2**26
-"""Bytes of a .keras file's config.json; networks of a thousand layers have one hundredth of it."""
+"""Bytes allowed for a .keras file's config.json; networks of a thousand layers have a hundredth."""
 
 
 class ModelFile:
     """A trained model as an extractor.
 
     It maps clips, float32 [batch, frames, rows, columns, channels] in [-1, 1], to a dict with
-    "features" and/or "probabilities", each [batch, d]; without "features" the probabilities are
-    them. One output of another name, or of none, is features, and the probabilities too if for two
-    random clips its rows are at least 0 and of sum 1 within 1e-3. Clips are not resized.
+    "features" and/or "probabilities", each [batch, d]. Without "features" the probabilities are
+    also the features. A single output with another name, or none, is the features; it is also the
+    probabilities if its rows for two random clips are nonnegative and sum to 1 within 1e-3. Clips
+    are not resized.
 
     Args:
-        path: a .keras or .h5 file of Keras's own layers, or a SavedModel's directory, of which the
-            signature "serving_default" is called; if it has none, the object itself. The Keras file
-            may come from anyone: it is refused if it holds a Lambda layer or anything else that
-            could run code (see `tgan_tf.keras_config`). A SavedModel is a program, which runs when
-            it is called and may read and write files: only of a source you trust.
+        path: a .keras or .h5 file of Keras's own layers, or the directory of a SavedModel. A
+            SavedModel's signature "serving_default" is called or, without one, the object itself. A
+            Keras file may come from anyone: it is refused if it holds a Lambda layer or anything
+            else that could run code (see `tgan_tf.keras_config`). A SavedModel is a program that
+            may read and write files: use only one that you trust.
 
     Raises:
-        InputError: there is no such file, it cannot be loaded, or it takes or gives something else.
+        InputError: there is no such file, it cannot be loaded, or it has other inputs or outputs.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -73,15 +74,15 @@ class ModelFile:
             self._probabilities = None
         else:
             raise InputError(
-                f"{path}: gives {', '.join(sorted(outputs))}: give a model of one output, or of "
-                "outputs named features and probabilities"
+                f"{path}: returns {', '.join(sorted(outputs))}: give a model with one output, or "
+                "with outputs named features and probabilities"
             )
         for output in {self._features, self._probabilities or self._features}:
             shape, dtype = outputs[output].shape, outputs[output].dtype
             if shape.rank != 2 or shape[0] != 2 or not dtype.is_floating:
                 raise InputError(
                     f"{path}: its output for 2 clips is {dtype.name} {shape}: give a model that "
-                    "makes each clip a row of floats, [batch, d]"
+                    "returns one row of floats per clip, [batch, d]"
                 )
         values = tf.cast(outputs[self._probabilities or self._features], tf.float32)
         if np.all(values >= 0) and np.allclose(np.sum(values, axis=1), 1, rtol=0, atol=1e-3):
@@ -90,8 +91,8 @@ class ModelFile:
             )
         elif self._probabilities:
             raise InputError(
-                f"{path}: its output probabilities has rows that are below 0 or not of sum 1: end "
-                "it with a softmax, or name it features"
+                f"{path}: its output probabilities has rows with values below 0 or sums other than "
+                "1: end it with a softmax, or name it features"
             )
         self.num_features = outputs[self._features].shape[1]
         self.num_classes = outputs[self._probabilities].shape[1] if self._probabilities else 0
@@ -107,7 +108,7 @@ class ModelFile:
             expected = " x ".join(str(size or "any") for size in self._clip_shape)
             raise InputError(
                 f"clips of {found} (frames, rows, columns, channels): {self.name} takes "
-                f"{expected}: make them so by ",
+                f"{expected}: change ",
                 Argument("frames"),
                 " and ",
                 Argument("size"),
@@ -117,8 +118,8 @@ class ModelFile:
         features = self._try(tf.zeros([1, *clip_shape]))[self._features]
         if features.shape[1] != self.num_features:
             raise InputError(
-                f"clips of {found}: {self.name} gives {features.shape[1]} features of them and "
-                f"{self.num_features} of others: save it with the clips' shape fixed"
+                f"clips of {found}: {self.name} returns {features.shape[1]} features for them but "
+                f"{self.num_features} for others: save it with a fixed shape of clips"
             )
 
     def __call__(self, clips: tf.Tensor) -> Extracted:
@@ -136,37 +137,38 @@ class ModelFile:
             shape = " x ".join(map(str, clips.shape[1:]))
             raise InputError(
                 f"{self.name}: fails with clips of {shape} (frames, rows, columns, channels) "
-                f"({reason(error)}): give other clips by ",
+                f"({reason(error)}): change ",
                 Argument("frames"),
                 " and ",
                 Argument("size"),
-                ", or a model that declares which it takes",
+                ", or give a model that declares the shape it takes",
             ) from error
 
 
 def open_saved_model(
     directory: str | os.PathLike[str], signatures: list[str]
 ) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
-    """A function of one float32 tensor in a SavedModel, of TensorFlow 2, 1 or TF1's TF-Hub.
+    """Opens a function of one float32 tensor in a SavedModel of TensorFlow 2, 1 or TF1's TF-Hub.
 
-    A SavedModel is a program: only of a source you trust.
+    A SavedModel is a program: use only one that you trust.
 
     Args:
-        directory: where saved_model.pb is.
-        signatures: the names of the signature to take, the first that there is. If there is none,
-            the object itself, where it can be called.
+        directory: the directory of saved_model.pb.
+        signatures: names of signatures; the first that exists is used. If none does, the object
+            itself is called if it can be.
 
     Returns:
         The function, and the shape of its input as far as it is declared.
 
     Raises:
-        InputError: it is no SavedModel, cannot be loaded or has no such function.
+        InputError: it is not a SavedModel, cannot be loaded or has no such function.
     """
     if not os.path.isfile(os.path.join(directory, "saved_model.pb")):
         raise InputError(
-            f"{directory}: is no directory with a saved_model.pb: give that of a SavedModel"
+            f"{directory}: is not a directory with a saved_model.pb: give the directory of a "
+            "SavedModel"
         )
-    # Of a module of TF1's TF-Hub, which has this file, the graph without tags is for inference.
+    # In a module of TF1's TF-Hub, which has this file, the graph without tags is for inference.
     tags: list[str] | None = (
         [] if os.path.exists(os.path.join(directory, "tfhub_module.pb")) else None
     )
@@ -174,14 +176,14 @@ def open_saved_model(
         loaded = tf.saved_model.load(os.fspath(directory), tags)
     except Exception as error:  # damaged files may raise anything
         raise InputError(
-            f"{directory}: the SavedModel cannot be loaded ({reason(error)}): save it anew"
+            f"{directory}: the SavedModel cannot be loaded ({reason(error)}): save it again"
         ) from error
     name = next((name for name in signatures if name in loaded.signatures), None)
     if name is None:
         if callable(loaded):
             return lambda clips: _by_name(loaded(clips)), tf.TensorShape(None)
         raise InputError(
-            f"{directory}: has no signature {' or '.join(signatures)} (but "
+            f"{directory}: has no signature {' or '.join(signatures)} (it has "
             f"{', '.join(loaded.signatures) or 'none'}): save it with one"
         )
     inputs = loaded.signatures[name].structured_input_signature[1]
@@ -192,14 +194,14 @@ def open_saved_model(
             "only clips, float32"
         )
     ((key, spec),) = inputs.items()
-    # Through the loaded object, with which its variables would go.
+    # Called through the loaded object, which keeps its variables alive.
     return lambda clips: loaded.signatures[name](**{key: clips}), spec.shape
 
 
 def sha256_of(*paths: str | os.PathLike[str]) -> str:
-    """Hexadecimal digest of the bytes of files, one after the other.
+    """Hexadecimal SHA-256 digest of the bytes of files, one after another.
 
-    Of a SavedModel's directory: saved_model.pb, then what is in variables/ in the order of names.
+    For a SavedModel's directory: saved_model.pb, then the files in variables/ sorted by name.
     """
     files = []
     for path in map(Path, paths):
@@ -216,10 +218,10 @@ def sha256_of(*paths: str | os.PathLike[str]) -> str:
 def _open_keras(
     path: str | os.PathLike[str],
 ) -> tuple[Callable[[tf.Tensor], dict[str, tf.Tensor]], tf.TensorShape]:
-    """A Keras model's function for inference, and the shape of its input."""
+    """A Keras model's inference function, and the shape of its input."""
     remedy = "give a .keras or .h5 file of a whole model, or the directory of a SavedModel"
     if not os.path.isfile(path):
-        raise InputError(f"{path}: there is no such file: {remedy}")
+        raise InputError(f"{path}: does not exist: {remedy}")
     try:
         model = _load_keras(path)
     except Exception as error:  # damaged files may raise anything
@@ -232,23 +234,24 @@ def _open_keras(
 
 
 def _load_keras(path: str | os.PathLike[str]) -> keras.Model:
-    """A Keras model of a file that may come from anyone: nothing in it is run, nothing imported.
+    """Loads a Keras model from an untrusted file: nothing in it is run or imported.
 
-    Not by `keras.models.load_model` of the file itself, which does both, and unpickles weights in
-    .npz. The network is made of the checked configuration; the rest is arrays in HDF5.
+    `keras.models.load_model` of the file itself would do both, and unpickle weights in .npz. Here
+    the network is built from the checked configuration, and the rest is arrays in HDF5.
 
     Raises:
-        Exception: of many classes, where the file is damaged or holds more than plain layers.
+        Exception: of many classes, if the file is damaged or holds more than plain layers.
     """
     with tempfile.TemporaryDirectory() as directory:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
                 config = keras_config.checked(file.attrs["model_config"])
                 _check_arrays(file, os.path.getsize(path))
-            # Of the older format, which says of no class where it is from.
+            # The older format does not say where a class comes from.
             kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model
             model = kind.from_config(config["config"])
-            # Keras goes by the name, and reads only a whole model's weights of this one.
+            # Keras chooses the format by the name, and for this one reads only a whole model's
+            # weights.
             link = Path(directory, "model.h5")
             link.symlink_to(Path(path).resolve())
             model.load_weights(link)
@@ -258,7 +261,7 @@ def _load_keras(path: str | os.PathLike[str]) -> keras.Model:
                 with archive.open("config.json") as member:
                     text = member.read(LARGEST_CONFIG + 1)
                 if len(text) > LARGEST_CONFIG:
-                    raise ValueError(f"its configuration is of over {LARGEST_CONFIG} bytes")
+                    raise ValueError(f"its configuration has over {LARGEST_CONFIG} bytes")
                 checked.writestr("config.json", json.dumps(keras_config.checked(text)))
                 size = archive.getinfo("model.weights.h5").file_size
                 _check_size("model.weights.h5", size, os.path.getsize(path))
@@ -270,12 +273,12 @@ def _load_keras(path: str | os.PathLike[str]) -> keras.Model:
                         shutil.copyfileobj(member, weights)
             model = keras.models.load_model(copy, compile=False)
     if not isinstance(model, keras.Model):
-        raise ValueError(f"it holds a {type(model).__name__}, which is no model")
+        raise ValueError(f"it holds a {type(model).__name__}, which is not a model")
     return model
 
 
 def _check_arrays(file: h5py.File, size: int) -> None:
-    """Raises a `ValueError` if arrays lie outside a file, or are far larger than it."""
+    """Raises a `ValueError` if arrays lie outside the file or are far larger than it."""
     total = 0
 
     def look(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> str | None:
@@ -296,9 +299,9 @@ def _check_arrays(file: h5py.File, size: int) -> None:
 
 
 def _check_size(what: str, declared: int, size: int) -> None:
-    # Keras compresses nothing; others may, but trained weights shrink little.
+    # Keras does not compress; others may, but trained weights shrink little.
     if declared > 16 * size:
-        raise ValueError(f"{what} would take {declared:,} bytes, of a file of {size:,}")
+        raise ValueError(f"{what} would take {declared:,} bytes, but the file has {size:,}")
 
 
 def _by_name(outputs: Any) -> dict[str, tf.Tensor]:

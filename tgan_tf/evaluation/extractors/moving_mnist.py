@@ -1,11 +1,11 @@
 """The extractor that comes with the package: a classifier of Moving MNIST clips.
 
-A small 3-D convolutional network that says which digit a clip shows and in which direction it
-moves, trained by `experiments/studies/train_classifier.py` on the training digits of
-`tgan_tf.data.MovingMNIST` alone. `moving_mnist.md` beside this file says how well it does.
+A small 3-D convolutional network that predicts which digit a clip shows and in which direction it
+moves. `experiments/studies/train_classifier.py` trained it on the training digits of
+`tgan_tf.data.MovingMNIST` alone. `moving_mnist.md` beside this file has its accuracy.
 
-For 16 frames, in four sizes: clips [16, 64, 64, 1] → 16x32x32x16 → 8x16x16x32 → 4x8x8x64 →
-4x8x8x128 → 4x4x4x128, then the largest of the places [4, 128], and the mean over time [128].
+For 16 frames: clips [16, 64, 64, 1] → 16x32x32x16 → 8x16x16x32 → 4x8x8x64 → 4x8x8x128 → 4x4x4x128,
+then the maximum over positions [4, 128], and the mean over time [128].
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from tgan_tf.evaluation.extractors.extractor import Extracted
 
 WEIGHTS = Path(__file__).with_name("moving_mnist.npz")
 SIZE = 64
-"""Rows and columns of a frame that the network sees; others are resized."""
+"""Rows and columns of the network's frames; others are resized."""
 FEWEST_FRAMES = 4
-"""The network sees four frames as one moment."""
+"""The network reduces four frames to one moment."""
 DIGITS = 10
 DIRECTIONS = 8
 
 
 class DigitNetwork(keras.Model):
-    """Clips to a digit for each clip and a direction for each moment of it.
+    """Predicts a digit for each clip and a direction for each moment of it.
 
-    Shapes: float32 [batch, T, 64, 64, 1] in [-1, 1] in, T at least 4; out come a dict of
+    Shapes: float32 [batch, T, 64, 64, 1] in [-1, 1] in, T at least 4; a dict out of
 
         features       float32 [batch, 128], at least 0
         digits         float32 [batch, 10], logits of the digit
-        directions     float32 [batch, moments, 8], logits of the direction in each four frames:
-                       down, then on by eighths of a turn by way of right, up and left
+        directions     float32 [batch, moments, 8], logits of the direction in each moment:
+                       down, then in eighths of a turn through right, up and left
     """
 
     def __init__(self, **kwargs: Any):
-        # In float32 whatever the policy: it may judge while a generator trains in another.
+        # In float32 whatever the policy: a generator may be training in another.
         super().__init__(dtype="float32", **kwargs)
         self.convolutions, self.normalizations = [], []
         for i, (filters, kernel_size, strides) in enumerate(
@@ -88,23 +88,23 @@ class DigitNetwork(keras.Model):
 
 
 class DigitClassifier:
-    """The classifier as an extractor: 128 features, the probabilities of 10 digits.
+    """The classifier as an extractor: 128 features, probabilities of 10 digits.
 
-    Clips of any size are resized to 64x64, colour to grey (ITU-R BT.601). It works anywhere
-    without a download. Its features are those of strokes that move: of films it sees how alike two
-    sets are, but numbers of other work on films are made with C3D or I3D.
+    Clips of any size are resized to 64x64, and colour becomes grey (ITU-R BT.601). It needs no
+    download. Its features describe moving strokes. They tell how similar two sets of films are, but
+    other work measures films with C3D or I3D.
 
     Args:
-        weights: the .npz that `experiments/studies/train_classifier.py` writes; default the
-            package's own.
+        weights: an .npz file of `experiments/studies/train_classifier.py`. Default: the package's
+            own.
 
     Raises:
         InputError: the file is missing or holds other arrays.
     """
 
     name = "moving_mnist"
-    about = "comes with the package, knows digits"
-    options = {"weights": ".npz of train_classifier.py, default the package's own"}
+    about = "comes with the package, for digits"
+    options = {"weights": ".npz file of train_classifier.py, by default the package's own"}
     programs = ()
     num_features = 128
     num_classes = DIGITS
@@ -120,7 +120,7 @@ class DigitClassifier:
         except Exception as error:  # a damaged archive or header may raise anything
             raise InputError(
                 f"{weights}: does not hold the weights of the Moving MNIST classifier "
-                f"({reason(error)}): install the package anew, or make it by "
+                f"({reason(error)}): reinstall the package, or make the file with "
                 "experiments/studies/train_classifier.py"
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
@@ -140,7 +140,7 @@ class DigitClassifier:
             )
         if clip_shape[-1] == 3:
             warnings.warn(
-                f"{self.name} knows digits: for films give C3D or I3D, see docs/evaluation.md",
+                f"{self.name} is for digits: for films give C3D or I3D, see docs/evaluation.md",
                 stacklevel=2,
             )
 
@@ -151,7 +151,7 @@ class DigitClassifier:
 
 
 def prepare(clips: tf.Tensor) -> tf.Tensor:
-    """Clips as the network sees them: grey, 64x64.
+    """Pre-processes clips for the network: grey, 64x64.
 
     Args:
         clips: float32 [batch, T, rows, columns, 1 or 3] in [-1, 1].
@@ -170,7 +170,7 @@ def prepare(clips: tf.Tensor) -> tf.Tensor:
 
 
 def named_weights(network: DigitNetwork) -> dict[str, tf.Variable]:
-    """The network's variables by the names they have in the file, such as "conv0/kernel"."""
+    """The network's variables by their names in the file, such as "conv0/kernel"."""
     return {
         f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}": variable
         for layer in network.layers
