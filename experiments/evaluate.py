@@ -1,4 +1,4 @@
-"""Evaluates a run's generator, or any videos, against real ones.
+r"""Evaluates a run's generator, or any videos, against real ones.
 
     python experiments/evaluate.py --run_dir=runs/moving_mnist
     python experiments/evaluate.py --run_dir=runs/moving_mnist --all_checkpoints --metrics=fvd2048
@@ -6,6 +6,14 @@
 
 By default the real clips are those the run was trained on, by its own flags; flags given here
 override them. A metric whose name has no number uses its default number of clips, mostly 2048.
+
+With flags of Apache Beam after a lone --, several processes measure many clips, on any Beam runner
+(--direct_num_workers=0: on all cores of this machine). The results are the same to the bit. The
+same command resumes after an interruption:
+
+    python experiments/evaluate.py --run_dir=runs/moving_mnist --metrics=fvd100000 \
+        -- --direct_num_workers=0
+
 Results go to --output_dir, by default RUN_DIR/evaluation:
 
     metrics.jsonl     one line per result, with everything needed to repeat it
@@ -29,6 +37,7 @@ from absl import flags
 
 from tgan_tf import checkpoints, rendering, runs
 from tgan_tf.data import storage
+from tgan_tf.data.beam import Run, on_beam
 from tgan_tf.data.windows import WINDOWS
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation import nearest_clips, records
@@ -86,17 +95,18 @@ checked_flags.output_directory(
 )
 
 
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
     if (FLAGS.run_dir is None) == (FLAGS.fake_data is None):
         raise InputError("give either --run_dir or --fake_data: whose clips are to be evaluated?")
+    run = on_beam(arguments[1:]) if arguments[1:] else None
     if FLAGS.run_dir is None:
-        judge_clips()
+        judge_clips(run)
     else:
-        judge_run(Path(FLAGS.run_dir))
+        judge_run(Path(FLAGS.run_dir), run)
 
 
-def judge_run(run_dir: Path) -> None:
-    """Evaluates a run's checkpoints."""
+def judge_run(run_dir: Path, run: Run | None) -> None:
+    """Evaluates a run's checkpoints; `run` is passed to `Evaluation`."""
     generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
     steps = [step]
     if FLAGS.all_checkpoints:
@@ -108,7 +118,7 @@ def judge_run(run_dir: Path) -> None:
     requests = evaluation_flags.requests("metrics", generator.frames, critic_frames=critic.frames)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
-        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics, run
     )
     evaluation.check(requests, GeneratedClips(generator, FLAGS.seed), critic)
 
@@ -133,8 +143,8 @@ def judge_run(run_dir: Path) -> None:
     print(f"records: {output_dir / records.FILE}")
 
 
-def judge_clips() -> None:
-    """Evaluates the videos at --fake_data."""
+def judge_clips(run: Run | None) -> None:
+    """Evaluates the videos at --fake_data; `run` is passed to `Evaluation`."""
     for name in ("checkpoint_step", "all_checkpoints"):
         if FLAGS[name].present:
             raise InputError(f"--{name}: is for --run_dir, not for --fake_data")
@@ -149,7 +159,7 @@ def judge_clips() -> None:
     requests = evaluation_flags.requests("metrics", FLAGS.frames, fake.num_clips)
     corpus = data_flags.open_data("real_data")
     evaluation = evaluation_flags.make_evaluation(
-        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics
+        corpus, output_dir, FLAGS.real_subset, FLAGS.window, FLAGS.real_statistics, run
     )
     evaluation.check(requests, fake)
     found = real_records(evaluation, requests)
@@ -222,5 +232,6 @@ def command() -> str:
 if __name__ == "__main__":
     command_line.run(
         main,
+        passes_flags_on=True,
         flags_of_arguments={**evaluation_flags.FLAGS_OF_ARGUMENTS, "subset": "real_subset"},
     )

@@ -3,13 +3,13 @@
     python experiments/generate.py --run_dir=runs/moving_mnist --num_videos=16 --seed=1
     python experiments/generate.py --saved_model=saved_models/moving_mnist
     python experiments/generate.py --server=localhost:8500 --model_name=moving_mnist
+    python experiments/generate.py --run_dir=runs/moving_mnist -- --direct_num_workers=2
 
 With --factor=4 each frame becomes four: three more between each two, with latents on the line
 between theirs (the paper's frame interpolation).
 
 The videos go to a new directory, which appears complete or not at all:
-RUN_DIR/generated/step-N_seed-S for a run, generated/NAME/version-V_seed-S for an exported or served
-model.
+RUN_DIR/generated/step-N_seed-S for a run, otherwise generated/NAME/version-V_seed-S.
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame
@@ -21,13 +21,17 @@ model.
 The same seed and generator make the same clips, in all three ways; clip i does not depend on
 --num_videos. A conditional generator makes its classes in turn, with one class per row of the grid,
 or only the class --label.
+
+With flags of Apache Beam after a lone --, several processes make very many videos of a run, on any
+Beam runner. The videos are the same, to the bit, but in shards: .npz files with the arrays of
+clips.npz. The same command resumes after an interruption without making finished shards again.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -37,8 +41,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import export, file_locks, rendering, runs
+from tgan_tf import export, file_locks, generation, rendering, runs
 from tgan_tf.capacity import check_disk, check_memory
+from tgan_tf.data.beam import on_beam
 from tgan_tf.errors import InputError, remedy
 from tgan_tf.interpolation import num_frames
 from tgan_tf.latents import LatentRows, generator_latents, latents
@@ -89,12 +94,17 @@ checked_flags.integer(
     at_least=1,
     at_most=rendering.LONGEST_SIDE,
 )
+checked_flags.integer(
+    "videos_per_shard",
+    1024,
+    "With Beam: videos per shard, a multiple of 8.",
+    at_least=1,
+)
 checked_flags.output_directory(
     "output_dir",
     None,
     "New directory for the files; default: RUN_DIR/generated/step-N_seed-S, or "
     "generated/NAME/version-V_seed-S for an exported or served model.",
-    new=True,
 )
 
 
@@ -120,22 +130,23 @@ class VideoMaker(NamedTuple):
     output_dir: Path
 
 
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
+    if arguments[1:]:
+        make_shards(arguments[1:])
+        return
+    if FLAGS["videos_per_shard"].present:
+        raise InputError("--videos_per_shard: needs Apache Beam: give its flags after a lone --")
     check_flags()
     maker = video_maker()
     check_picture_sizes(*maker.clip_shape[:2])
-    suffix = f"_seed-{FLAGS.seed}"
-    if FLAGS.label is not None:
-        suffix += f"_label-{FLAGS.label}"
-    if FLAGS.factor > 1:
-        suffix += f"_factor-{FLAGS.factor}"
-    output_dir = Path(FLAGS.output_dir or f"{maker.output_dir}{suffix}")
+    output_dir = output_directory(maker.output_dir)
     if os.path.lexists(output_dir):
         raise InputError(f"{output_dir}: already exists: give another --output_dir")
     check_room(maker, output_dir)
     try:
         with file_locks.unfinished(output_dir) as temporary:
-            clips = stored_clips(temporary / "clips", maker)
+            pixels = map(rendering.to_uint8, maker.clips)
+            clips = stored(temporary / "clips", pixels, maker.clip_shape)
             complete = temporary / "complete"
             complete.mkdir()
             save(complete, clips, maker)
@@ -150,6 +161,34 @@ def main(_) -> None:
         print(f"  {line}")
 
 
+def output_directory(default: Path) -> Path:
+    """--output_dir, or the default with the seed, label and factor in its name."""
+    label = "" if FLAGS.label is None else f"_label-{FLAGS.label}"
+    factor = f"_factor-{FLAGS.factor}" if FLAGS.factor > 1 else ""
+    return Path(FLAGS.output_dir or f"{default}_seed-{FLAGS.seed}{label}{factor}")
+
+
+def make_shards(beam_flags: list[str]) -> None:
+    """Makes shards of a run's videos by Beam's workers."""
+    if not FLAGS.run_dir:
+        raise InputError(f"{' '.join(beam_flags)}: Apache Beam works only with --run_dir")
+    if FLAGS["formats"].present and FLAGS.formats != ["npz"]:
+        raise InputError(
+            f"--formats={','.join(FLAGS.formats)}: Apache Beam writes only npz: give --formats=npz"
+        )
+    generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+    check_label(generator.num_classes)
+    output_dir = output_directory(Path(FLAGS.run_dir, "generated", f"step-{step}_shards"))
+    count, size, run = FLAGS.num_videos, FLAGS.videos_per_shard, on_beam(beam_flags)
+    before = generation.write_shards(
+        generator, output_dir, FLAGS.seed, count, run, size, FLAGS.label, FLAGS.factor
+    )
+    there = f", {before} of which existed" if before else ""
+    print(f"{FLAGS.run_dir}, step {step}: {count} videos of seed {FLAGS.seed}, in {output_dir}:")
+    shards = -(-count // size)
+    print(f"clips-00000-of-{shards:05}.npz and so on: {shards} shards{there}")
+
+
 def video_maker() -> VideoMaker:
     """Opens the source that the flags name."""
     if FLAGS.run_dir:
@@ -158,7 +197,11 @@ def video_maker() -> VideoMaker:
         rows = LatentRows(
             FLAGS.num_videos,
             lambda first, count: generator_latents(
-                generator, FLAGS.seed, count, labels(first, count, generator.num_classes), first
+                generator,
+                FLAGS.seed,
+                count,
+                generation.labels(first, count, generator.num_classes, FLAGS.label),
+                first,
             ),
         )
         _, *frame_shape = generator.clip_shape
@@ -228,7 +271,7 @@ def exported_maker(
 
     def drawn_with_labels(first, count):
         # The labels are one more column, so that batches carry their own.
-        column = labels(first, count, num_classes)[:, np.newaxis]
+        column = generation.labels(first, count, num_classes, FLAGS.label)[:, np.newaxis]
         return np.concatenate([drawn(first, count), column.astype(np.float32)], axis=1)
 
     rows = LatentRows(FLAGS.num_videos, drawn_with_labels)
@@ -249,15 +292,6 @@ def check_label(num_classes: int) -> None:
         raise InputError(f"--label={FLAGS.label}: the generator is not conditional: leave it out")
     if not 0 <= FLAGS.label < num_classes:
         raise InputError(f"--label={FLAGS.label}: must be a class from 0 to {num_classes - 1}")
-
-
-def labels(first: int, count: int, num_classes: int) -> np.ndarray | None:
-    """Classes of some videos, int64: --label, or all in turn; None if there are no classes."""
-    if not num_classes:
-        return None
-    if FLAGS.label is None:
-        return np.arange(first, first + count) % num_classes
-    return np.full(count, FLAGS.label)
 
 
 def check_flags() -> None:
@@ -306,21 +340,12 @@ def check_room(maker: VideoMaker, output_dir: Path) -> None:
     )
 
 
-def stored_clips(path: Path, maker: VideoMaker) -> np.ndarray:
-    """Generates clips to a memory-mapped file, so that any number fits the memory."""
+def stored(path: Path, blocks: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Writes blocks of rows to a memory-mapped file, so that any number fits the memory."""
     with path.open("wb") as file:
-        for clips in maker.clips:
-            file.write(rendering.to_uint8(clips).tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(FLAGS.num_videos, *maker.clip_shape))
-
-
-def stored_latents(path: Path, maker: VideoMaker) -> np.ndarray:
-    """Writes the latents z0 of all videos to a memory-mapped file."""
-    with path.open("wb") as file:
-        for first in range(0, FLAGS.num_videos, runs.BATCH_SIZE):
-            rows = maker.latents[first : first + runs.BATCH_SIZE]
-            file.write(np.ascontiguousarray(rows[:, : maker.z0_dim]).tobytes())
-    return np.memmap(path, np.float32, "r", shape=(FLAGS.num_videos, maker.z0_dim))
+        for block in blocks:
+            file.write(block.tobytes())
+    return np.memmap(path, block.dtype, "r", shape=(FLAGS.num_videos, *shape))
 
 
 def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
@@ -339,20 +364,21 @@ def save(directory: Path, clips: np.ndarray, maker: VideoMaker) -> None:
         sheet = rendering.contact_sheet(clips[:SHEET_CLIPS])
         rendering.save_png(directory / "contact_sheet.png", sheet, scale)
     if "npz" in formats:
-        classes = labels(0, FLAGS.num_videos, maker.num_classes)
+        classes = generation.labels(0, FLAGS.num_videos, maker.num_classes, FLAGS.label)
+        blocks = range(0, FLAGS.num_videos, runs.BATCH_SIZE)
+        z0 = (maker.latents[i : i + runs.BATCH_SIZE][:, : maker.z0_dim] for i in blocks)
         np.savez(
             directory / "clips.npz",
             clips=clips,
-            latents=stored_latents(directory.with_name("latents"), maker),
+            latents=stored(directory.with_name("latents"), z0, (maker.z0_dim,)),
             **({} if classes is None else {"labels": classes}),
         )
 
 
 def contents(count: int) -> list[str]:
     """Lines that describe the written files, one per kind."""
-    formats = FLAGS.formats
+    formats, lines = FLAGS.formats, []
     videos = [name for name in ("gif", "mp4") if name in formats]
-    lines = []
     if videos:
         names = ", ".join(f"grid.{name}" for name in videos)
         lines.append(f"{names}: {min(count, GRID_CLIPS)} clips side by side")
@@ -367,4 +393,8 @@ def contents(count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    command_line.run(main, flags_of_arguments=server_flags.FLAGS_OF_ARGUMENTS)
+    command_line.run(
+        main,
+        passes_flags_on=True,
+        flags_of_arguments={**server_flags.FLAGS_OF_ARGUMENTS, "count": "num_videos"},
+    )

@@ -253,7 +253,7 @@ def _walk_program(name: str) -> dict:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(EXPERIMENTS), str(EXPERIMENTS.parent)]
-    for suffix in ("", ".png", ".npz", ".csv", ".pkl", ".pickle", ".keras"):
+    for suffix in ("", ".png", ".npz", ".csv", ".pkl", ".pickle", ".keras", ".html"):
         Path(f"file{suffix}").write_text("mine")
     Path("directory").mkdir()
     # What the programs import, once.

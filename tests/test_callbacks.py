@@ -260,7 +260,7 @@ def test_a_generator_collapsed_in_two_samples_in_a_row_is_told_of(tmp_path, caps
         text="",
     )
     fit(untrained_tgan(), [summary], steps=4)
-    told = [line for line in capsys.readouterr().out.splitlines() if "collapses" in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if "collapsing" in line]
     assert [line.split(":")[0] for line in told] == ["step 4"]
 
 

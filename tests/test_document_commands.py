@@ -37,6 +37,7 @@ NOT_RUN = {
     "saved_model_cli": "tests/experiments/test_export.py runs it",
     "tensorflow_model_server": "is a server: tests/serving/ and tests/test_export_elsewhere.py",
     "docker": "needs Docker: tests/experiments/test_serving_configurations.py reads its files",
+    "export TF_CONFIG": "names machines: tests/experiments/test_several_machines.py has processes",
     "curl": "needs a server: tests/serving/test_rest.py sends such requests",
     "mkdir": "goes before docker",
 }
@@ -54,7 +55,10 @@ SMALLER = {
     "generate.py": "--num_videos=2",
 }
 MADE = {
-    "digits": ["runs/moving_mnist_digits/samples/step-*.gif", "saved_models/*/1/saved_model.pb"],
+    "digits": [
+        "runs/moving_mnist_digits_conditional/samples/step-*.gif",
+        "saved_models/*/1/saved_model.pb",
+    ],
     "own_videos": ["before.png", "after.png", "prepared/mine/skipped.csv", "runs/try/generated/*"],
     "judging": ["judged/metrics.jsonl"],
     "serving": ["saved_models/mine/1/model_card.json"],
@@ -62,8 +66,8 @@ MADE = {
 }
 # What the commands name, so that a program finds it.
 RUNS = """
-    a b imported mine moving_mnist_digits moving_mnist_long moving_mnist_small
-    moving_mnist_small_NAME moving_mnist_small_operator_norm other try
+    a b imported mine moving_mnist_digits moving_mnist_digits_conditional moving_mnist_long
+    moving_mnist_small moving_mnist_small_NAME moving_mnist_small_operator_norm other try
 """.split()
 FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/small prepared/ucf101 results".split()
 FILES = """

@@ -87,7 +87,7 @@ def generator_latents(
     generator: GeneratorNetwork,
     seed: int,
     count: int,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int] | np.ndarray | None = None,
     first: int = 0,
 ) -> np.ndarray:
     """Draws the inputs from which a generator makes the videos of a seed.

@@ -12,6 +12,8 @@ On one machine clip i of a seed is bit-identical, however many clips are made wi
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import math
 import shutil
@@ -300,6 +302,20 @@ def generate(
         InputError: `factor` is below 1, the generator has no frame latents to interpolate, or a
             clip exceeds the free memory.
     """
+    make, batch_size = clip_maker(generator, factor)
+    return in_batches(make, z0, batch_size)
+
+
+# Traced once for all calls of the same generator.
+@functools.lru_cache(maxsize=1)
+def clip_maker(
+    generator: GeneratorNetwork, factor: int = 1
+) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """The function with which `generate` makes a batch, see `in_batches`, and the batch size.
+
+    Raises:
+        InputError: see `generate`.
+    """
     if factor < 1:
         raise InputError(Argument("factor", factor), ": must be an integer ≥ 1")
     if factor > 1 and not generator.has_frame_latents:
@@ -315,7 +331,7 @@ def generate(
         whole = tf.function(
             lambda z0: generator(z0, training=False), input_signature=signature, autograph=False
         )
-        return in_batches(lambda z0: whole(z0).numpy(), z0, batch_size)
+        return lambda z0: whole(z0).numpy(), batch_size
 
     frames = num_frames(generator.frames, factor)
     _, *frame_shape = generator.clip_shape
@@ -340,7 +356,15 @@ def generate(
         pieces = range(0, frames, at_once)
         return np.concatenate([render(z0, path[:, i : i + at_once]).numpy() for i in pieces], 1)
 
-    return in_batches(make, z0, batch_size)
+    return make, batch_size
+
+
+def weights_sha256(generator: GeneratorNetwork) -> str:
+    """The hexadecimal SHA-256 of a generator's weights and other state."""
+    digest = hashlib.sha256()
+    for array in generator.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def in_batches(

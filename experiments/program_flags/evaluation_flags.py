@@ -13,6 +13,7 @@ from program_flags import checked_flags, command_line, data_flags
 
 from absl import flags
 
+from tgan_tf.data.beam import Run
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.errors import InputError
 from tgan_tf.evaluation.clip_sets import SourceClips
@@ -161,11 +162,12 @@ def make_evaluation(
     subset: str = "train",
     window: str = "random",
     real_statistics: str | None = None,
+    run: Run | None = None,
 ) -> Evaluation:
     """Makes the evaluation of the flags.
 
     The other real clips come from the other subset or, if there is none, from other windows of the
-    same videos.
+    same videos. `run` is passed to `Evaluation`.
 
     Raises:
         InputError: the data or the extractor raise it.
@@ -178,4 +180,4 @@ def make_evaluation(
         other_real = clips_of(corpus, other, window, FLAGS.seed)
     options = {option: FLAGS[flag].value for option, flag in FLAGS_OF_ARGUMENTS.items()}
     extractor = open_extractor(FLAGS.extractor, **options)
-    return Evaluation(real, other_real, extractor, directory / "real", real_statistics)
+    return Evaluation(real, other_real, extractor, directory / "real", real_statistics, run)

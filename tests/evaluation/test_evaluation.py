@@ -134,6 +134,12 @@ def test_real_clips_are_measured_once(evaluation):
     evaluation(parse_metrics(["fvd60", "kvd50"], 4), Clips(3))
 
 
+def test_clips_named_by_a_path_leave_that_path_alone(evaluation, tmp_path):
+    (tmp_path / "mine.npy").write_text("mine")
+    evaluation(parse_metrics(["is60"], 4), Clips(2), what=str(tmp_path / "mine"))
+    assert (tmp_path / "mine.npy").read_text() == "mine"
+
+
 def test_the_inception_score_needs_no_real_clips(evaluation):
     evaluation.real.batches = None
     (result,) = evaluation(parse_metrics(["is60"], 4), Clips(2))
@@ -272,7 +278,7 @@ class TestClassAccuracy:
         assert value(evaluation(self.requests(), fake), "class_accuracy30_4f") == expected
 
     def test_refuses_clips_of_no_class_that_was_asked_for(self, evaluation):
-        with pytest.raises(InputError, match="class_accuracy30_4f: the clips judged are of no cla"):
+        with pytest.raises(InputError, match="class_accuracy30_4f: the clips to evaluate are of"):
             evaluation.check(self.requests(), Clips(2))
 
     def test_has_no_number_for_other_real_clips(self, evaluation):

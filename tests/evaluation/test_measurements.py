@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tgan_tf.errors import InputError
-from tgan_tf.evaluation.measurements import Measurements, measure, measure_once
+from tgan_tf.evaluation.measurements import Measurements, measure_once, write
+from tgan_tf.evaluation.measuring import measured
 
 CLIPS = np.random.default_rng(0).uniform(-1, 1, (10, 4, 3, 3, 1)).astype(np.float32)
 
@@ -24,9 +25,17 @@ def columns(clips):
     return {"features": frames, "scores": tf.reduce_max(clips, axis=[1, 2, 3, 4])}
 
 
+def measure(path, clips, count, frames, columns, description, what):
+    return write(path, measured(clips, frames, columns, what), count, description, what)
+
+
 def once(directory, count=10, description=None, path=None, clips=batches):
     description = description or {"clips": {"path": "a", "seed": 0}}
-    return measure_once(directory, clips, count, 4, columns, description, "clips", path)
+
+    def rows(count):
+        return measured(clips(count), 4, columns, "clips")
+
+    return measure_once(directory, rows, count, 4, description, "clips", path)
 
 
 def test_has_a_row_a_clip(tmp_path):

@@ -11,12 +11,13 @@ from tiny_tgan import configuration
 from tgan_tf.configuration import build
 from tgan_tf.models.flops import generator_layers, step_flops
 
-BENCHMARK = Path(__file__).parents[2] / "experiments/benchmark"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def load(name):
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARK)
+        patch.syspath_prepend(EXPERIMENTS)
+        patch.syspath_prepend(EXPERIMENTS / "benchmark")
         return importlib.import_module(name)
 
 

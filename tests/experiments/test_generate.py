@@ -47,7 +47,7 @@ MISTAKES = {
     ),
     "output_dir exists": (
         ["--output_dir=checkpoints"],
-        "_dir=checkpoints: already exists: give an",
+        "checkpoints: already exists: give another --output_dir",
     ),
 }
 

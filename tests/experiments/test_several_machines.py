@@ -152,8 +152,8 @@ def test_the_chief_alone_writes_what_one_process_does(unbroken, directory):
     assert files(unbroken[2]) == files(unbroken[1])
     assert "clips/s" in (directory / "two-0.log").read_text()
     assert (directory / "two-1.log").read_text().splitlines()[1:] == [
-        "two: begins, its first report comes at step 5",
-        "two: step 5, all are made",
+        "two: starting; the first report comes at step 5",
+        "two: all 5 steps are done",
     ]
 
 
@@ -189,8 +189,8 @@ def test_a_killed_worker_ends_the_other_within_seconds_by_one_line(moved):
 
 
 def test_a_run_goes_on_with_fewer_and_with_more_workers(moved, directory, unbroken):
-    assert "going on at step 2" in (directory / "moved-one.log").read_text()
-    assert "going on at step 3" in (directory / "moved-three-2.log").read_text()
+    assert "resuming at step 2" in (directory / "moved-one.log").read_text()
+    assert "resuming at step 3" in (directory / "moved-three-2.log").read_text()
     assert_same_weights(directory / "moved", unbroken[1])
 
 
@@ -236,7 +236,7 @@ def test_a_signal_to_one_saves_and_ends_all_after_the_same_step(variant, directo
     assert codes == [128 + signal.SIGTERM] * 2
     (step,) = checkpoints.steps(directory / "variant/checkpoints")
     for text in printed:
-        line = f"variant: SIGTERM at step {step}, saved; the same command goes on"
+        line = f"variant: SIGTERM at step {step}, saved; the same command resumes"
         assert text.splitlines()[-1] == line
 
 

@@ -228,7 +228,8 @@ class TestACopiedRun:
 
 def test_a_cluster_is_refused_where_the_strategy_is_for_one_machine(tmp_path, monkeypatch):
     results = []
-    for text in ('{"cluster": {"worker": ["a:1", "b:1"]}}', "worker"):
+    workers = '"cluster": {"worker": ["a:1", "b:1"]}'
+    for text in (f'{{{workers}, "task": {{"type": "worker", "index": 0}}}}', "worker"):
         monkeypatch.setenv("TF_CONFIG", text)
         results.append(one("train.py", ["--run_dir=run"], tmp_path))
     assert_refused(results[0], "TF_CONFIG", "2 tasks")

@@ -119,7 +119,7 @@ def _end_with_main_process() -> None:
 
 def _options(arguments: Sequence[str]) -> Any:
     """Beam's options, `apache_beam.options.pipeline_options.PipelineOptions`."""
-    with extra("prepare", "preparing videos"):
+    with extra("prepare", "Apache Beam"):
         from apache_beam.options.pipeline_options import PipelineOptions
     given = Argument("beam_arguments", " ".join(arguments))
     try:

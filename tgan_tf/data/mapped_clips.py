@@ -31,6 +31,8 @@ AXES_REMEDY = (
 class MappedClips:
     """The clips of an array, each a video without a class.
 
+    Subclasses that map a file are pickled as its path, not as the array.
+
     Args:
         path: the file of the clips, for messages.
         clips: uint8 [clips, frames, rows, columns, channels].

@@ -41,11 +41,15 @@ class MovingMNISTFile(MappedClips):
     """
 
     def __init__(self, path: str | os.PathLike[str], array_axes: str | None = None):
+        self.array_axes = array_axes
         array = _map(path)
         if array_axes is None:
             _check_usual(path, array)
             array_axes = "tnhw"
         super().__init__(path, in_order(path, array, array_axes), "sequence")
+
+    def __reduce__(self) -> tuple:
+        return MovingMNISTFile, (self.path, self.array_axes)
 
 
 def _check_usual(path: str | os.PathLike[str], array: np.ndarray) -> None:

@@ -52,6 +52,7 @@ class ClipsFile(MappedClips):
     """
 
     def __init__(self, path: str | os.PathLike[str], array_axes: str | None = None):
+        self.array_axes = array_axes
         array, name = _open(path, array_axes)
         usual = "nthw" if array.ndim == 4 else "nthwc"
         clips = in_order(path, array, usual if array_axes is None else array_axes)
@@ -63,6 +64,9 @@ class ClipsFile(MappedClips):
                 *AXES_REMEDY,
             )
         super().__init__(path, clips, "clip")
+
+    def __reduce__(self) -> tuple:
+        return ClipsFile, (self.path, self.array_axes)
 
 
 def _open(path: str | os.PathLike[str], axes: str | None) -> tuple[np.ndarray, str]:

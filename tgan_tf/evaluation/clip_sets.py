@@ -46,8 +46,15 @@ class ClipSet(Protocol):
     @property
     def description(self) -> dict[str, Any]: ...
 
-    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
-        """The first `count` clips of a draw, as float32 [batch, *clip_shape] in [-1, 1]."""
+    def batches(self, count: int, draw: int, first: int = 0) -> Iterator[np.ndarray]:
+        """Successive clips of a draw, as float32 [batch, *clip_shape] in [-1, 1].
+
+        Args:
+            count: number of clips.
+            draw: number of the draw.
+            first: number of the first clip, a multiple of `BATCH_SIZE`; the batches are then those
+                of a call from 0 on. Only sets that are measured in parts need it.
+        """
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
         """The clips at some positions of a draw, float32 [places, *clip_shape] in [-1, 1]."""
@@ -72,15 +79,16 @@ class GeneratedClips:
         self.num_classes = generator.num_classes
         drawn = {"uniform": "Uniform(-1, 1)", "normal": "Normal(0, 1)"}
         self.description = {
+            "weights_sha256": runs.weights_sha256(generator),
             "latents": f"{drawn[generator.latent_distribution]}, seed {seed}",
             "values": "float32, [-1, 1]",
         }
         if generator.num_classes:
             self.description["classes"] = f"{generator.num_classes}, in turn"
 
-    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
+    def batches(self, count: int, draw: int, first: int = 0) -> Iterator[np.ndarray]:
         """See `ClipSet`."""
-        return runs.generate(self.generator, self._latents(count, draw))
+        return runs.generate(self.generator, self._latents(count, draw, first))
 
     def clips(self, places: Sequence[int], draw: int) -> np.ndarray:
         """See `ClipSet`."""
@@ -88,10 +96,11 @@ class GeneratedClips:
         z0 = np.concatenate([rows[place : place + 1] for place in places])
         return np.concatenate(list(runs.generate(self.generator, z0)))
 
-    def _latents(self, count: int, draw: int) -> LatentRows:
+    def _latents(self, count: int, draw: int, start: int = 0) -> LatentRows:
         seed = self.seed + draw
         return LatentRows(
-            count, lambda first, rows: generator_latents(self.generator, seed, rows, first=first)
+            count,
+            lambda first, rows: generator_latents(self.generator, seed, rows, first=start + first),
         )
 
 
@@ -123,11 +132,13 @@ class SourceClips:
             "first_clips_sha256": hashlib.sha256(rendering.to_uint8(first).tobytes()).hexdigest(),
         }
 
-    def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:
-        """See `ClipSet`; raises an `InputError` if there are fewer than `count`."""
-        if self.num_clips is not None and count > self.num_clips:
-            raise InputError(f"{count} clips: there are only {self.num_clips}: ask for fewer")
-        start = draw * (self.num_clips or _DRAW)
+    def batches(self, count: int, draw: int, first: int = 0) -> Iterator[np.ndarray]:
+        """See `ClipSet`; raises an `InputError` if there are fewer than `first + count`."""
+        if self.num_clips is not None and first + count > self.num_clips:
+            raise InputError(
+                f"{first + count} clips: there are only {self.num_clips}: ask for fewer"
+            )
+        start = draw * (self.num_clips or _DRAW) + first
         batch_size = min(BATCH_SIZE, count)
         dataset = batches(self.source, batch_size, self.seed, start)
         for number, clips in enumerate(dataset.take(-(-count // batch_size))):

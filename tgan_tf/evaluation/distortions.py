@@ -63,6 +63,7 @@ class DistortedClips:
         self.seed = seed
         self.clip_shape = clips.clip_shape
         self.num_clips = clips.num_clips
+        self.num_classes = clips.num_classes
         self.description = {**clips.description, "distortion": name, "level": level}
 
     def batches(self, count: int, draw: int) -> Iterator[np.ndarray]:

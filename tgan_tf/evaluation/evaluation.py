@@ -10,23 +10,25 @@ The measurements of the real clips are kept in the directory and used again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
-import tensorflow as tf
 
 from tgan_tf import file_locks
+from tgan_tf.data.beam import Run
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.evaluation.clip_sets import ClipSet
 from tgan_tf.evaluation.estimate import Estimate
 from tgan_tf.evaluation.extractors import open_extractor
 from tgan_tf.evaluation.extractors.extractor import Extractor
-from tgan_tf.evaluation.measurements import Measurements, measure, measure_once
+from tgan_tf.evaluation.measurements import Measurements, measure_once, write
+from tgan_tf.evaluation.measuring import Columns, Measuring, in_parts, measured
 from tgan_tf.evaluation.metric import FEATURES, PROBABILITIES, Quantity
 from tgan_tf.evaluation.metrics import Request
 from tgan_tf.evaluation.motion_energy import MOTION_ENERGY
@@ -69,6 +71,9 @@ class Evaluation:
         directory: where the measurements of real clips are kept.
         real_statistics: a file for the measurements of `real`, read if it exists and written
             otherwise, instead of one in the directory.
+        run: has parts of the clips measured by several processes, such as
+            `tgan_tf.data.beam.on_beam(["--direct_num_workers=2"])`; None measures in this process.
+            The results are the same to the bit. Clips, extractor and critic are pickled.
 
     Raises:
         InputError: the extractor cannot be opened, or `real_statistics` is a file of another kind.
@@ -81,15 +86,17 @@ class Evaluation:
         extractor: Extractor | str,
         directory: str | os.PathLike[str],
         real_statistics: str | os.PathLike[str] | None = None,
+        run: Run | None = None,
     ):
         self.real = real
         self.other_real = other_real
         self.extractor = open_extractor(extractor) if isinstance(extractor, str) else extractor
         self.directory = Path(directory)
         self.real_statistics = real_statistics
+        self.run = run
         if real_statistics is not None and os.path.exists(real_statistics):
             Measurements(real_statistics)  # a wrong file raises now, not after measuring
-        self._traced: dict[tuple[Quantity, ...], Callable[[tf.Tensor], dict[str, tf.Tensor]]] = {}
+        self._traced: dict[tuple[Quantity, ...], Columns] = {}
 
     def check(
         self,
@@ -144,10 +151,10 @@ class Evaluation:
             )
         if metric.of_classes_in_turn and fake.num_classes != (self.extractor.num_classes or 0):
             raise InputError(
-                f"metric {name}: the clips judged are of {fake.num_classes or 'no'} classes, ",
+                f"metric {name}: the clips to evaluate are of {fake.num_classes or 'no'} classes, ",
                 Argument("extractor", self.extractor.name),
-                f" knows {self.extractor.num_classes or 'none'}: judge a conditional generator of "
-                "the extractor's classes",
+                f" knows {self.extractor.num_classes or 'none'}: evaluate a conditional generator "
+                "of the extractor's classes",
             )
         fewest = metric.fewest(self.extractor.num_features)
         if fake.num_clips is not None and request.count > fake.num_clips:
@@ -207,8 +214,8 @@ class Evaluation:
     def floor(self, requests: Sequence[Request]) -> list[Result]:
         """Evaluates other real clips: the best score a generator can expect.
 
-        Metrics for which there are too few of these clips, that need a critic, or that judge the
-        classes asked for, are left out.
+        Metrics for which there are too few of these clips, that need a critic, or that compare
+        with the classes asked for, are left out.
         """
         possible = []
         for request in requests:
@@ -237,32 +244,30 @@ class Evaluation:
     ) -> list[Result]:
         """The results for one draw of requests with the same number of frames."""
         start, count, frames = time.monotonic(), _most(requests), requests[0].frames
-        by_critic = {
-            request.metric.quantity for request in requests if request.metric.quantity.num_critics
-        }
+        by_critic = tuple(
+            dict.fromkeys(
+                one.metric.quantity for one in requests if one.metric.quantity.num_critics
+            )
+        )
         by_extractor = [one for one in requests if one.metric.quantity not in by_critic]
+        quantities = (*ALWAYS_MEASURED, *_more_measured(by_extractor)) if by_extractor else ()
+        by = Measuring(self.extractor, quantities, by_critic, critic, fake.description)
 
-        def scores(clips: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {
-                one.name: one.measure(clips, critic) for one in by_critic if one.measure is not None
-            }
-
-        def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
-            extracted = self._measuring(by_extractor)(clips) if by_extractor else {}
-            return {**extracted, **scores(clips)}
+        def rows_of(
+            file: str, clips: ClipSet, draw: int, count: int, by: Measuring, what: str
+        ) -> Mapping[str, np.ndarray]:
+            rows = stack.enter_context(self._rows(clips, draw, count, frames, by, what))
+            return write(temporary / file, rows, count, {}, what).columns
 
         held_out: Mapping[str, np.ndarray] = {}
-        with file_locks.unfinished(self.directory / "judged") as temporary:
-            path = temporary / "clips.npy"
-            judged = measure(path, fake.batches(count, draw), count, frames, columns, {}, what)
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(file_locks.unfinished(self.directory / "judged"))
+            judged = rows_of("clips.npy", fake, draw, count, by, what)
             if by_critic:
-                path = temporary / "held_out.npy"
                 count = min(count, self.other_real.num_clips or count)
-                batches = self.other_real.batches(count, 0)
-                held_out = measure(
-                    path, batches, count, frames, scores, {}, "held-out clips"
-                ).columns
-            return self._compute(requests, judged.columns, held_out, start)
+                by, what = by._replace(quantities=()), "held-out clips"
+                held_out = rows_of("held_out.npy", self.other_real, 0, count, by, what)
+            return self._compute(requests, judged, held_out, start)
 
     def _compute(
         self,
@@ -306,40 +311,40 @@ class Evaluation:
         """The measurements of real clips, new or kept."""
         extractor = {"name": self.extractor.name, "sha256": self.extractor.sha256}
         description = {"clips": clips.description, "draw": draw, "extractor": extractor}
-        more = [quantity.name for quantity in _more_measured(requests)]
-        return measure_once(
-            self.directory,
-            lambda n: clips.batches(n, draw),
-            count,
-            requests[0].frames,
-            self._measuring(requests),
-            {**description, "quantities": more} if more else description,
-            what,
-            path,
-        )
+        more = _more_measured(requests)
+        if more:
+            description["quantities"] = [quantity.name for quantity in more]
+        by = Measuring(self.extractor, (*ALWAYS_MEASURED, *more))
+        frames = requests[0].frames
+        with contextlib.ExitStack() as stack:
+            return measure_once(
+                self.directory,
+                lambda n: stack.enter_context(self._rows(clips, draw, n, frames, by, what)),
+                count,
+                frames,
+                description,
+                what,
+                path,
+            )
 
     def _real_count(self, count: int) -> int:
         return min(count, self.real.num_clips or count)
 
-    def _measuring(
-        self, requests: Sequence[Request]
-    ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """A function from clips to all measured columns but the critic's; traced once."""
-        quantities = (*ALWAYS_MEASURED, *_more_measured(requests))
-
-        def columns(clips: tf.Tensor) -> dict[str, tf.Tensor]:
-            extracted = self.extractor(clips)
-            return {
-                quantity.name: quantity.measure(clips, extracted)
-                for quantity in quantities
-                if quantity.measure is not None
-                and (self.extractor.num_classes or not quantity.of_classes)
-            }
-
-        if quantities not in self._traced:
-            # Retraced for another number of frames, but not for the smaller last batch.
-            self._traced[quantities] = tf.function(columns, reduce_retracing=True, autograph=False)
-        return self._traced[quantities]
+    @contextlib.contextmanager
+    def _rows(
+        self, clips: ClipSet, draw: int, count: int, frames: int, by: Measuring, what: str
+    ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+        """The measurements of each batch, made by this process or by `self.run`."""
+        if self.run is not None:
+            with in_parts(
+                self.directory / ".parts", clips, draw, count, frames, by, what, self.run
+            ) as rows:
+                yield rows
+            return
+        if by.quantities not in self._traced:
+            self._traced[by.quantities] = by.traced()
+        columns = by.columns(self._traced[by.quantities])
+        yield measured(clips.batches(count, draw), frames, columns, what)
 
 
 def _more_measured(requests: Sequence[Request]) -> list[Quantity]:

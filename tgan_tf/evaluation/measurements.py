@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from tgan_tf import numpy_files
 from tgan_tf.capacity import check_disk
 from tgan_tf.data import storage
-from tgan_tf.errors import Argument, InputError, reason, remedy
+from tgan_tf.errors import InputError, reason, remedy
 
 FORMAT = 1
 
@@ -38,7 +37,7 @@ class Measurements:
     """The columns of a file of measurements, as memory-mapped arrays.
 
     Args:
-        path: a file that `measure` wrote.
+        path: a file that `write` wrote.
 
     Attributes:
         columns: float32 [clips, ...] by name.
@@ -89,33 +88,28 @@ def _open(path: str | os.PathLike[str]) -> tuple[dict[str, Any], np.ndarray]:
         return description, np.memmap(path, dtype, "r", file.tell(), count)
 
 
-def measure(
+def write(
     path: str | os.PathLike[str],
-    clips: Iterator[np.ndarray],
+    rows: Iterator[dict[str, np.ndarray]],
     count: int,
-    frames: int,
-    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     description: dict[str, Any],
     what: str,
 ) -> Measurements:
-    """Measures clips batch by batch, with a progress bar on a terminal.
+    """Writes measurements batch by batch, with a progress bar on a terminal.
 
     Args:
         path: the file, which appears whole or not at all.
-        clips: float32 [batch, T, rows, columns, channels], `count` in all.
+        rows: the measurements of each batch, see `tgan_tf.evaluation.measuring.measured`; `count`
+            clips in all.
         count: number of clips.
-        frames: number of frames to measure of each clip, from the first on.
-        columns: (a batch of clips) → the measurements, float32 [batch, ...] by name.
         description: what is measured, and by what.
         what: label of the progress bar.
 
     Raises:
-        InputError: the clips hold a NaN or an infinity, or the file cannot be written or does not
-            fit on the disk.
+        InputError: `rows` raises it, or the file cannot be written or does not fit on the disk.
     """
     path = Path(path)
-    measured = _measured(clips, frames, columns, what)
-    first = next(measured)
+    first = next(rows)
     dtype = [(name, "<f4", value.shape[1:]) for name, value in first.items()]
     check_disk(
         count * np.dtype(dtype).itemsize,
@@ -128,12 +122,12 @@ def measure(
         path.parent.mkdir(parents=True, exist_ok=True)
         with storage.replacing(str(path)) as temporary, open(temporary, "wb") as file, bar:
             _write_head(file, description, dtype, count)
-            for values in itertools.chain([first], measured):
-                rows = np.empty(len(next(iter(values.values()))), dtype)
+            for values in itertools.chain([first], rows):
+                block = np.empty(len(next(iter(values.values()))), dtype)
                 for name, value in values.items():
-                    rows[name] = value
-                file.write(rows.tobytes())
-                bar.update(len(rows))
+                    block[name] = value
+                file.write(block.tobytes())
+                bar.update(len(block))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): {remedy(error)}"
@@ -141,32 +135,11 @@ def measure(
     return Measurements(path)
 
 
-def _measured(
-    clips: Iterator[np.ndarray],
-    frames: int,
-    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    what: str,
-) -> Iterator[dict[str, np.ndarray]]:
-    """The measurements of each batch; see `measure`."""
-    row = 0
-    for batch in clips:
-        if not np.isfinite(batch).all():
-            raise InputError(
-                f"{what}: NaN or infinity in the clips from number {row} on: the generator has "
-                "diverged: evaluate an earlier ",
-                Argument("checkpoint_step"),
-            )
-        values = columns(tf.constant(batch[:, :frames]))
-        yield {name: value.numpy() for name, value in values.items()}
-        row += len(batch)
-
-
 def measure_once(
     directory: str | os.PathLike[str],
-    clips: Callable[[int], Iterator[np.ndarray]],
+    rows: Callable[[int], Iterator[dict[str, np.ndarray]]],
     count: int,
     frames: int,
-    columns: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     description: dict[str, Any],
     what: str,
     path: str | os.PathLike[str] | None = None,
@@ -175,12 +148,11 @@ def measure_once(
 
     Args:
         directory: where the file is kept, under a name derived from the description.
-        clips: count → the clips, see `ClipSet.batches`.
+        rows: count → the measurements of so many clips, see `write`.
         count: number of clips needed; a file with more is used too.
-        frames: see `measure`.
-        columns: see `measure`.
-        description: see `measure`; without the count.
-        what: see `measure`.
+        frames: number of frames measured of each clip.
+        description: see `write`; without the count.
+        what: see `write`.
         path: a file that the user names instead, made if missing.
 
     Raises:
@@ -204,7 +176,7 @@ def measure_once(
                 name, had, asked = _difference(kept.description, description)
                 why = f"has other data: {name} is {had}, now {asked}"
             raise InputError(f"{path}: {why}: {_ANOTHER}")
-    return measure(place, clips(count), count, frames, columns, description, what)
+    return write(place, rows(count), count, description, what)
 
 
 def _kept(place: Path) -> Measurements | None:

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -27,8 +27,12 @@ from tgan_tf.data import storage
 from tgan_tf.errors import InputError, remedy
 from tgan_tf.evaluation.evaluation import Evaluation, Result
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FILE = "metrics.jsonl"
 PLOT = "metrics.png"
+_MARKED = 40  # most points of a curve with markers
 
 
 def of_results(
@@ -217,7 +221,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: the title, such as the metric's name.
-        curves: x positions, values and errors, see `curve`, by their label.
+        curves: x positions, values and errors (None for no error), see `curve`, by their label.
         real: the record of real clips, drawn as a line; or None.
         x: label of the x axis.
     """
@@ -244,27 +248,55 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
         figsize=(5 * columns if columns > 1 else 7, 3.6 * rows), dpi=120, layout="constrained"
     )
     for number, panel in enumerate(panels, 1):
-        axes = figure.add_subplot(rows, columns, number)
-        for label, (steps, values, errors) in panel.curves.items():
-            heights = np.array(values, float)  # None, for no value, becomes NaN: a gap.
-            axes.errorbar(steps, heights, errors, marker="o", markersize=4, capsize=3, label=label)
-        if panel.real is not None and panel.real["value"] is not None:
-            value, error = panel.real["value"], panel.real["error"] or 0.0
-            axes.axhline(value, color="0.4", linestyle="--", label="real clips")
-            band = value - error, value + error
-            axes.axhspan(*band, color="0.4", alpha=0.15, linewidth=0)
-        axes.ticklabel_format(axis="y", useOffset=False)
-        low, high = axes.get_ylim()
-        if high - low < 1e-3 * abs(high):  # The differences are rounding, not a curve.
-            axes.set_ylim(low - 0.05 * abs(high), high + 0.05 * abs(high))
-        axes.set_title(panel.title)
-        axes.set_xlabel(panel.x)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend()
+        draw(figure.add_subplot(rows, columns, number), panel)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     storage.write(str(path), file.getvalue())
+
+
+def draw(axes: Axes, panel: Panel) -> None:
+    """Draws a panel; curves of many points have no markers."""
+    for label, (steps, values, errors) in panel.curves.items():
+        heights = np.array(values, float)  # None, for no value, becomes NaN: a gap.
+        marker = "o" if len(steps) <= _MARKED else None
+        if any(errors):
+            axes.errorbar(
+                steps, heights, errors, marker=marker, markersize=4, capsize=3, label=label
+            )
+        else:
+            axes.plot(steps, heights, marker=marker, markersize=4, label=label)
+    if panel.real is not None and panel.real["value"] is not None:
+        value, error = panel.real["value"], panel.real["error"] or 0.0
+        axes.axhline(value, color="0.4", linestyle="--", label="real clips")
+        axes.axhspan(value - error, value + error, color="0.4", alpha=0.15, linewidth=0)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    low, high = axes.get_ylim()
+    if high - low < 1e-3 * abs(high):  # The differences are rounding, not a curve.
+        axes.set_ylim(low - 0.05 * abs(high), high + 0.05 * abs(high))
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    # A single curve with the name of its panel needs no legend.
+    if list(panel.curves) != [panel.title] or panel.real is not None:
+        axes.legend()
+
+
+def panels_of_run(kept: Sequence[dict[str, Any]], run: str) -> list[Panel]:
+    """A panel for each metric of a run's checkpoints, from records of the newest one's protocol.
+
+    Args:
+        kept: the run's records.
+        run: name of the run, for records without it.
+    """
+    panels = []
+    newest = {one["metric"]: one for one in kept if one["of"] == "checkpoint"}
+    for name, newest_record in newest.items():
+        alike = same_protocol(kept, newest_record)
+        real = [one for one in alike if one["of"] == "real"]
+        label = Path(newest_record.get("run_dir") or run).name
+        panels.append(Panel(name, {label: curve(alike)}, real[-1] if real else None))
+    return panels
 
 
 def plot_run(directory: Path) -> Path:
@@ -276,14 +308,7 @@ def plot_run(directory: Path) -> Path:
     Returns:
         The plot's path.
     """
-    kept = read(directory / FILE)
-    panels = []
-    newest = {one["metric"]: one for one in kept if one["of"] == "checkpoint"}
-    for name, newest_record in newest.items():
-        alike = same_protocol(kept, newest_record)
-        real = [one for one in alike if one["of"] == "real"]
-        label = Path(newest_record.get("run_dir") or directory.resolve().parent).name
-        panels.append(Panel(name, {label: curve(alike)}, real[-1] if real else None))
+    panels = panels_of_run(read(directory / FILE), directory.resolve().parent.name)
     plot(directory / PLOT, panels)
     return directory / PLOT
 

@@ -56,6 +56,7 @@ class C3D:
     num_classes = 101
 
     def __init__(self, weights: str, mean: str):
+        self.weights, self.mean = weights, mean
         weights, mean = _local(weights), _local(mean)
         mean_clip = _read(mean).get("mean", np.empty(0))
         if mean_clip.size != np.prod(MEAN_SHAPE):
@@ -68,6 +69,9 @@ class C3D:
         self._network = network()
         _load(self._network, weights)
         self.sha256 = sha256_of(weights, mean)
+
+    def __reduce__(self) -> tuple:
+        return C3D, (self.weights, self.mean)
 
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""

@@ -22,6 +22,9 @@ class Extracted(NamedTuple):
 class Extractor(Protocol):
     """A trained network that measures clips.
 
+    To be used by several processes it must be picklable. The package's own are pickled as the
+    arguments they were opened with.
+
     Attributes:
         name: its name in records, such as "c3d", or the path of a model file.
         sha256: hexadecimal digest of its weights, for the record.

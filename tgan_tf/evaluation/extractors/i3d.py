@@ -50,6 +50,7 @@ class I3D:
     programs = ("weights",)
 
     def __init__(self, weights: str | os.PathLike[str] = HANDLE):
+        self.weights = weights
         directory = _resolve(weights) if is_remote(weights) else weights
         self._model, shape = open_saved_model(directory, ["default", "serving_default"])
         if not shape.is_compatible_with([None, None, SIZE, SIZE, 3]) or (
@@ -76,6 +77,9 @@ class I3D:
             )
         self.num_features = self.num_classes = logits.shape[1]
         self.sha256 = sha256_of(directory)
+
+    def __reduce__(self) -> tuple:
+        return I3D, (self.weights,)
 
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""

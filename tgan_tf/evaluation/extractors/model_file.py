@@ -98,6 +98,9 @@ class ModelFile:
         self.num_classes = outputs[self._probabilities].shape[1] if self._probabilities else 0
         self.sha256 = sha256_of(path)
 
+    def __reduce__(self) -> tuple:
+        return ModelFile, (self.name,)
+
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
         found = " x ".join(map(str, clip_shape))

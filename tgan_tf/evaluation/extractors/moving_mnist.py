@@ -110,6 +110,7 @@ class DigitClassifier:
     num_classes = DIGITS
 
     def __init__(self, weights: str | Path = WEIGHTS):
+        self.weights = weights
         self.network = DigitNetwork()
         try:
             data = Path(weights).read_bytes()
@@ -123,6 +124,9 @@ class DigitClassifier:
                 "experiments/studies/train_classifier.py"
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def __reduce__(self) -> tuple:
+        return DigitClassifier, (self.weights,)
 
     def check(self, clip_shape: tuple[int, int, int, int]) -> None:
         """See `tgan_tf.evaluation.extractors.extractor.Extractor`."""
