@@ -64,7 +64,7 @@ def run(peers: Alone | Workers, strategy: tf.distribute.Strategy) -> int:
     """Opens the data and the run, trains, and gives the exit code."""
     run_dir = Path(FLAGS.run_dir)
     with runs.exclusive(run_dir) if peers.is_chief else contextlib.nullcontext():
-        runs.check_shared(run_dir, peers)
+        workers.check_shared(run_dir, peers)
         if peers.is_chief:
             refuse_another_run(run_dir)
         corpus = data_flags.open_data()

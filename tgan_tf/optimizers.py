@@ -48,3 +48,21 @@ def adam(
 
 OPTIMIZERS = {"rmsprop": rmsprop, "adam": adam}
 """The optimisers by name: functions of a learning rate and of arguments of all Keras optimisers."""
+
+
+def with_loss_scale(
+    optimizer: keras.optimizers.Optimizer, dtype_policy: str | None = None
+) -> keras.optimizers.Optimizer:
+    """The optimiser as a `TGAN` uses it: wrapped if float16 gradients need a loss scale.
+
+    The scales of both optimisers multiply in a shared backward pass, and each is lowered when its
+    gradients overflow, so each starts near the root of the usual 2^15.
+
+    Args:
+        optimizer: any optimiser.
+        dtype_policy: name of a Keras policy; None for the process's policy.
+    """
+    needs_scale = (dtype_policy or keras.mixed_precision.global_policy().name) == "mixed_float16"
+    if needs_scale and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+        return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=2**8)
+    return optimizer

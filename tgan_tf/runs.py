@@ -17,7 +17,6 @@ import hashlib
 import json
 import math
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -41,8 +40,8 @@ from tgan_tf.errors import Argument, InputError, remedy
 from tgan_tf.interpolation import interpolate, num_frames
 from tgan_tf.latents import LatentRows
 from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
-from tgan_tf.tgan import TGAN, with_loss_scale
-from tgan_tf.workers import Alone, Workers
+from tgan_tf.optimizers import with_loss_scale
+from tgan_tf.tgan import TGAN
 
 FLAGS_FILE = "flags.cfg"
 """The name of a run's flagfile for train.py."""
@@ -74,34 +73,6 @@ def exclusive(run_dir: str | Path) -> Iterator[None]:
         for path in (run_dir / "checkpoints").glob(".step-*-????????"):
             shutil.rmtree(path, ignore_errors=True)
         yield
-
-
-def check_shared(run_dir: str | Path, peers: Alone | Workers) -> None:
-    """Sees that the directory that the chief holds is the one that this worker sees.
-
-    Args:
-        run_dir: held by the chief, see `exclusive`.
-        peers: the workers that train together.
-
-    Raises:
-        InputError: this worker sees another one, or none.
-        workers.Lost: another worker is gone, perhaps because it does.
-    """
-    if peers.size == 1:
-        return
-    lock = Path(run_dir) / file_locks.LOCK
-    written = peers.gather(lock.read_text() if peers.is_chief else None)[0]
-    # A network file system may take some seconds to show what another machine has written.
-    end = time.monotonic() + 10
-    while not lock.is_file() or lock.read_text() != written:
-        if time.monotonic() > end:
-            raise InputError(
-                Argument("run_dir", str(run_dir)),
-                f": does not show here what the chief has written there, {file_locks.LOCK}: give a "
-                "directory on storage that all workers see",
-            )
-        time.sleep(0.1)
-    peers.gather(None)
 
 
 class Run(NamedTuple):

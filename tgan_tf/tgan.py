@@ -30,7 +30,7 @@ from tgan_tf.draws import Draw, Pass
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.lipschitz import Penalty
 from tgan_tf.models.network import CriticNetwork, GeneratorNetwork
-from tgan_tf.optimizers import rmsprop
+from tgan_tf.optimizers import rmsprop, with_loss_scale
 
 __all__ = ["TGAN", "rmsprop"]
 
@@ -389,21 +389,3 @@ def _gradients(
         stack.unscaled_gradients(own, optimizer, scaled)
         for own, (_, optimizer) in zip(gradients, players)
     ]
-
-
-def with_loss_scale(
-    optimizer: keras.optimizers.Optimizer, dtype_policy: str | None = None
-) -> keras.optimizers.Optimizer:
-    """The optimiser as a `TGAN` uses it: wrapped if float16 gradients need a loss scale.
-
-    The scales of both optimisers multiply in a shared backward pass, and each is lowered when its
-    gradients overflow, so each starts near the root of the usual 2^15.
-
-    Args:
-        optimizer: any optimiser.
-        dtype_policy: name of a Keras policy; None for the process's policy.
-    """
-    needs_scale = (dtype_policy or keras.mixed_precision.global_policy().name) == "mixed_float16"
-    if needs_scale and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
-        return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=2**8)
-    return optimizer

@@ -1,21 +1,19 @@
-"""What the workers of one training tell each other beside the gradients.
+"""What the workers of one training exchange besides the gradients.
 
-TensorFlow's `MultiWorkerMirroredStrategy` adds up what the workers compute. It does not compare how
-they were started, it waits long for a worker that is gone, and of one that is asked to stop it
-tells the others nothing. So each worker keeps one connection to the chief, a line of JSON a
-message:
+TensorFlow's `MultiWorkerMirroredStrategy` sums what the workers compute. It does not compare how
+they were started, waits long for a worker that has ended, and does not tell the others when one is
+asked to stop. So each worker keeps one connection with the chief; a message is a line of JSON:
 
-    with workers.join(cluster, lost) as peers:          # waits for all
-        peers.agree({"batch_size": "32"})               # an `InputError` where one has another
-        values = peers.gather(mine)                     # of all, in the order of the cluster
-        if peers.stop(step, wanted=...): ...            # all stop after the same step
+    with workers.join(cluster, lost) as peers:          # waits for all workers
+        peers.agree({"batch_size": "32"})               # `InputError` if one differs
+        values = peers.gather(mine)                     # all values, in the order of the cluster
+        if peers.stop(step, signal, wanted): ...        # all stop after the same step
 
-A process that ends, however it ends, closes its connection: the others know at once.
-One that hangs as a whole, or whose machine is cut off, says nothing for `SILENCE` seconds.
+A process that ends, however it ends, closes its connection, so the others know at once. One that
+hangs as a whole, or whose machine is cut off, is silent for `SILENCE` seconds.
 
-Stopping takes no message in an ordinary step: no worker can end a step that the chief has not
-begun, so the chief tells the others of the last step before it begins that step itself, and waits
-until each has answered.
+An ordinary step needs no message. No worker can end a step that the chief has not begun. So the
+chief announces the last step before it begins that step itself, and waits for each answer.
 """
 
 from __future__ import annotations
@@ -25,19 +23,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from tgan_tf import file_locks
 from tgan_tf.cluster import Cluster, listening
-from tgan_tf.errors import InputError, one_line
+from tgan_tf.errors import Argument, InputError, one_line
 from tgan_tf.meeting import Link, meet
 
 SILENCE = 20.0
-"""Seconds without a word after which a worker is lost."""
+"""Seconds of silence after which a worker counts as lost."""
 EXIT_CODE = 138
-"""Of a process that ends because another worker is lost. Kubeflow's Training Operator starts again
-what ends so: to it, codes up to 127 are errors that stay."""
+"""Exit code of a process that ends because another worker is lost. Kubeflow's Training Operator
+restarts such a process; to it, codes up to 127 are permanent errors."""
 _BEAT = 2.0  # seconds from one word to the next
 _GRACE = 3.0  # seconds in which the main thread may end by itself when a worker is lost
 
@@ -305,3 +305,31 @@ def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | W
     except BaseException as error:
         peers.fail(str(error) or type(error).__name__)
         raise
+
+
+def check_shared(run_dir: str | Path, peers: Alone | Workers) -> None:
+    """Checks that this worker sees the run directory that the chief has locked.
+
+    Args:
+        run_dir: locked by the chief, see `runs.exclusive`.
+        peers: the workers that train together.
+
+    Raises:
+        InputError: this worker sees another directory, or none.
+        Lost: another worker has ended, perhaps because it sees another directory.
+    """
+    if peers.size == 1:
+        return
+    lock = Path(run_dir) / file_locks.LOCK
+    written = peers.gather(lock.read_text() if peers.is_chief else None)[0]
+    # A network file system may take some seconds to show what another machine has written.
+    end = time.monotonic() + 10
+    while not lock.is_file() or lock.read_text() != written:
+        if time.monotonic() > end:
+            raise InputError(
+                Argument("run_dir", str(run_dir)),
+                f": does not show here what the chief has written there, {file_locks.LOCK}: give a "
+                "directory on storage that all workers see",
+            )
+        time.sleep(0.1)
+    peers.gather(None)
