@@ -9,8 +9,9 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3.13 python3.12
 	"$$p" $(SUITS) 2>/dev/null && echo "$$p" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# A file is one worker's, for its fixtures; in the order of tests/conftest.py.
-WORKERS := -q -n 2 --dist loadfile --no-loadscope-reorder
+# A file is one worker's, for its fixtures; in the order of tests/conftest.py. One more worker than cores, since
+# some tests wait.
+WORKERS := -q -n 3 --dist loadfile --no-loadscope-reorder
 # The theme's makers warn there of a later MkDocs, which the lock leaves out.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs
 DEMO := runs/moving_mnist_digits_conditional
