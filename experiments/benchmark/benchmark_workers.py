@@ -167,7 +167,7 @@ class Worker:
 def serve(connection, kind: type, *arguments) -> None:
     """Runs a `Worker`'s process: measures on request until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    command_line.keep_freed_memory()  # As the programs do.
+    command_line.keep_freed_memory()  # as the programs do; PyTorch is measured with it too
     try:
         measurements = kind(*arguments)
         connection.send(None)
