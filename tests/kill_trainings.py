@@ -24,19 +24,23 @@ from pathlib import Path
 import numpy as np
 
 TRAIN = Path(__file__).parents[1] / "experiments/train.py"
-FLAGS = {
+# A network small enough to train in seconds.
+NETWORK = {
     "frames": 4,
     "size": 8,
-    "num_digits": 1,
-    "digit_size": 6,
     "z0_dim": 6,
     "z1_dim": 5,
     "temporal_filters": 8,
     "image_filters": 8,
     "critic_filters": 2,
     "batch_size": 4,
-    "learning_rate": 1e-3,
     "clipping_interval": 2,
+}
+FLAGS = {
+    **NETWORK,
+    "num_digits": 1,
+    "digit_size": 6,
+    "learning_rate": 1e-3,
     "ema_momentum": 0.9,
     "train_steps": 42,
     # None of these divides another, so that each is due alone and with the others.

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from clusters import start_workers
+from kill_trainings import NETWORK
 
 from tgan_tf import checkpoints, workers
 
@@ -30,17 +31,9 @@ LIMIT = 30.0  # seconds; 5 on an idle machine
 def arguments(run_dir: Path) -> list[str]:
     """What every worker is given."""
     flags = {
-        "frames": 4,
-        "size": 8,
+        **NETWORK,
         "num_digits": 1,
         "digit_size": 6,
-        "z0_dim": 6,
-        "z1_dim": 5,
-        "temporal_filters": 8,
-        "image_filters": 8,
-        "critic_filters": 2,
-        "batch_size": 4,
-        "clipping_interval": 2,
         "train_steps": STEPS,
         "checkpoint_interval": 4,
         "sample_interval": 1000,

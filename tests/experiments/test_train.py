@@ -19,16 +19,8 @@ from tgan_tf import checkpoints, runs
 pytestmark = pytest.mark.slow
 
 TINY = {
-    "frames": 4,
-    "size": 8,
-    "z0_dim": 6,
-    "z1_dim": 5,
-    "temporal_filters": 8,
-    "image_filters": 8,
-    "critic_filters": 2,
-    "batch_size": 4,
+    **kill_trainings.NETWORK,
     "learning_rate": 1e-3,
-    "clipping_interval": 2,
     "train_steps": 12,
     "checkpoint_interval": 4,
     "sample_interval": 6,

@@ -28,7 +28,22 @@ class StopAtStep(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class AlignedEpochs(keras.callbacks.Callback):
+class _WithCallbacks(keras.callbacks.Callback):
+    """Has callbacks of its own, which learn of the model as it does."""
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self._callbacks = keras.callbacks.CallbackList(callbacks)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self._callbacks.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._callbacks.set_model(model)
+
+
+class AlignedEpochs(_WithCallbacks):
     """Gives callbacks epochs that end at multiples of `interval` steps.
 
     Keras's own epochs begin where training begins, so a resumed training would report other means
@@ -47,17 +62,9 @@ class AlignedEpochs(keras.callbacks.Callback):
     def __init__(
         self, callbacks: Sequence[keras.callbacks.Callback], interval: int, train_steps: int
     ):
-        super().__init__()
+        super().__init__(callbacks)
         self.interval = interval
         self.train_steps = train_steps
-        self._callbacks = keras.callbacks.CallbackList(callbacks)
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        self._callbacks.set_params(params)
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self._callbacks.set_model(model)
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._means = self.model.means
@@ -82,23 +89,12 @@ class AlignedEpochs(keras.callbacks.Callback):
         self._callbacks.on_train_end(logs)
 
 
-class NotShared(keras.callbacks.Callback):
+class NotShared(_WithCallbacks):
     """Callbacks of one of several workers, which the others do not wait for or take part in.
 
     Args:
         callbacks: in their order. What they do must be no operation of all workers.
     """
-
-    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]):
-        super().__init__()
-        self._callbacks = keras.callbacks.CallbackList(callbacks)
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        self._callbacks.set_params(params)
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self._callbacks.set_model(model)
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         stack.outside_strategy(self._callbacks.on_train_begin, logs)
