@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from clusters import start_workers
+from clusters import start_workers, tensors
 from kill_trainings import NETWORK
 
 from tgan_tf import checkpoints, workers
@@ -41,14 +41,6 @@ def arguments(run_dir: Path) -> list[str]:
         "run_dir": run_dir,
     }
     return ["--deterministic", *(f"--{name}={value}" for name, value in flags.items())]
-
-
-def last_tensors(run_dir: Path) -> dict[str, np.ndarray]:
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(str(run_dir / f"checkpoints/step-{STEPS}/tgan"))
-    names = (name for name in reader.get_variable_to_shape_map() if "CHECKPOINTABLE" not in name)
-    return {name: reader.get_tensor(name) for name in names}
 
 
 def main() -> None:
@@ -92,7 +84,7 @@ def main() -> None:
                 log.unlink()
         processes = start_workers(options.workers, arguments(run_dir), directory, "killed")
         assert [process.finish(1200) for process in processes] == [0] * options.workers
-        found, expected = last_tensors(run_dir), last_tensors(directory / "unbroken")
+        found, expected = tensors(run_dir, STEPS), tensors(directory / "unbroken", STEPS)
         assert found.keys() == expected.keys()
         for tensor, value in expected.items():
             np.testing.assert_array_equal(found[tensor], value, err_msg=tensor)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from clusters import addresses, start_workers, tf_config
+from clusters import addresses, start_workers, tensors, tf_config
 from programs import EXPERIMENTS, start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -45,7 +45,7 @@ TINY = {
 
 def arguments(run_dir, **changes):
     flags = {**TINY, "data_path": "sequences.npy", "run_dir": run_dir, **changes}
-    return [f"--{name}={value}" for name, value in flags.items()]
+    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +54,6 @@ def directory(tmp_path_factory):
     values = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 16), dtype=np.uint8)
     np.save(path / "sequences.npy", values)
     return path
-
-
-def tensors(run_dir, step=STEPS):
-    reader = tf.train.load_checkpoint(str(run_dir / f"checkpoints/step-{step}/tgan"))
-    return {
-        name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "CHECKPOINTABLE" not in name
-    }
 
 
 def report(run_dir):
@@ -82,7 +73,7 @@ def assert_ended(processes, code=0):
 
 def assert_same_weights(run_dir, expected_dir):
     """Of both networks, but for biases whose gradient is zero and what follows them."""
-    found, expected = tensors(run_dir), tensors(expected_dir)
+    found, expected = tensors(run_dir, STEPS), tensors(expected_dir, STEPS)
     assert found.keys() == expected.keys()
     compared = 0
     for name, value in expected.items():
@@ -123,6 +114,14 @@ def unbroken(directory):
     assert_ended([one, *two])
     assert_ended(start_workers(4, arguments("four"), directory, "four"))
     return {1: directory / "one", 2: directory / "two", 4: directory / "four"}
+
+
+def test_workers_begin_with_the_weights_of_another_run(unbroken, directory):
+    flags = arguments("later", initial_run="one", train_steps=1)
+    processes = start_workers(2, flags, directory, "later")
+    assert_ended(processes)  # They have compared the weights.
+    for process in processes:
+        assert "later: starting with the weights of one, step 5\n" in process.printed
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -195,7 +194,7 @@ def test_a_run_goes_on_with_fewer_and_with_more_workers(moved, directory, unbrok
 
 
 def test_a_run_that_goes_on_ends_equal_to_the_bit_with_an_unbroken_one(moved, directory, unbroken):
-    found, expected = tensors(directory / "resumed"), tensors(unbroken[2])
+    found, expected = tensors(directory / "resumed", STEPS), tensors(unbroken[2], STEPS)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -209,6 +208,11 @@ def test_a_run_that_goes_on_ends_equal_to_the_bit_with_an_unbroken_one(moved, di
 def variant(directory):
     """A run of two workers with much that a training can have, stopped by SIGTERM, and of one."""
     flags = {
+        "data_path": None,
+        "num_digits": 1,
+        "digit_size": 6,
+        "conditional": True,
+        "critic_head": "projection",
         "lipschitz": "none",
         "gradient_penalty": 10,
         "n_critic": 2,
