@@ -198,10 +198,11 @@ def dataset(
 
 def make_summary(tgan: TGAN, run_dir: Path, corpus: Corpus | None) -> callbacks.TrainingSummary:
     """What writes TensorBoard's events and samples."""
+    real_clips, real_labels = held_out_clips(corpus, 16)
     return callbacks.TrainingSummary(
         run_dir,
         run_dir / "samples",
-        real_clips=held_out_clips(corpus, 16),
+        real_clips=real_clips,
         latents=generator_latents(
             tgan.generator, FLAGS.seed, max(16, 4 * min(tgan.generator.num_classes, 10))
         ),
@@ -209,18 +210,23 @@ def make_summary(tgan: TGAN, run_dir: Path, corpus: Corpus | None) -> callbacks.
         train_steps=FLAGS.train_steps,
         batch_size=FLAGS.batch_size,
         text="".join(f"    {line}\n" for line in training_flags.flagfile().splitlines()),
+        real_labels=real_labels,
     )
 
 
-def held_out_clips(corpus: Corpus | None, count: int) -> np.ndarray:
+def held_out_clips(corpus: Corpus | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Real clips to show beside generated ones, from the test videos if there are any.
 
     Returns:
-        float32 [count, frames, size, size, channels].
+        float32 [count, frames, size, size, channels], and with --conditional their classes, int32
+        [count].
     """
     subset = "train" if corpus is not None and "test" not in corpus.subsets else "test"
     source = data_flags.make_source(corpus, subset)
-    return np.stack([normalise(source.clip(number)).numpy() for number in range(count)])
+    clips = np.stack([normalise(source.clip(number)).numpy() for number in range(count)])
+    if not FLAGS.conditional:
+        return clips, None
+    return clips, np.array([source.label(number) for number in range(count)])
 
 
 def num_classes(source: Source) -> int:

@@ -38,8 +38,8 @@ def test_what_names_no_worker_is_no_cluster(text):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("worker", "describes no cluster"),
-        ("[1]", "describes no cluster"),
+        ("worker", "does not describe a cluster"),
+        ("[1]", "does not describe a cluster"),
         (config({"worker": "a:1"}), "the tasks of worker are no list"),
         (config({"worker": ["a:1", 2]}), "the tasks of worker are no list"),
         (config({"worker": ["a:1", "b"]}), "the address of worker 1 is 'b', not HOST:PORT"),

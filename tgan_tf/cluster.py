@@ -1,10 +1,11 @@
-"""Who trains a run together: the cluster that TF_CONFIG describes, as its schedulers set it.
+"""The workers that train a run together, as the variable TF_CONFIG describes them.
 
     TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
                 "task": {"type": "worker", "index": 0}}'
 
-Kubeflow's Training Operator, Vertex AI and TensorFlow's own tools set it so, each task's with its
-own `task`. The chief is the task of the job "chief", or else worker 0.
+Kubeflow's Training Operator, Vertex AI and TensorFlow's own tools set it. The cluster is the same
+for all processes; `task` says which of them this one is. The chief is the task of the job "chief",
+otherwise worker 0.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _REMEDY = (
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The tasks that train together, the chief first, and which of them this process is.
+    """The tasks that train together, and which of them this process is.
 
     Attributes:
-        tasks: such as "worker 0".
-        addresses: HOST:PORT of each, where TensorFlow's server of the task listens.
-        index: of this process among them; 0 is the chief.
+        tasks: names such as "worker 0", the chief's first.
+        addresses: HOST:PORT of each task, where its TensorFlow server listens.
+        index: the place of this process among them; 0 is the chief.
     """
 
     tasks: tuple[str, ...]
@@ -41,36 +42,36 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """How many tasks there are."""
+        """The number of tasks."""
         return len(self.tasks)
 
     def name(self, index: int) -> str:
-        """A task with its address, for messages."""
+        """A task's name and address, for messages."""
         return f"{self.tasks[index]} ({self.addresses[index]})"
 
 
 def from_tf_config(text: str) -> Cluster | None:
-    """The cluster that a TF_CONFIG describes.
+    """Parses TF_CONFIG.
 
     Args:
-        text: its value; empty if it is not set.
+        text: the value of the variable; empty if it is not set.
 
     Returns:
-        The cluster; None where the text names no task that trains.
+        The cluster; None if it has no task that trains.
 
     Raises:
-        InputError: it is malformed, or this task is none of the cluster's workers.
+        InputError: the value is malformed, or this task is not in the cluster.
     """
     if not text:
         return None
     try:
         entries = json.loads(text)
-        # A job with no list of tasks is none, and an evaluator trains nothing.
+        # A job without tasks does not count, and an evaluator does not train.
         jobs = {job: tasks for job, tasks in (entries.get("cluster") or {}).items() if tasks}
         task = entries.get("task") or {}
         jobs.pop("evaluator", None)
     except (AttributeError, TypeError, ValueError) as error:
-        raise _malformed(text, f"describes no cluster ({error})") from error
+        raise _malformed(text, f"does not describe a cluster ({error})") from error
     if not jobs:
         return None
     unknown = sorted(set(jobs) - {"chief", "worker"})
@@ -80,7 +81,7 @@ def from_tf_config(text: str) -> Cluster | None:
     for job in ("chief", "worker"):
         tasks = jobs.get(job, [])
         if not isinstance(tasks, list) or not all(isinstance(one, str) for one in tasks):
-            raise _malformed(text, f"the tasks of {job} are no list of HOST:PORT")
+            raise _malformed(text, f"the tasks of {job} must be a list of HOST:PORT")
         addresses.update({f"{job} {number}": address for number, address in enumerate(tasks)})
     if "chief 1" in addresses:
         raise _malformed(text, "has more than one chief")
@@ -111,10 +112,10 @@ def _malformed(text: str, why: str) -> InputError:
 
 
 def parsed(address: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT.
+    """Splits HOST:PORT.
 
     Raises:
-        ValueError: it is no such thing.
+        ValueError: the address has another form.
     """
     host, _, port = address.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= 65535:
@@ -123,10 +124,10 @@ def parsed(address: str) -> tuple[str, int]:
 
 
 def listening(address: str) -> socket.socket:
-    """A socket that listens at the port of an address of this machine, on all its interfaces.
+    """Opens a socket that listens at an address's port on all interfaces of this machine.
 
     Raises:
-        InputError: the port is in use, or may not be used.
+        InputError: the port is in use, or this process may not use it.
     """
     _, port = parsed(address)
     try:
@@ -139,6 +140,6 @@ def listening(address: str) -> socket.socket:
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
         raise InputError(
-            f"TF_CONFIG: the port of this task, {address}, {reason}: end the process that has it, "
-            "or give another"
+            f"TF_CONFIG: the port of this task, {address}, {reason}: end the process that uses it, "
+            "or choose another port"
         ) from error

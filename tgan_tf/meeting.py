@@ -1,9 +1,9 @@
-"""How the workers of a cluster meet: each has one connection to the chief when all are there.
+"""Connects the workers of a cluster, each with the chief, when all have started.
 
-The chief listens at its port of TF_CONFIG before TensorFlow does, so that no other port need be
-open. A worker says which task it is and of which cluster; the chief refuses a task of another
-cluster, one that is there already, and another version of this package. What else comes to the port
-is left alone.
+The chief listens at its port in TF_CONFIG before TensorFlow takes it, so no other port needs to be
+open. A worker sends its task and its cluster. The chief refuses a task of another cluster, a task
+that is already connected, and another version of this package. It ignores anything else that
+connects to the port.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tgan_tf.cluster import Cluster, listening, parsed
 from tgan_tf.errors import InputError
 
 START = 300.0
-"""Seconds that a worker waits for the others to come."""
-_ASK = 10.0  # seconds after which it is told whom a worker waits for
+"""Seconds that a worker waits for the others to start."""
+_ASK = 10.0  # seconds after which a worker prints whom it waits for
 _LONGEST = 2**24  # bytes of a message
 
 
 class Link:
-    """A connection to another worker, of lines of JSON."""
+    """A connection to another worker. A message is a line of JSON."""
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
@@ -39,11 +39,11 @@ class Link:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
-        """The next message; None at the end.
+        """Returns the next message; None if the connection is closed.
 
         Raises:
-            socket.timeout: none came in so many seconds.
-            ValueError: it is no message.
+            socket.timeout: no message came within so many seconds.
+            ValueError: what came is not a message.
         """
         self._connection.settimeout(seconds)
         line = self._lines.readline(_LONGEST)
@@ -51,7 +51,7 @@ class Link:
             return None
         message = json.loads(line)
         if not isinstance(message, dict):
-            raise ValueError("no message")
+            raise ValueError("not a message")
         return message
 
     def close(self) -> None:
@@ -60,17 +60,19 @@ class Link:
 
 
 def meet(cluster: Cluster) -> dict[int, Link]:
-    """The connections of a task, when all are there: the chief's to each other, else to the chief.
+    """Waits for all tasks and returns this one's connections, by the index of the other task.
+
+    The chief has one to each of the others, which have one to the chief.
 
     Raises:
-        InputError: the port is in use, the tasks are of other clusters or have other versions of
-            this package, two say that they are the same, or not all come within `START` seconds.
+        InputError: the port is in use, the tasks have different clusters or different versions of
+            this package, two claim to be the same, or one has not come within `START` seconds.
     """
     return _meet_workers(cluster) if cluster.index == 0 else {0: _meet_chief(cluster)}
 
 
 def _meet_workers(cluster: Cluster) -> dict[int, Link]:
-    """The chief's connections, when all are there."""
+    """Returns the chief's connections."""
     links: dict[int, Link] = {}
     end, told = time.monotonic() + START, False
     with listening(cluster.addresses[0]) as server:
@@ -91,7 +93,7 @@ def _meet_workers(cluster: Cluster) -> dict[int, Link]:
                 hello = link.receive(5) or {}
                 index = hello["index"]
             except (OSError, ValueError, KeyError):
-                link.close()  # Not one of ours.
+                link.close()  # Something else has connected.
                 continue
             differs = _differs(cluster, hello)
             if index in links:
@@ -116,9 +118,9 @@ def _hello(cluster: Cluster) -> dict[str, Any]:
 
 
 def _differs(cluster: Cluster, hello: Mapping[str, Any]) -> str | None:
-    """How a task that has come is not one of the cluster."""
+    """Why a task that has connected is not one of the cluster; None if it is."""
     if hello["index"] not in range(1, cluster.size):
-        return f"a task came with the number {hello['index']}"
+        return f"a task has the index {hello['index']}, and the cluster {cluster.size} tasks"
     name, chief = cluster.name(hello["index"]), cluster.name(0)
     if hello["addresses"] != list(cluster.addresses):
         other = ", ".join(map(str, hello["addresses"]))
@@ -129,7 +131,7 @@ def _differs(cluster: Cluster, hello: Mapping[str, Any]) -> str | None:
 
 
 def _meet_chief(cluster: Cluster) -> Link:
-    """A worker's connection, when all are there."""
+    """Returns a worker's connection to the chief."""
     listening(cluster.addresses[cluster.index]).close()
     begun, told = time.monotonic(), False
     while time.monotonic() < begun + START:
@@ -151,10 +153,10 @@ def _meet_chief(cluster: Cluster) -> Link:
         except InputError:
             raise
         except (OSError, ValueError):
-            pass  # It may be of a training that is still to end there.
+            pass  # An earlier training may still be ending there.
         link.close()
         time.sleep(0.2)
     raise InputError(
-        f"{cluster.name(0)} has not answered within {START:.0f} s: start all workers, and see that "
-        "its address can be reached"
+        f"{cluster.name(0)} has not answered within {START:.0f} s: start all workers, and check "
+        "that its address can be reached"
     )

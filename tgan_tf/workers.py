@@ -1,16 +1,16 @@
-"""What the workers of one training exchange besides the gradients.
+"""What the workers of a training exchange besides gradients.
 
 TensorFlow's `MultiWorkerMirroredStrategy` sums what the workers compute. It does not compare how
-they were started, waits long for a worker that has ended, and does not tell the others when one is
-asked to stop. So each worker keeps one connection with the chief; a message is a line of JSON:
+they were started, it waits long for a worker that has ended, and it does not tell the others when
+one is asked to stop. So each worker keeps a connection to the chief; a message is a line of JSON:
 
     with workers.join(cluster, lost) as peers:          # waits for all workers
         peers.agree({"batch_size": "32"})               # `InputError` if one differs
         values = peers.gather(mine)                     # all values, in the order of the cluster
         if peers.stop(step, signal, wanted): ...        # all stop after the same step
 
-A process that ends, however it ends, closes its connection, so the others know at once. One that
-hangs as a whole, or whose machine is cut off, is silent for `SILENCE` seconds.
+However a process ends, its connection closes, so the others know at once. A process that hangs as
+a whole, or whose machine is cut off, is lost after `SILENCE` seconds without a message.
 
 An ordinary step needs no message. No worker can end a step that the chief has not begun. So the
 chief announces the last step before it begins that step itself, and waits for each answer.
@@ -37,34 +37,33 @@ SILENCE = 20.0
 """Seconds of silence after which a worker counts as lost."""
 EXIT_CODE = 138
 """Exit code of a process that ends because another worker is lost. Kubeflow's Training Operator
-restarts such a process; to it, codes up to 127 are permanent errors."""
-_BEAT = 2.0  # seconds from one word to the next
-_GRACE = 3.0  # seconds in which the main thread may end by itself when a worker is lost
-
-_FAREWELL = 10.0  # seconds in which the others' processes end after the last step
+restarts a process with this code, and takes codes up to 127 for permanent errors."""
+_BEAT = 2.0  # seconds between messages
+_GRACE = 3.0  # seconds for the main thread to end by itself after a worker is lost
+_FAREWELL = 10.0  # seconds for the other processes to end after the last step
 
 Value = TypeVar("Value")
 
 
 class Lost(Exception):
-    """Another worker is gone. The message is one line that names it and the remedy."""
+    """Another worker is lost. The message is one line that names it and the remedy."""
 
 
 class Alone:
-    """The one process of a training that is not shared: it agrees with itself."""
+    """The only process of a training, with the methods of `Workers`."""
 
     size = 1
     is_chief = True
 
     def agree(self, facts: Mapping[str, str]) -> None:
-        """Nothing differs."""
+        """Does nothing: there is nobody to differ from."""
 
     def gather(self, value: Value) -> list[Value]:
-        """The one value."""
+        """Returns a list of the one value."""
         return [value]
 
     def stop(self, step: int, signal: int, wanted: bool) -> int | None:
-        """As `Workers.stop`, at once."""
+        """As `Workers.stop`: this step is the last if a stop is asked for."""
         return signal if signal or wanted else None
 
 
@@ -72,11 +71,11 @@ ALONE = Alone()
 
 
 class Workers:
-    """One of several workers, connected; `join` makes it.
+    """One of several connected workers, made by `join`.
 
     Attributes:
-        size: how many workers there are.
-        is_chief: whether this is the one that writes.
+        size: number of workers.
+        is_chief: whether this worker is the one that writes.
     """
 
     def __init__(self, cluster: Cluster, links: Mapping[int, Link], on_loss: Callable[[str], None]):
@@ -103,13 +102,13 @@ class Workers:
             thread.start()
 
     def gather(self, value: Value) -> list[Value]:
-        """The values of all workers, the chief's first. Each is to call it as often.
+        """Returns the values of all workers, the chief's first. All must call it equally often.
 
         Args:
-            value: of JSON's types.
+            value: a value of a JSON type.
 
         Raises:
-            Lost: a worker is gone.
+            Lost: another worker is lost.
         """
         self._number += 1
         number = self._number
@@ -126,14 +125,14 @@ class Workers:
         return answer
 
     def agree(self, facts: Mapping[str, str]) -> None:
-        """Compares facts that must be the same everywhere.
+        """Compares facts that must be the same on all workers.
 
         Args:
-            facts: by what they are called in a message, "--batch_size" or "TensorFlow".
+            facts: name, as in a message ("--batch_size", "TensorFlow") → value.
 
         Raises:
-            InputError: one differs; on each worker, with the same message.
-            Lost: a worker is gone.
+            InputError: a fact differs. Every worker raises it, with the same message.
+            Lost: another worker is lost.
         """
         first, *others = self.gather(dict(facts))
         for index, other in enumerate(others, start=1):
@@ -146,19 +145,18 @@ class Workers:
                     )
 
     def stop(self, step: int, signal: int, wanted: bool) -> int | None:
-        """Whether this step is the last; each worker is to ask after each step.
+        """Decides whether this step is the last. Every worker must call it after each step.
 
         Args:
-            step: that was made.
-            signal: number of the signal that this worker was sent, by which all are to stop soon; 0
-                if there was none.
-            wanted: whether all are to stop soon for another reason; on the chief.
+            step: the step just made.
+            signal: number of the signal that asks this worker to stop; 0 if there was none.
+            wanted: on the chief, whether to stop for another reason.
 
         Returns:
-            None if not; else the number of the signal by which all stop, 0 if it is another reason.
+            None to go on. To stop: the number of the signal, or 0 for another reason.
 
         Raises:
-            Lost: a worker is gone.
+            Lost: another worker is lost.
         """
         if not self.is_chief:
             if signal and not self._told_chief:
@@ -174,7 +172,7 @@ class Workers:
         return self._signal if reached else None
 
     def finish(self) -> None:
-        """Waits until all have come to the end. The chief, whom they listen to, ends last."""
+        """Waits until all workers are done. The chief, to whom the others connect, ends last."""
         self.gather("finished")
         self._left.set()
         self._send({"finished": True})
@@ -184,13 +182,13 @@ class Workers:
                 thread.join(max(0.0, end - time.monotonic()))
 
     def fail(self, message: str) -> None:
-        """Tells the others that this worker ends, and why."""
+        """Tells the other workers that this one ends, and why."""
         self._left.set()
         if self._lost is None:
             self._send({"failed": message})
 
     def loss(self, seconds: float) -> Lost | None:
-        """The loss of another worker, if it comes to light within some seconds."""
+        """Returns the loss of another worker, if it is noticed within so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._lost is not None, seconds)
         return None if self._lost is None else Lost(self._lost)
@@ -207,7 +205,7 @@ class Workers:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         for link in self._links.values():
-            # Who reads from it finds out what has become of it.
+            # The thread that reads from this connection notices and reports it.
             with contextlib.suppress(OSError):
                 link.send(message)
 
@@ -233,7 +231,7 @@ class Workers:
         if index in self._finished:
             return
         self._lose(
-            f"{self.cluster.name(index)} {why}: the same command on every worker goes on at the "
+            f"{self.cluster.name(index)} {why}: the same command on every worker resumes at the "
             "last checkpoint"
         )
 
@@ -274,18 +272,19 @@ class Workers:
 
 @contextlib.contextmanager
 def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | Workers]:
-    """Connects a worker with the others, and waits until all have come.
+    """Connects this worker with the others, after waiting for all to start.
 
-    Call it before TensorFlow's strategy is made, which takes the port.
+    Call it before making TensorFlow's strategy, which takes the port.
 
     Args:
-        cluster: of which all workers must have the same.
-        on_loss: called in another thread with a line about a worker that is lost, where the main
-            thread does not come to raise `Lost`; it is to end the process.
+        cluster: the cluster, the same on all workers.
+        on_loss: called in another thread with a line about the lost worker if the main thread does
+            not raise `Lost` in time, as in an operation that never returns. It must end the
+            process.
 
     Raises:
         InputError: as `meeting.meet`.
-        Lost: a worker has ended or hangs.
+        Lost: another worker has ended or hangs.
     """
     if cluster.size == 1:
         listening(cluster.addresses[0]).close()
@@ -296,7 +295,7 @@ def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | W
         yield peers
         peers.finish()
     except tf.errors.OpError as error:
-        # What a collective raises when a worker is gone is told better by the connection to it.
+        # The connection to the lost worker says more than the error of a collective operation.
         lost = peers.loss(SILENCE + _BEAT)
         peers.fail(f"{type(error).__name__}: {error}")
         if lost is None:

@@ -1,4 +1,4 @@
-"""The flags that say on which devices and machines a training is, and what they choose.
+"""The flags that choose the devices and machines of a training.
 
 flags.adopt_module_key_flags(strategy_flags)
 """
@@ -47,10 +47,11 @@ checked_flags.integer(
 
 
 def cluster() -> Cluster | None:
-    """The cluster that TF_CONFIG describes, if the strategy is for one.
+    """The cluster in TF_CONFIG, for the multi-worker strategy; None for the others.
 
     Raises:
-        InputError: there is none and should be, there is one and should not be, or it is malformed.
+        InputError: TF_CONFIG is missing, is malformed, or has several tasks but the strategy is for
+            one machine.
     """
     found = from_tf_config(os.environ.get("TF_CONFIG", ""))
     if FLAGS.distribution_strategy == "multi_worker_mirrored":
@@ -62,8 +63,9 @@ def cluster() -> Cluster | None:
         return found
     if FLAGS.communication != "auto":
         raise InputError(
-            f"--communication={FLAGS.communication}: {FLAGS.distribution_strategy} has no use for "
-            "it, give --distribution_strategy=multi_worker_mirrored"
+            f"--communication={FLAGS.communication}: has no effect with "
+            f"{FLAGS.distribution_strategy}: leave it out, or give "
+            "--distribution_strategy=multi_worker_mirrored"
         )
     if found is not None and found.size > 1:
         raise InputError(
@@ -75,11 +77,10 @@ def cluster() -> Cluster | None:
 
 
 def check_devices() -> int:
-    """How many GPUs this machine gives to the training; before any is touched.
+    """The number of this machine's GPUs to train on. It initialises none of them.
 
     Raises:
-        InputError: the flags ask for devices that the strategy has no use for, or that are not
-            there.
+        InputError: the flags ask for devices that do not exist or that the strategy does not use.
     """
     strategy, gpus = FLAGS.distribution_strategy, tf.config.list_physical_devices("GPU")
     useless = {
@@ -89,7 +90,7 @@ def check_devices() -> int:
     for name in useless.get(strategy, ()):
         if FLAGS[name].value is not None:
             raise InputError(
-                f"--{name}={FLAGS[name].value}: {strategy} has no use for it, "
+                f"--{name}={FLAGS[name].value}: has no effect with {strategy}: leave it out, or "
                 "give --distribution_strategy=mirrored"
             )
     if strategy == "one_device":
@@ -106,28 +107,27 @@ def check_devices() -> int:
         )
     if FLAGS.communication == "nccl" and not num_gpus:
         raise InputError(
-            "--communication=nccl: is between GPUs, and this machine has none: give "
-            "--communication=ring"
+            "--communication=nccl: needs GPUs, and this machine has none: give --communication=ring"
         )
     return num_gpus
 
 
 def check_batch_size(cluster: Cluster | None, num_gpus: int) -> None:
-    """Raises an `InputError` if the replicas cannot share a batch evenly."""
+    """Raises an `InputError` if the batch size is not a multiple of the number of replicas."""
     replicas = (FLAGS.logical_cpus or max(num_gpus, 1)) * (cluster.size if cluster else 1)
     if FLAGS.batch_size % replicas:
         raise InputError(
-            f"--batch_size={FLAGS.batch_size} does not divide by the {replicas} replicas: give a "
-            "multiple of them"
+            f"--batch_size={FLAGS.batch_size} is not a multiple of the number of replicas, "
+            f"{replicas}: give a multiple of it"
         )
 
 
 def make_strategy(cluster: Cluster | None, num_gpus: int) -> tf.distribute.Strategy:
-    """The strategy of the flags; call it before anything touches a device.
+    """Makes the strategy of the flags. Call it before anything uses a device.
 
     Args:
-        cluster: of `cluster`, all of whose workers are there.
-        num_gpus: of `check_devices`.
+        cluster: what `cluster` returned; all its workers have started.
+        num_gpus: what `check_devices` returned.
     """
     if FLAGS.distribution_strategy == "one_device":
         return tf.distribute.OneDeviceStrategy("GPU:0" if num_gpus else "CPU:0")

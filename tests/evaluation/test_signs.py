@@ -65,6 +65,24 @@ def test_critic_auc_is_the_share_of_pairs_that_the_critic_ranks_rightly():
     assert signs(BrightnessCritic(), generated, real).critic_auc == pytest.approx(2.5 / 4)
 
 
+class ClassCritic(BrightnessCritic):
+    """Prefers bright clips of class 0, and dark ones of class 1."""
+
+    num_classes = 2
+
+    def __call__(self, inputs, training):
+        clips, one_hot = inputs
+        scores = super().__call__(clips, training).numpy()
+        return Scores(scores * (one_hot @ [1, -1])[:, np.newaxis])
+
+
+def test_a_conditional_critic_is_given_the_classes():
+    generated, real = clips([0.1, 0.1], [0.6, 0.6]), clips([0.5, 0.5], [0.2, 0.2])
+    labels = np.array([0, 1]), np.array([0, 1])
+    # Scores 0.1 and -0.6 beside 0.5 and -0.2.
+    assert signs(ClassCritic(), generated, real, labels).critic_auc == pytest.approx(3 / 4)
+
+
 @pytest.mark.slow
 def test_the_critic_of_a_tgan_cannot_tell_clips_from_themselves():
     real = real_clips(4)

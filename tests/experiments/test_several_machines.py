@@ -183,7 +183,7 @@ def test_a_killed_worker_ends_the_other_within_seconds_by_one_line(moved):
     assert seconds < 10
     *_, line = printed.splitlines()
     assert line.startswith("train.py: error: worker 1 (127.0.0.1:")
-    assert "as if it was killed: the same command on every worker goes on at the last" in line
+    assert "as if it was killed: the same command on every worker resumes at the last" in line
     assert "Traceback" not in printed
 
 
@@ -311,7 +311,7 @@ def refused(directory):
 LINES = {
     "flags": "--seed: worker 0 (127.0.0.1:",
     "directory": "does not show here what the chief has written there",
-    "batch": "--batch_size=3 does not divide by the 2 replicas",
+    "batch": "--batch_size=3 is not a multiple of the number of replicas, 2",
     "nothing": "--distribution_strategy=multi_worker_mirrored: TF_CONFIG names no workers",
     "index": "its task is worker 2, and its cluster has worker 0, worker 1",
     "unasked": "TF_CONFIG has a cluster of 2 tasks",

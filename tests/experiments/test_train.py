@@ -225,7 +225,7 @@ def test_a_cluster_is_refused_where_the_strategy_is_for_one_machine(tmp_path, mo
         monkeypatch.setenv("TF_CONFIG", text)
         results.append(one("train.py", ["--run_dir=run"], tmp_path))
     assert_refused(results[0], "TF_CONFIG", "2 tasks")
-    assert_refused(results[1], "TF_CONFIG=worker", "describes no cluster")
+    assert_refused(results[1], "TF_CONFIG=worker", "does not describe a cluster")
     assert not list(tmp_path.iterdir())
 
 

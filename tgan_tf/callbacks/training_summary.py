@@ -38,6 +38,7 @@ class TrainingSummary(keras.callbacks.Callback):
         train_steps: the step at which training ends.
         batch_size: clips that the generator makes per step.
         text: Markdown shown on TensorBoard's Text page.
+        real_labels: int [n], the classes of `real_clips`, for conditional networks.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class TrainingSummary(keras.callbacks.Callback):
         train_steps: int,
         batch_size: int,
         text: str,
+        real_labels: np.ndarray | None = None,
     ):
         super().__init__()
         self.directory = Path(directory)
@@ -60,6 +62,7 @@ class TrainingSummary(keras.callbacks.Callback):
         self.train_steps = train_steps
         self.batch_size = batch_size
         self.text = text
+        self.real_labels = real_labels
         self._bad_signs: set[str] = set()
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -134,7 +137,11 @@ class TrainingSummary(keras.callbacks.Callback):
     def _write_signs(self, step: int) -> None:
         # From the weights that the critic sees, not from their averages.
         clips = self.model.generator(self.latents, training=False).numpy()
-        found = signs(self.model.critic, clips, self.real_clips)
+        labels = None
+        if self.real_labels is not None:
+            of_generated = self.latents[:, -self.model.generator.num_classes :].argmax(axis=1)
+            labels = of_generated, self.real_labels
+        found = signs(self.model.critic, clips, self.real_clips, labels)
         for name, value in found._asdict().items():
             tf.summary.scalar(f"signs/{name}", value)
         warnings = found.warnings()

@@ -49,19 +49,25 @@ class Signs(NamedTuple):
         return found
 
 
-def signs(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) -> Signs:
+def signs(
+    critic: CriticNetwork,
+    generated: np.ndarray,
+    real: np.ndarray,
+    labels: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Signs:
     """Computes the signs.
 
     Args:
-        critic: the critic, which sees as many of the first frames as it takes. For a conditional
-            critic, which needs classes, `critic_auc` is NaN.
+        critic: the critic, which sees as many of the first frames as it takes.
         generated: float32 [n, frames, size, size, channels] in [-1, 1].
         real: float32 [m, frames, size, size, channels] in [-1, 1].
+        labels: for a conditional critic, the classes of the generated clips, int [n], and of the
+            real ones, int [m].
     """
     return Signs(
         diversity=_share(_diversity(generated), _diversity(real)),
         motion=_share(_motion(generated), _motion(real)),
-        critic_auc=_critic_auc(critic, generated, real),
+        critic_auc=_critic_auc(critic, (generated, real), labels),
     )
 
 
@@ -78,12 +84,15 @@ def _motion(clips: np.ndarray) -> float:
     return float(np.mean(np.abs(np.diff(clips, axis=1))))
 
 
-def _critic_auc(critic: CriticNetwork, generated: np.ndarray, real: np.ndarray) -> float:
-    if critic.num_classes:
-        return float("nan")
-    of_generated, of_real = (
-        critic(clips[:, : critic.frames], training=False).numpy().sum(axis=1)
-        for clips in (generated, real)
-    )
+def _critic_auc(
+    critic: CriticNetwork,
+    clips: tuple[np.ndarray, np.ndarray],
+    labels: tuple[np.ndarray, np.ndarray] | None,
+) -> float:
+    inputs: list = [of_kind[:, : critic.frames] for of_kind in clips]
+    if labels is not None:
+        one_hot = np.eye(critic.num_classes, dtype=np.float32)
+        inputs = [[seen, one_hot[classes]] for seen, classes in zip(inputs, labels)]
+    of_generated, of_real = (critic(seen, training=False).numpy().sum(axis=1) for seen in inputs)
     # A tie counts half.
     return float(np.mean(np.sign(of_real[:, np.newaxis] - of_generated) / 2 + 0.5))
