@@ -40,8 +40,8 @@ def test_what_names_no_worker_is_no_cluster(text):
     [
         ("worker", "does not describe a cluster"),
         ("[1]", "does not describe a cluster"),
-        (config({"worker": "a:1"}), "the tasks of worker are no list"),
-        (config({"worker": ["a:1", 2]}), "the tasks of worker are no list"),
+        (config({"worker": "a:1"}), "the tasks of worker must be a list"),
+        (config({"worker": ["a:1", 2]}), "the tasks of worker must be a list"),
         (config({"worker": ["a:1", "b"]}), "the address of worker 1 is 'b', not HOST:PORT"),
         (config({"worker": ["a:1", "b:0"]}), "the address of worker 1 is 'b:0'"),
         (config({"worker": ["a:1", "b:70000"]}), "the address of worker 1 is 'b:70000'"),

@@ -104,6 +104,7 @@ def test_a_healthy_training_has_no_warnings():
         ({"diversity": 0.04}, "differ 0.04 times as much as real ones: the generator is"),
         ({"motion": 0.3}, "move only 0.30 times as much as real ones"),
         ({"motion": 3.2}, "change 3.2 times as much as real ones from frame to frame"),
+        ({"critic_auc": 1.0}, r"all real clips above all generated ones \(AUC 1.00\)"),
         ({"critic_auc": 0.52}, r"does not tell generated clips from real ones \(AUC 0.52\)"),
     ],
 )

@@ -46,6 +46,11 @@ class Signs(NamedTuple):
                 "the critic does not tell generated clips from real ones (AUC "
                 f"{self.critic_auc:.2f}): the generator has nothing to learn from"
             )
+        if self.critic_auc > 0.995:
+            found["critic_auc"] = (
+                "the critic ranks all real clips above all generated ones (AUC 1.00): if it stays "
+                "saturated, the generator learns little"
+            )
         return found
 
 
