@@ -16,7 +16,10 @@ import tensorflow as tf
 from tgan_tf.errors import InputError
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
-"""Whether this is the new stack, which has no TensorFlow Addons and no tensorflow-io."""
+"""Whether this is the new stack."""
+
+ADDONS_AND_IO = not KERAS_3
+"""Whether there are TensorFlow Addons and tensorflow-io, which ended with TensorFlow 2.15."""
 
 UNCOUNTED = 1 if KERAS_3 else 0
 """The updates that an optimiser's `iterations` has not counted yet when it applies constraints:
@@ -108,6 +111,26 @@ def outside_strategy(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(function, *arguments).result()
+
+
+def summary(
+    network: keras.Model, inputs: keras.KerasTensor | list[keras.KerasTensor], **kwargs: Any
+) -> None:
+    """Prints one row per layer with its output shape.
+
+    Args:
+        network: a subclassed model.
+        inputs: its symbolic inputs.
+        **kwargs: see `keras.Model.summary`.
+    """
+    if KERAS_3:
+        # A functional model does not allow TensorFlow operations between layers; the summary
+        # shows the shapes of the last symbolic call.
+        network(inputs)
+        keras.Model.summary(network, **{"expand_nested": True, **kwargs})
+    else:
+        # A functional model knows the shapes.
+        keras.Model(inputs, network.call(inputs), name=network.name).summary(**kwargs)
 
 
 def spectral_normalization(layer: keras.layers.Layer, **kwargs: Any) -> keras.layers.Layer:

@@ -24,7 +24,7 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
         train_steps: the step at which training ends.
         first_step: the step at which training begins.
     """
-    if stack.KERAS_3:
+    if not stack.ADDONS_AND_IO:
         return _Bar(train_steps, first_step)
     base: Any = stack.addons().callbacks.TQDMProgressBar
 
@@ -66,7 +66,9 @@ def time_limit(minutes: float) -> keras.callbacks.Callback:
     It is TensorFlow Addons' `TimeStopping` or, without Addons, a callback that does the same.
     """
     seconds = round(60 * minutes)
-    return _TimeLimit(seconds) if stack.KERAS_3 else stack.addons().callbacks.TimeStopping(seconds)
+    if not stack.ADDONS_AND_IO:
+        return _TimeLimit(seconds)
+    return stack.addons().callbacks.TimeStopping(seconds)
 
 
 class _TimeLimit(keras.callbacks.Callback):

@@ -99,7 +99,7 @@ class HDF5File:
         self.labels = np.array([numbers[category] for category in rows.category], np.int32)
         self._graph_image = None
         if (
-            not stack.KERAS_3  # it has no tensorflow-io
+            stack.ADDONS_AND_IO
             and not storage.is_remote(self.path)
             and list(file) == ["image"]
             and self._image.id.get_offset() is not None  # contiguous

@@ -69,7 +69,7 @@ def _find_file_system(path: str) -> Any:
     scheme = path.split("://")[0]
     if scheme in tf.io.gfile.get_registered_schemes():
         return tf.io.gfile
-    if stack.KERAS_3:
+    if not stack.ADDONS_AND_IO:
         return ObjectStore(path)
     try:
         import tensorflow_io  # noqa: F401

@@ -42,19 +42,8 @@ class Network(keras.Model):
 
     def summary(self, **kwargs: Any) -> None:
         """Prints one row per layer with its output shape; arguments: see `keras.Model.summary`."""
-        if stack.KERAS_3:
-            # A functional model does not allow TensorFlow operations between layers; the summary
-            # shows the shapes of the last symbolic call.
-            self(self._symbolic_inputs())
-            super().summary(**{"expand_nested": True, **kwargs})
-        else:
-            # A functional model knows the shapes.
-            inputs = self._symbolic_inputs()
-            keras.Model(inputs, self.call(inputs), name=self.name).summary(**kwargs)
-
-    def _symbolic_inputs(self) -> tf.Tensor | list[tf.Tensor]:
         inputs = [keras.Input(shape) for shape in self._input_shapes]
-        return inputs if len(inputs) > 1 else inputs[0]
+        stack.summary(self, inputs if len(inputs) > 1 else inputs[0], **kwargs)
 
 
 class GeneratorNetwork(Network):
