@@ -265,6 +265,8 @@ class TestCopied:
         write(store, 4, 8)
         write(store, 12, files=FILES[1:])
         (store / "configuration.json").touch()
+        (store / "evaluation/real").mkdir(parents=True)
+        (store / "evaluation/real/real-1.npy").touch()
         before = listed(store)
         with remote_runs.copied(place, **choice) as directory:
             assert directory.name == "mine"

@@ -116,7 +116,7 @@ def restore_together(
 
     Args:
         tgan: as of `restore`.
-        directory: as of `restore`, on storage that all workers see.
+        directory: as of `restore`, on storage that all workers see or filled by `fetch`.
         peers: the workers that train together.
         fetch: called on the others with the chief's step before they load it.
 

@@ -223,7 +223,8 @@ def copied(place: str, step: int | None = None, every_step: bool = False) -> Ite
         for left in reversed(range(_LISTINGS)):
             if not storage.exists(place):
                 raise InputError(f"{place}: no such directory: give the directory of a training")
-            names = storage.files(place)
+            # A training alone needs the measurements of real clips, which may be large.
+            names = [n for n in storage.files(place) if not n.startswith("evaluation/real/")]
             steps = sorted(_complete(names))
             if step is not None and step not in steps:
                 raise InputError(f"{place}: no checkpoint of step {step}: there are {steps}")

@@ -8,10 +8,9 @@ every `RENEWAL` seconds. A newcomer that finds one waits until it changes, and i
 it has not changed for `STALE` seconds, and takes it over. So nothing depends on the clocks of two
 machines.
 
-Whoever writes the lock reads it back after a moment; of several, the last one has it. The others
-find out before they write anything else. Stores do not offer all schemes a write that fails if
-another has come first, so a holder that was stopped for longer than `STALE` seconds within a write
-can still end that one write.
+Whoever writes the lock reads it back after a moment; of several, the last one has it, and the
+others find out before they write anything else. Not every store can refuse a write that comes too
+late: a holder that was stopped for longer than `STALE` seconds within a write can still end it.
 """
 
 from __future__ import annotations
