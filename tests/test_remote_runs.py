@@ -114,6 +114,13 @@ class TestOpened:
                 raise InputError("early")
         assert not list(store.iterdir())
 
+    def test_listing_without_the_lock_is_not_taken_for_a_new_run(self, store, place, monkeypatch):
+        write(store, 4)
+        monkeypatch.setattr(storage, "files", lambda directory: [])
+        with pytest.raises(InputError, match="mine: cannot be read: see that it can be reached"):
+            with remote_runs.opened(place, ALONE):
+                pass
+
     def test_bucket_alone_is_refused(self):
         for place in ("s3://", "s3://bucket", "s3://bucket/"):
             with pytest.raises(InputError, match="must be a directory in a bucket"):
@@ -279,7 +286,7 @@ class TestCopied:
         with pytest.raises(InputError, match=r"mine: no checkpoint of step 5: there are \[4\]$"):
             with remote_runs.copied(place, 5):
                 pass
-        with pytest.raises(InputError, match=r"mine/none: no such directory: give the directory"):
+        with pytest.raises(InputError, match=r"mine/none: no such directory, or it cannot"):
             with remote_runs.copied(f"{place}/none"):
                 pass
 

@@ -120,7 +120,7 @@ def test_that_another_has_taken_over_is_noticed_and_left_to_it(tmp_path, store):
 def test_that_was_removed_is_no_longer_held(tmp_path, store):
     with exclusive(store, "is used") as lock:
         (tmp_path / ".lock").unlink()
-        with pytest.raises(InputError, match="the lock was removed: nothing more is written there"):
+        with pytest.raises(FileNotFoundError, match="its lock is gone, or it does not answer"):
             lock.check()
 
 

@@ -85,6 +85,9 @@ class _Copy(OpenRun):
     def download(self) -> None:
         """Has all come that a training goes on from."""
         names = storage.files(self.place)
+        if file_locks.LOCK not in names:
+            # tensorflow-io lists nothing if a server does not answer.
+            raise InputError(f"{self.place}: cannot be read: see that it can be reached")
         self._there = {name for name in names if _OF_CHECKPOINT.fullmatch(name)}
         _download(self.place, self.directory, _of_steps(self.place, names, _complete(names)))
         self._sent = self._files()
@@ -222,7 +225,10 @@ def copied(place: str, step: int | None = None, every_step: bool = False) -> Ite
     with _temporary(place) as directory:
         for left in reversed(range(_LISTINGS)):
             if not storage.exists(place):
-                raise InputError(f"{place}: no such directory: give the directory of a training")
+                raise InputError(
+                    f"{place}: no such directory, or it cannot be reached: give the directory of a "
+                    "training"
+                )
             # A training alone needs the measurements of real clips, which may be large.
             names = [n for n in storage.files(place) if not n.startswith("evaluation/real/")]
             steps = sorted(_complete(names))

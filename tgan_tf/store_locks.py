@@ -16,6 +16,7 @@ late: a holder that was stopped for longer than `STALE` seconds within a write c
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import tempfile
@@ -83,22 +84,23 @@ class Lock:
         """Raises an error if the lock is another's by now.
 
         Raises:
-            InputError: it is, or it was removed.
-            OSError or tf.errors.OpError: the store fails.
+            InputError: it is.
+            OSError or tf.errors.OpError: it is not there, or the store fails.
         """
         found = _read(self._path)
+        if found is None:
+            # tensorflow-io says the same of a server that does not answer.
+            raise FileNotFoundError(errno.ENOENT, "its lock is gone, or it does not answer")
         if not self._is_own(found):
-            who = "was removed" if found is None else f"was taken over by {_holder(found)}"
             raise InputError(
-                f"{self._directory}: the lock {who}: nothing more is written there; start the "
-                "same command again when no other has it"
+                f"{self._directory}: the lock was taken over by {_holder(found)}: nothing more is "
+                "written there; start the same command again when no other has it"
             )
 
     def leave(self) -> None:
         """Gives the lock back, if it is still this process's."""
         self._left.set()
-        if self._renewing.is_alive():
-            self._renewing.join(_LAST)
+        self._renewing.join(_LAST)
         # If the store fails, the lock becomes stale.
         with contextlib.suppress(OSError, tf.errors.OpError):
             if self._is_own(_read(self._path)):
@@ -130,9 +132,11 @@ class Lock:
         while not self._left.wait(RENEWAL):
             # A failure of the store that lasts shows when something is written.
             with contextlib.suppress(OSError, tf.errors.OpError):
-                if not self._is_own(_read(self._path)):
+                found = _read(self._path)
+                if self._is_own(found):
+                    self._write()
+                elif found is not None:
                     return
-                self._write()
 
     def _write(self) -> None:
         entries = {**self._entries, "renewal": uuid.uuid4().hex}
@@ -163,8 +167,8 @@ def exclusive(directory: str, doing: str, cluster: Cluster | None = None) -> Ite
         InputError: another process holds it, which the message names, or the store fails.
     """
     lock = Lock(directory, doing, cluster)
+    lock.take()
     try:
-        lock.take()
         yield lock
     finally:
         lock.leave()

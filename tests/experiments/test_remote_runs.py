@@ -263,7 +263,7 @@ MISTAKES = {
     "no run": (
         "generate.py",
         ["--run_dir=s3://bucket/runs/none"],
-        "s3://bucket/runs/none: no such directory: give",
+        "s3://bucket/runs/none: no such directory, or it cannot be reached: give",
     ),
     "evaluations there": (
         "evaluate.py",
