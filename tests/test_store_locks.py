@@ -35,7 +35,11 @@ def write(tmp_path, **entries):
 
 
 def held(tmp_path):
-    return json.loads((tmp_path / ".lock").read_text())
+    while True:
+        try:
+            return json.loads((tmp_path / ".lock").read_text())
+        except json.JSONDecodeError:  # A file is seen half written, unlike an object.
+            continue
 
 
 def test_is_there_with_the_holders_name_as_long_as_it_is_held(tmp_path, store):

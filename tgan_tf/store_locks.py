@@ -39,6 +39,7 @@ STALE = 30.0
 """Seconds without a renewal after which another may take a lock over."""
 _SETTLE = 1.0  # seconds after which a lock that was written is read back
 _POLL = 1.0  # seconds from one look at another's lock to the next
+_HALF_WRITTEN = 0.2  # seconds that the rest may take
 _LAST = 10.0  # seconds that a renewal may take at the end
 
 
@@ -186,7 +187,12 @@ def token(directory: str) -> str | None:
 
 def _read(path: str) -> bytes | None:
     try:
-        return storage.read(path)
+        found = storage.read(path)
+        if _entry(found, "token") is None:
+            # Where a file can be seen half written, unlike in an object store.
+            time.sleep(_HALF_WRITTEN)
+            found = storage.read(path)
+        return found
     except (FileNotFoundError, tf.errors.NotFoundError):
         return None
 
