@@ -56,6 +56,8 @@ checked_flags.integer(
 
 
 def main(arguments: list[str]) -> None:
+    for path in filter(storage.is_remote, arguments[1:]):
+        raise InputError(f"{path}: must be a local path: copy it to a folder first")
     run_dirs = list(dict.fromkeys(Path(path) for path in arguments[1:]))
     if len(run_dirs) < 2:
         raise InputError("give at least two run directories: compare.py runs/a runs/b")

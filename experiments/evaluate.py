@@ -35,7 +35,7 @@ from program_flags import checked_flags, command_line, data_flags, evaluation_fl
 import numpy as np
 from absl import flags
 
-from tgan_tf import checkpoints, rendering, runs
+from tgan_tf import checkpoints, remote_runs, rendering, runs
 from tgan_tf.data import storage
 from tgan_tf.data.beam import Run, on_beam
 from tgan_tf.data.windows import WINDOWS
@@ -91,7 +91,8 @@ checked_flags.kept_file(
 checked_flags.output_directory(
     "output_dir",
     None,
-    "Directory for the results; default: RUN_DIR/evaluation or, with --fake_data, evaluation.",
+    "Directory for the results; default: RUN_DIR/evaluation or, with --fake_data, evaluation. "
+    "A run in a store has no default.",
 )
 
 
@@ -102,7 +103,12 @@ def main(arguments: list[str]) -> None:
     if FLAGS.run_dir is None:
         judge_clips(run)
     else:
-        judge_run(Path(FLAGS.run_dir), run)
+        if FLAGS.output_dir is None and storage.is_remote(FLAGS.run_dir):
+            raise InputError(f"--run_dir={FLAGS.run_dir}: is only read: give --output_dir")
+        with remote_runs.copied(
+            FLAGS.run_dir, FLAGS.checkpoint_step, FLAGS.all_checkpoints
+        ) as run_dir:
+            judge_run(run_dir, run)
 
 
 def judge_run(run_dir: Path, run: Run | None) -> None:

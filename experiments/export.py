@@ -18,7 +18,7 @@ from program_flags import checked_flags, command_line, run_flags
 
 from absl import flags
 
-from tgan_tf import export, runs
+from tgan_tf import export, remote_runs, runs
 
 FLAGS = flags.FLAGS
 
@@ -46,8 +46,9 @@ checked_flags.new_file(
 
 
 def main(_) -> None:
-    generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
-    training = export.describe_run(FLAGS.run_dir, step)
+    with remote_runs.copied(FLAGS.run_dir, FLAGS.checkpoint_step) as run_dir:
+        generator, step = runs.load_generator(run_dir, FLAGS.checkpoint_step)
+        training = export.describe_run(run_dir, step)
     if FLAGS.keras_file:
         export.save_keras(generator, FLAGS.keras_file)
         print(f"{FLAGS.keras_file}: the generator of step {step} for keras.models.load_model")

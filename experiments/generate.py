@@ -9,7 +9,7 @@ With --factor=4 each frame becomes four: three more between each two, with laten
 between theirs (the paper's frame interpolation).
 
 The videos go to a new directory, which appears complete or not at all:
-RUN_DIR/generated/step-N_seed-S for a run, otherwise generated/NAME/version-V_seed-S.
+RUN_DIR/generated/step-N_seed-S for a run, otherwise, as for a run in a store, generated/NAME/….
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame
@@ -176,9 +176,9 @@ def make_shards(beam_flags: list[str]) -> None:
         raise InputError(
             f"--formats={','.join(FLAGS.formats)}: Apache Beam writes only npz: give --formats=npz"
         )
-    generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+    generator, step = run_flags.load_generator()
     check_label(generator.num_classes)
-    output_dir = output_directory(Path(FLAGS.run_dir, "generated", f"step-{step}_shards"))
+    output_dir = output_directory(run_flags.generated() / f"step-{step}_shards")
     count, size, run = FLAGS.num_videos, FLAGS.videos_per_shard, on_beam(beam_flags)
     before = generation.write_shards(
         generator, output_dir, FLAGS.seed, count, run, size, FLAGS.label, FLAGS.factor
@@ -192,7 +192,7 @@ def make_shards(beam_flags: list[str]) -> None:
 def video_maker() -> VideoMaker:
     """Opens the source that the flags name."""
     if FLAGS.run_dir:
-        generator, step = runs.load_generator(FLAGS.run_dir, FLAGS.checkpoint_step)
+        generator, step = run_flags.load_generator()
         check_label(generator.num_classes)
         rows = LatentRows(
             FLAGS.num_videos,
@@ -212,7 +212,7 @@ def video_maker() -> VideoMaker:
             (num_frames(generator.frames, FLAGS.factor), *frame_shape),
             generator.num_classes,
             f"{FLAGS.run_dir}, step {step}",
-            Path(FLAGS.run_dir, "generated", f"step-{step}"),
+            run_flags.generated() / f"step-{step}",
         )
     if FLAGS.factor > 1:
         raise InputError(

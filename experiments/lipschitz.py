@@ -13,14 +13,12 @@ with the running averages. See docs/lipschitz.md.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from program_flags import checked_flags, command_line, data_flags, evaluation_flags, run_flags
 
 import numpy as np
 from absl import flags
 
-from tgan_tf import runs
+from tgan_tf import remote_runs, runs
 from tgan_tf.convolutions import convolution_of, unwrapped
 from tgan_tf.evaluation import records
 from tgan_tf.evaluation.clip_sets import GeneratedClips
@@ -42,9 +40,9 @@ flags.adopt_module_key_flags(data_flags)
 
 
 def main(_) -> None:
-    run_dir = Path(FLAGS.run_dir)
-    generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
-    data_flags.take_from_run(run_dir, "real_data")
+    with remote_runs.copied(FLAGS.run_dir, FLAGS.checkpoint_step) as run_dir:
+        generator, critic, step = runs.load_networks(run_dir, FLAGS.checkpoint_step)
+        data_flags.take_from_run(run_dir, "real_data")
     corpus = data_flags.open_data("real_data")
     clip_sets = {
         "real": evaluation_flags.clips_of(corpus, "train", "random", FLAGS.seed),
@@ -57,7 +55,7 @@ def main(_) -> None:
         most = convolution_of(layer).norm_bound(unwrapped(layer).kernel.numpy())
         values = (stage.matrix_norm, stage.operator_norm, most, stage.gamma, stage.norm)
         rows.append([stage.name, *(f"{value:.4g}" for value in values)])
-    print(f"{run_dir}, step {step}\n")
+    print(f"{FLAGS.run_dir}, step {step}\n")
     print(records.table(rows))
     product = np.prod([stage.matrix_norm for stage in measured])
     print(f"\nproduct of the matrices' largest singular values: {product:.4g}")

@@ -4,12 +4,12 @@
 
 --run_dir holds everything of the run: its flags (flags.cfg, itself a flagfile), the model's
 configuration (configuration.json), checkpoints, TensorBoard events and samples. The same command
-resumes a stopped run; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first.
+resumes a stopped run; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first. It may lie in a store,
+s3://bucket/runs/mine, see docs/several_machines.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,15 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tgan_tf import callbacks, checkpoints, runs, workers
+from tgan_tf import callbacks, checkpoints, remote_runs, runs, workers
 from tgan_tf.configuration import build
+from tgan_tf.data import storage
 from tgan_tf.data.corpus import Corpus
 from tgan_tf.data.pipeline import Source, batches, normalise
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.latents import generator_latents
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
+from tgan_tf.remote_runs import OpenRun
 from tgan_tf.tgan import TGAN
 from tgan_tf.warm_start import warm_start
 from tgan_tf.workers import ALONE, Alone, Workers
@@ -62,14 +64,13 @@ def main(_) -> int:
 
 def run(peers: Alone | Workers, strategy: tf.distribute.Strategy) -> int:
     """Opens the data and the run, trains, and gives the exit code."""
-    run_dir = Path(FLAGS.run_dir)
-    with runs.exclusive(run_dir) if peers.is_chief else contextlib.nullcontext():
-        workers.check_shared(run_dir, peers)
+    with remote_runs.opened(FLAGS.run_dir, peers) as opened:
+        run_dir = opened.directory
         if peers.is_chief:
-            refuse_another_run(run_dir)
+            refuse_another_run(opened)
         corpus = data_flags.open_data()
         source = data_flags.make_source(corpus, "train")
-        evaluation = make_evaluation(corpus, run_dir) if peers.is_chief else None
+        evaluation = make_evaluation(corpus, opened) if peers.is_chief else None
         keras.utils.set_random_seed(FLAGS.seed)
         if FLAGS.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -82,34 +83,37 @@ def run(peers: Alone | Workers, strategy: tf.distribute.Strategy) -> int:
             evaluation.set_model(tgan)
             evaluation.check()
         # Everything that may raise an error comes before the run's own files are written.
-        if checkpoints.restore_together(tgan, run_dir / "checkpoints", peers) is not None:
-            print(f"{run_dir}: resuming at step {tgan.step}", flush=True)
+        kept = run_dir / "checkpoints"
+        if checkpoints.restore_together(tgan, kept, peers, opened.fetch) is not None:
+            print(f"{opened.place}: resuming at step {tgan.step}", flush=True)
             if peers.is_chief:
-                checkpoints.prune(run_dir / "checkpoints", FLAGS.keep_checkpoints, tgan.step)
+                checkpoints.prune(kept, FLAGS.keep_checkpoints, tgan.step)
         else:
             if FLAGS.initial_run is not None:
                 with strategy.scope():
                     step = warm_start(tgan, FLAGS.initial_run)
                 taken = f"starting with the weights of {FLAGS.initial_run}, step {step}"
-                print(f"{run_dir}: {taken}", flush=True)
+                print(f"{opened.place}: {taken}", flush=True)
             first = min(FLAGS.summary_interval, FLAGS.train_steps)
-            print(f"{run_dir}: starting; the first report comes at step {first}", flush=True)
+            first_report = f"the first report comes at step {first}"
+            print(f"{opened.place}: starting; {first_report}", flush=True)
         peers.agree({"the weights to begin with": checkpoints.digest(tgan)})
         if peers.is_chief:
             runs.write(run_dir, configuration, training_flags.values(), training_flags.flagfile())
-        return train(tgan, run_dir, corpus, source, evaluation, peers)
+            opened.upload()
+        return train(tgan, opened, corpus, source, evaluation, peers)
 
 
 def train(
     tgan: TGAN,
-    run_dir: Path,
+    opened: OpenRun,
     corpus: Corpus | None,
     source: Source,
     evaluation: callbacks.Evaluate | None,
     peers: Alone | Workers,
 ) -> int:
     """Trains from the model's step on, and returns the exit code."""
-    start = tgan.step
+    start, run_dir = tgan.step, opened.directory
     summary = make_summary(tgan, run_dir, corpus) if peers.is_chief else None
     if start >= FLAGS.train_steps:
         # The training may have been killed between its last checkpoint and the work after that.
@@ -121,13 +125,17 @@ def train(
         if evaluation is not None:
             evaluation.make_up()
         print(
-            f"{run_dir}: all {FLAGS.train_steps} steps are done; for more give a larger "
+            f"{opened.place}: all {FLAGS.train_steps} steps are done; for more give a larger "
             "--train_steps"
         )
         return 0
 
     saver = callbacks.CheckpointSaver(
-        run_dir / "checkpoints", FLAGS.checkpoint_interval, FLAGS.keep_checkpoints, peers
+        run_dir / "checkpoints",
+        FLAGS.checkpoint_interval,
+        FLAGS.keep_checkpoints,
+        peers,
+        then=opened.upload,
     )
     reporters = [] if summary is None else [summary, progress(start)]
     if FLAGS.max_minutes is not None and peers.is_chief:
@@ -150,15 +158,15 @@ def train(
     )
     if saver.stopped_by is not None:
         name = saver.stopped_by.name
-        print(f"{run_dir}: {name} at step {tgan.step}, saved; the same command resumes")
+        print(f"{opened.place}: {name} at step {tgan.step}, saved; the same command resumes")
         return 128 + saver.stopped_by
     if tgan.step < FLAGS.train_steps:
         print(
-            f"{run_dir}: stopped by --max_minutes={FLAGS.max_minutes} at step {tgan.step} of "
+            f"{opened.place}: stopped by --max_minutes={FLAGS.max_minutes} at step {tgan.step} of "
             f"{FLAGS.train_steps}, saved; the same command resumes"
         )
     else:
-        print(f"{run_dir}: all {tgan.step} steps are done")
+        print(f"{opened.place}: all {tgan.step} steps are done")
     return 0
 
 
@@ -246,27 +254,29 @@ def num_classes(source: Source) -> int:
     return len(classes)
 
 
-def make_evaluation(corpus: Corpus | None, run_dir: Path) -> callbacks.Evaluate | None:
+def make_evaluation(corpus: Corpus | None, opened: OpenRun) -> callbacks.Evaluate | None:
     """Makes the callback that evaluates during training, if requested."""
     if FLAGS.evaluate_every is None:
         return None
     return callbacks.Evaluate(
-        evaluation_flags.make_evaluation(corpus, run_dir / "evaluation"),
+        evaluation_flags.make_evaluation(corpus, opened.directory / "evaluation"),
         evaluation_flags.requests(
             "evaluate_metrics", FLAGS.frames, critic_frames=FLAGS.critic_frames
         ),
         FLAGS.evaluate_every,
-        run_dir,
+        opened.directory,
+        place=opened.place,
     )
 
 
-def refuse_another_run(run_dir: Path) -> None:
+def refuse_another_run(opened: OpenRun) -> None:
     """Raises an `InputError` if the flags differ from those of the run in the directory.
 
     It also raises one if the directory holds other files and no run.
     """
+    run_dir = opened.directory
     if not runs.exists(run_dir) and not (run_dir / runs.FLAGS_FILE).exists():
-        refuse_other_files(run_dir)
+        refuse_other_files(opened.place)
         return
     run = runs.read(run_dir) if runs.exists(run_dir) else None
     trained = run.flags if run is not None else None
@@ -289,9 +299,9 @@ def refuse_another_run(run_dir: Path) -> None:
             )
 
 
-def refuse_other_files(run_dir: Path) -> None:
+def refuse_other_files(place: str) -> None:
     """Raises an `InputError` if a directory holds files, but none from a training."""
-    names = sorted(path.name for path in run_dir.iterdir() if not path.name.startswith("."))
+    names = sorted(name for name in storage.names(place) if not name.startswith("."))
     # Left by a training that was killed before it started, or whose flags were lost.
     if {"checkpoints", "evaluation"} & set(names):
         return
@@ -300,7 +310,7 @@ def refuse_other_files(run_dir: Path) -> None:
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise InputError(
-            f"--run_dir={run_dir}: holds {others[0]}{more} but no run: give a new directory, or "
+            f"--run_dir={place}: holds {others[0]}{more} but no run: give a new directory, or "
             "the directory of a run"
         )
 

@@ -27,7 +27,11 @@ def tf_config(tasks: list[str], index: int) -> str:
 
 
 def start_workers(
-    count: int, arguments: list[str] | list[list[str]], directory: Path, name: str
+    count: int,
+    arguments: list[str] | list[list[str]],
+    directory: Path,
+    name: str,
+    tasks: list[str] | None = None,
 ) -> list[Started]:
     """Starts train.py on so many workers side by side.
 
@@ -36,8 +40,9 @@ def start_workers(
         arguments: of all of them, or a list for each.
         directory: where they run; what they print goes to files there.
         name: of the files.
+        tasks: their addresses; default: free ones.
     """
-    tasks = addresses(count)
+    tasks = tasks or addresses(count)
     each = arguments if isinstance(arguments[0], list) else [arguments] * count
     return [
         start(

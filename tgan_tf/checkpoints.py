@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from tgan_tf.data import storage
 from tgan_tf.errors import InputError, reason, remedy
 from tgan_tf.workers import Alone, Workers
 
+MEANS = "means.json"
+"""The name of the file with a checkpoint's means."""
 _PREFIX = "tgan"
-_MEANS = "means.json"
 _PARTS = ("generator", "critic", "generator_optimizer", "critic_optimizer")
 
 
@@ -54,7 +56,7 @@ def save(tgan: tf.Module, directory: str | Path, step: int, keep: int = 3) -> Pa
     try:
         with file_locks.new_directory(path) as partial:
             _tree(**{name: getattr(tgan, name) for name in _PARTS}).write(str(partial / _PREFIX))
-            (partial / _MEANS).write_text(json.dumps(tgan.means))
+            (partial / MEANS).write_text(json.dumps(tgan.means))
             # An existing checkpoint of this step is damaged: training would have resumed from an
             # intact one.
             shutil.rmtree(path, ignore_errors=True)
@@ -98,19 +100,25 @@ def restore(tgan: tf.Module, directory: str | Path, step: int | None = None) -> 
     if step is None and not steps(directory):
         return None
     step = _restore(_tree(**{name: getattr(tgan, name) for name in _PARTS}), directory, step)
-    path = Path(directory) / f"step-{step}" / _MEANS
+    path = Path(directory) / f"step-{step}" / MEANS
     # Checkpoints of the first version have none.
     tgan.means = json.loads(path.read_text()) if path.exists() else {}
     return step
 
 
-def restore_together(tgan: tf.Module, directory: str | Path, peers: Alone | Workers) -> int | None:
+def restore_together(
+    tgan: tf.Module,
+    directory: str | Path,
+    peers: Alone | Workers,
+    fetch: Callable[[int], None] = lambda step: None,
+) -> int | None:
     """Loads the newest sound checkpoint on the chief, and on the other workers the same.
 
     Args:
         tgan: as of `restore`.
-        directory: as of `restore`, on storage that all workers see.
+        directory: as of `restore`, on storage that all workers see or filled by `fetch`.
         peers: the workers that train together.
+        fetch: called on the others with the chief's step before they load it.
 
     Returns:
         As `restore`, on all workers the same.
@@ -122,6 +130,7 @@ def restore_together(tgan: tf.Module, directory: str | Path, peers: Alone | Work
     own = restore(tgan, directory) if peers.is_chief else None
     step = peers.gather(own)[0]
     if step is not None and not peers.is_chief:
+        fetch(step)
         restore(tgan, directory, step)
     peers.gather(step)
     return step
@@ -194,7 +203,7 @@ class _Damaged(Exception):
 def _read(tree: tf.train.Checkpoint, path: Path) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
-            json.loads((path / _MEANS).read_text())
+            json.loads((path / MEANS).read_text())
         with storage.literal(path) as directory:
             status = tree.read(f"{directory}/{_PREFIX}")
         # First, before the next line can raise: otherwise TensorFlow warns about each variable.
@@ -205,7 +214,7 @@ def _read(tree: tf.train.Checkpoint, path: Path) -> None:
             raise _Damaged(reason(error)) from error
         raise InputError(f"{path}: cannot be read ({reason(error)}): make it readable") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _Damaged(f"{_MEANS}: {error}") from error
+        raise _Damaged(f"{MEANS}: {error}") from error
     except (AssertionError, ValueError) as error:
         raise InputError(
             f"{path}: belongs to other networks or optimisers ({reason(error)}): use those of the "

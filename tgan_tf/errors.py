@@ -122,14 +122,21 @@ def reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Whether an error of the operating system or of TensorFlow says so."""
+    number = getattr(error, "errno", None)
+    full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return full or re.search(NO_SPACE, str(error)) is not None
+
+
 def remedy(error: Exception) -> str:
     """The remedy for an error of the operating system or of TensorFlow's file systems.
 
     Freeing disk space is suggested only if the disk is full.
     """
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or re.search(NO_SPACE, str(error)):
+    if is_disk_full(error):
         return "free some disk space"
+    number = getattr(error, "errno", None)
     if number in (errno.EMFILE, errno.ENFILE):
         return "allow more open files with ulimit -n"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):

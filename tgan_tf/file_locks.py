@@ -82,19 +82,25 @@ def _lock_file(directory: Path, doing: str) -> int:
                 )
             if _is_still(path, file):
                 os.ftruncate(file, 0)
-                since = time.strftime("%Y-%m-%d %H:%M:%S")
-                program = Path(sys.argv[0]).name or "python"
-                os.write(
-                    file,
-                    f"{program}, process {os.getpid()} of {socket.gethostname()}, since {since}"
-                    "\n".encode(),
-                )
+                os.write(file, f"{this_process()}\n".encode())
                 return file
         except BaseException:
             os.close(file)
             raise
         # Its holder has just removed it.
         os.close(file)
+
+
+def this_process() -> str:
+    """Who holds a lock, for the message to others: the program, its process, its host, the time."""
+    program, since = Path(sys.argv[0]).name or "python", time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{program}, process {os.getpid()} of {socket.gethostname()}, since {since}"
+
+
+def written(directory: str | Path) -> str | None:
+    """What the holder of a directory's lock has written into it; None if it is not there."""
+    path = Path(directory) / LOCK
+    return path.read_text() if path.is_file() else None
 
 
 @contextlib.contextmanager

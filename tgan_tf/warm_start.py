@@ -6,13 +6,14 @@ clips after that; see docs/learning.md.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tgan_tf import moving_average, runs, stack
+from tgan_tf import moving_average, remote_runs, runs, stack
 from tgan_tf.errors import InputError
 from tgan_tf.tgan import TGAN
 
@@ -28,7 +29,7 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
 
     Args:
         tgan: a compiled `TGAN` that is not trained yet.
-        run_dir: directory of the other training, see `tgan_tf.runs.load_networks`.
+        run_dir: path or URL of the other training, see `tgan_tf.runs.load_networks`.
 
     Returns:
         The training step of the weights.
@@ -36,7 +37,8 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
     Raises:
         InputError: `run_dir` has no weights to load, or they belong to other networks.
     """
-    generator, critic, step = runs.load_networks(run_dir)
+    with remote_runs.copied(os.fspath(run_dir)) as directory:
+        generator, critic, step = runs.load_networks(directory)
     # Both are checked before anything is assigned.
     values = [
         *_values(generator, tgan.generator, "generator", run_dir),

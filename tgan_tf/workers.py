@@ -306,12 +306,15 @@ def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | W
         raise
 
 
-def check_shared(run_dir: str | Path, peers: Alone | Workers) -> None:
+def check_shared(
+    run_dir: str | Path, peers: Alone | Workers, seen: Callable[[], str | None]
+) -> None:
     """Checks that this worker sees the run directory that the chief has locked.
 
     Args:
-        run_dir: locked by the chief, see `runs.exclusive`.
+        run_dir: locked by the chief, see `remote_runs.opened`.
         peers: the workers that train together.
+        seen: what a worker sees of the chief's lock; None if it sees none.
 
     Raises:
         InputError: this worker sees another directory, or none.
@@ -319,11 +322,10 @@ def check_shared(run_dir: str | Path, peers: Alone | Workers) -> None:
     """
     if peers.size == 1:
         return
-    lock = Path(run_dir) / file_locks.LOCK
-    written = peers.gather(lock.read_text() if peers.is_chief else None)[0]
+    written = peers.gather(seen() if peers.is_chief else None)[0]
     # A network file system may take some seconds to show what another machine has written.
     end = time.monotonic() + 10
-    while not lock.is_file() or lock.read_text() != written:
+    while seen() != written:
         if time.monotonic() > end:
             raise InputError(
                 Argument("run_dir", str(run_dir)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,8 @@ class ItemsParser(flags.ListParser):
 class PathParser(TextParser):
     """Paths; `check_paths` checks whether they exist once all flags are parsed."""
 
+    of_url = "must be a local path"
+
     def __init__(self, remote: bool):
         self.remote = remote
 
@@ -239,9 +242,10 @@ class PathParser(TextParser):
 
     def _refusal_of_url(self, path: str) -> str:
         if not self.remote:
-            return "must be a local path"
+            return self.of_url
         # For other schemes TensorFlow itself reports whether it has a file system.
-        if path.lower().startswith(("http://", "https://")):
+        scheme = path.split("://")[0]
+        if scheme in ("http", "https") or not re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
             return f"must be a local path, {' or '.join(STORES)}"
         return ""
 
@@ -251,6 +255,8 @@ class PathParser(TextParser):
 
 class ExistingParser(PathParser):
     """Paths of existing inputs."""
+
+    of_url = "must be a local path: copy it to a folder first"
 
     def __init__(self, kind: str, remote: bool, remedy: str):
         super().__init__(remote)

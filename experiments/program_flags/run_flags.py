@@ -6,7 +6,17 @@ flags.adopt_module_key_flags(run_flags)
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from program_flags import checked_flags
+
+from absl import flags
+
+from tgan_tf import remote_runs, runs
+from tgan_tf.data import storage
+from tgan_tf.models.network import GeneratorNetwork
+
+FLAGS = flags.FLAGS
 
 
 def define_run(required: bool) -> None:
@@ -17,8 +27,9 @@ def define_run(required: bool) -> None:
     """
     checked_flags.existing(
         "run_dir",
-        "Directory of a run that train.py has made.",
+        "Directory of a run that train.py has made, also in gs:// or s3://.",
         kind="directory",
+        remote=True,
         remedy="give the --run_dir of a training",
         required=required,
     )
@@ -28,3 +39,17 @@ def define_run(required: bool) -> None:
         "Training step of the run's checkpoint; default: the newest intact one.",
         at_least=0,
     )
+
+
+def load_generator() -> tuple[GeneratorNetwork, int]:
+    """The generator of the flags, and the training step of its weights."""
+    with remote_runs.copied(FLAGS.run_dir, FLAGS.checkpoint_step) as run_dir:
+        return runs.load_generator(run_dir, FLAGS.checkpoint_step)
+
+
+def generated() -> Path:
+    """Where the videos of the run go: into it, or with a run in a store into generated/NAME."""
+    run_dir = Path(FLAGS.run_dir)
+    if storage.is_remote(FLAGS.run_dir):
+        return Path("generated", run_dir.name)
+    return run_dir / "generated"

@@ -23,8 +23,9 @@ FLAGS = flags.FLAGS
 checked_flags.output_directory(
     "run_dir",
     None,
-    "Directory of the run, made if missing. Required, except with --flagfile=RUN_DIR/flags.cfg, "
-    "which implies it.",
+    "Directory of the run, made if missing, also in gs:// or s3://. Required, except with "
+    "--flagfile=RUN_DIR/flags.cfg, which implies it.",
+    remote=True,
     required=True,
 )
 
@@ -37,8 +38,8 @@ flags.adopt_module_key_flags(configuration_flags)
 checked_flags.text(
     "initial_run",
     None,
-    "Directory of another run whose weights a new run starts with; its critic may see fewer "
-    "frames.",
+    "Directory of another run, also in gs:// or s3://, whose weights a new run starts with; its "
+    "critic may see fewer frames.",
 )
 checked_flags.integer(
     "batch_size", 32, "Clips per update, over all replicas together (paper: 32).", 1, 65536

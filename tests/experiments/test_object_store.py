@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-
-import boto3
 import h5py
 import numpy as np
 import pytest
 from films import write_ucf101
 from programs import run_all
+from stores import served_bucket
 
 pytestmark = pytest.mark.slow
 
 IN_MEMORY = ("--", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
-class Bucket:
-    """A bucket of a server at a URL, and the environment in which programs find it."""
-
-    url = "s3://bucket"
-
-    def __init__(self, server):
-        self.environment = {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "S3_ENDPOINT": server,
-            "S3_USE_HTTPS": "0",
-        }
-        self.client = boto3.client("s3", "us-east-1", None, False, None, server, "key", "secret")
-        self.client.create_bucket(Bucket="bucket")
-
-    def upload(self, directory):
-        for path in directory.rglob("*.*"):
-            self.client.upload_file(str(path), "bucket", str(path.relative_to(directory)))
-
-    def read(self, prefix):
-        """The contents of all files under a prefix, by their names under it."""
-        listed = self.client.list_objects_v2(Bucket="bucket", Prefix=prefix)["Contents"]
-        return {
-            key[len(prefix) :]: self.client.get_object(Bucket="bucket", Key=key)["Body"].read()
-            for key in (entry["Key"] for entry in listed)
-            if not key.endswith("/")
-        }
-
-
 @pytest.fixture(scope="module")
 def bucket():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None and time.monotonic() < end
-        bucket = Bucket(url)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in bucket.environment.items():
-                patch.setenv(name, value)
-            yield bucket
-    finally:
-        server.kill()
+    with served_bucket() as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="module")

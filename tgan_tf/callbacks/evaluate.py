@@ -27,6 +27,7 @@ class Evaluate(keras.callbacks.Callback):
         interval: steps from one evaluation to the next.
         run_dir: directory of the run.
         seed: seed of the latents.
+        place: where the records say that the run is; default: `run_dir`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Evaluate(keras.callbacks.Callback):
         interval: int,
         run_dir: str | Path,
         seed: int = 0,
+        place: str | None = None,
     ):
         super().__init__()
         self.evaluation = evaluation
@@ -43,6 +45,7 @@ class Evaluate(keras.callbacks.Callback):
         self.interval = interval
         self.run_dir = Path(run_dir)
         self.seed = seed
+        self.place = place or str(run_dir)
 
     def check(self) -> None:
         """Raises an `InputError` before training if the model's clips cannot be evaluated."""
@@ -80,7 +83,7 @@ class Evaluate(keras.callbacks.Callback):
     def _judge(self, step: int) -> None:
         fake = GeneratedClips(self.model.averaged_generator(), self.seed)
         results = self.evaluation(self.requests, fake, self.model.critic, what=f"step {step}")
-        more = {"run_dir": str(self.run_dir), "step": step}
+        more = {"run_dir": self.place, "step": step}
         kept = self._records("checkpoint", results, fake.description, **more)
         directory = self.run_dir / "evaluation"
         # The records are written last, before only their plot: they show that the rest is done.

@@ -169,16 +169,23 @@ class CheckpointSaver(keras.callbacks.Callback):
         interval: steps from one checkpoint to the next.
         keep: number of newest checkpoints to keep.
         peers: the workers that train together.
+        then: called after each save.
     """
 
     def __init__(
-        self, directory: str | Path, interval: int, keep: int = 3, peers: Alone | Workers = ALONE
+        self,
+        directory: str | Path,
+        interval: int,
+        keep: int = 3,
+        peers: Alone | Workers = ALONE,
+        then: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self.directory = directory
         self.interval = interval
         self.keep = keep
         self.peers = peers
+        self.then = then
         self.stopped_by: signal.Signals | None = None
         self._signal = 0
         self._saved: int | None = None
@@ -207,6 +214,7 @@ class CheckpointSaver(keras.callbacks.Callback):
         if step != self._saved and self.peers.is_chief:
             checkpoints.save(self.model, self.directory, step, self.keep)
             self._saved = step
+            self.then()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._signal = number

@@ -131,6 +131,11 @@ class ObjectStore:
         self._files.put_file(local, path)
 
     @_raising_os_errors
+    def download(self, path: str, local: str) -> None:
+        """Downloads a file to a local path."""
+        self._files.get_file(path, local)
+
+    @_raising_os_errors
     def remove(self, path: str) -> None:
         self._files.rm_file(path)
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tgan_tf import file_locks, stack
 from tgan_tf.data.object_store import ObjectStore
-from tgan_tf.errors import InputError, reason
+from tgan_tf.errors import InputError, is_disk_full, reason, remedy
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -183,9 +183,8 @@ def names(directory: str) -> set[str]:
 def _listing(directory: str) -> Iterator[None]:
     """Raises failures inside as an `InputError`."""
     try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(f"{directory}: cannot be read ({reason(error)})") from error
+        with reported(directory, "cannot be read"):
+            yield
     except UnicodeDecodeError as error:
         name = error.object.decode(errors="surrogateescape")
         raise InputError(f"{directory}: the name {name} in it is not UTF-8: rename it") from error
@@ -271,6 +270,45 @@ def literal(path: str | os.PathLike[str]) -> Iterator[str]:
         link = os.path.join(directory, "link")
         os.symlink(os.path.abspath(path), link)
         yield link
+
+
+def upload(local: str, path: str) -> None:
+    """Copies a local file to a path, replacing what is there.
+
+    In an object store it appears whole or not at all.
+    """
+    store = file_system(path)
+    if isinstance(store, ObjectStore):
+        store.upload(path, local)
+        return
+    try:
+        store.copy(local, path, overwrite=True)
+    except tf.errors.NotFoundError:
+        # Not of an object store: a file system in which directories must be made.
+        store.makedirs(os.path.dirname(path))
+        store.copy(local, path, overwrite=True)
+
+
+def download(path: str, local: str) -> None:
+    """Copies a file to a local path, replacing what is there."""
+    store = file_system(path)
+    if isinstance(store, ObjectStore):
+        store.download(path, local)
+    else:
+        store.copy(path, local, overwrite=True)
+
+
+@contextlib.contextmanager
+def reported(place: str, what: str) -> Iterator[None]:
+    """Raises failures inside as an `InputError`: PLACE: WHAT (the reason): the remedy."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        full = remedy(error) if is_disk_full(error) else ""
+        raise InputError(
+            f"{place}: {what} ({reason(error)}): "
+            f"{full or 'give a place that exists, that you may use and that can be reached'}"
+        ) from error
 
 
 def sweep(directory: str) -> None:
