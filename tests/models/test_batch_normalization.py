@@ -65,6 +65,18 @@ def test_moments_of_many_values_are_exact_to_float32():
 
 
 @pytest.mark.slow
+def test_the_variance_of_values_far_from_zero_keeps_its_digits():
+    # Each clip has another mean, and so has each of the parts in which a large tensor is read. The
+    # mean square less the squared mean would be 1e-2 off.
+    means = 300 + np.arange(32).reshape(32, 1, 1, 1)
+    x = np.random.default_rng(0).normal(means, 1.0, (32, 128, 64, 4)).astype(np.float32)
+    layer = BatchNormalization()
+    tf.function(lambda inputs: layer(inputs, training=True))(tf.constant(x))
+    variance = x.reshape(-1, 4).astype(np.float64).var(0, ddof=1)
+    np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_second_derivatives_are_those_of_its_equation():
     def equation(x, gamma):
         mean, variance = tf.nn.moments(x, [0, 1])
