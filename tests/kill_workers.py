@@ -67,7 +67,8 @@ def main() -> None:
             victim = moments.randrange(options.workers)
             if processes[victim].poll() is not None:
                 # It has ended before: once more from the beginning.
-                assert [process.finish() for process in processes] == [0] * options.workers
+                codes = [process.finish() for process in processes]
+                assert codes == [0] * options.workers, [process.printed for process in processes]
                 shutil.rmtree(run_dir)
                 continue
             processes[victim].send_signal(signal.SIGKILL)
