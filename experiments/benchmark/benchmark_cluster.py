@@ -8,6 +8,8 @@ import socket
 import time
 from pathlib import Path
 
+from program_flags import strategy_flags
+
 import tensorflow as tf
 
 from benchmark_network import configuration
@@ -40,6 +42,7 @@ class Share:
             strategy = tf.distribute.OneDeviceStrategy("CPU:0")
         else:
             task = {"type": "worker", "index": index}
+            strategy_flags.set_inter_op_threads()
             os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": tasks}, "task": task})
             options = tf.distribute.experimental.CommunicationOptions(
                 implementation=tf.distribute.experimental.CommunicationImplementation.RING
