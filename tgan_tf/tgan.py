@@ -191,6 +191,11 @@ class TGAN(keras.Model):
         """The generator to show and evaluate, see `tgan_tf.moving_average.averaged`."""
         return moving_average.averaged(self.generator, self.generator_optimizer)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        # Keras 3 would build here what `compile` has built, and refuses clips with labels that
+        # several workers share.
+        pass
+
     @tf.autograph.experimental.do_not_convert  # see `Network`
     def train_step(self, data: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`n_critic` critic updates and a generator update, which shares the last forward pass."""
