@@ -6,7 +6,6 @@ import json
 import socket
 from pathlib import Path
 
-import numpy as np
 from programs import Started, start
 
 
@@ -54,15 +53,3 @@ def start_workers(
         )
         for index in range(count)
     ]
-
-
-def tensors(run_dir: Path, step: int) -> dict[str, np.ndarray]:
-    """All tensors of a checkpoint, by the names that they have there."""
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(str(run_dir / f"checkpoints/step-{step}/tgan"))
-    return {
-        name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "CHECKPOINTABLE" not in name
-    }

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from checkpoint_tensors import tensors
 
 TRAIN = Path(__file__).parents[1] / "experiments/train.py"
 # A network small enough to train in seconds.
@@ -89,15 +90,12 @@ def kill(process: subprocess.Popen, seconds: float) -> bool:
 
 def written(run_dir: Path) -> dict:
     """All that a run has written, by names, but for when it was."""
-    import tensorflow as tf
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = {"files": sorted(str(p.relative_to(run_dir)) for p in _files(run_dir))}
     last = run_dir / f"checkpoints/step-{FLAGS['train_steps']}"
-    reader = tf.train.load_checkpoint(str(last / "tgan"))
-    for name in reader.get_variable_to_shape_map():
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH":
-            found[f"tensor {name}"] = reader.get_tensor(name)
+    for name, value in tensors(run_dir, FLAGS["train_steps"]).items():
+        found[f"tensor {name}"] = value
     for path in (*(run_dir / "samples").iterdir(), last / "means.json", run_dir / "flags.cfg"):
         found[path.name] = path.read_bytes()
     for directory in (run_dir, run_dir / "evaluation"):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from checkpoint_tensors import tensors
 from fixtures.make_stack_fixtures import ROOT, STEPS, TRAININGS, fit, videos
 
 from tgan_tf import checkpoints, runs, stack
@@ -39,20 +40,9 @@ def policy():
     keras.mixed_precision.set_global_policy("float32")
 
 
-def of_step(directory, step):
-    """The variables of a checkpoint by their places."""
-    reader = tf.train.load_checkpoint(str(directory / "checkpoints" / f"step-{step}" / "tgan"))
-    names = reader.get_variable_to_shape_map()
-    return {
-        name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"): reader.get_tensor(name)
-        for name in names
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-
-
 @pytest.mark.parametrize("name", TRAININGS)
 def test_both_stacks_keep_the_same_variables_in_the_same_places(name):
-    ours, others = (of_step(ROOT / each / name, STEPS) for each in ("keras_2", "keras_3"))
+    ours, others = (tensors(ROOT / each / name, STEPS) for each in ("keras_2", "keras_3"))
     assert {key: (v.shape, v.dtype) for key, v in ours.items()} == {
         key: (v.shape, v.dtype) for key, v in others.items()
     }
@@ -79,7 +69,7 @@ def test_three_steps_are_those_of_the_stack_that_made_it(fixture, tmp_path):
     for ours, theirs in zip(losses, expected):
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
     checkpoints.save(tgan, tmp_path / "checkpoints", STEPS)
-    found, made = of_step(tmp_path, STEPS), of_step(ROOT / fixture, STEPS)
+    found, made = tensors(tmp_path, STEPS), tensors(ROOT / fixture, STEPS)
     assert set(found) == set(made)
     for name, values in made.items():
         weight = name.startswith(("tgan/generator/", "tgan/critic/"))

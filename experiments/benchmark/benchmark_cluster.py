@@ -42,12 +42,8 @@ class Share:
             strategy = tf.distribute.OneDeviceStrategy("CPU:0")
         else:
             task = {"type": "worker", "index": index}
-            strategy_flags.set_inter_op_threads()
             os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": tasks}, "task": task})
-            options = tf.distribute.experimental.CommunicationOptions(
-                implementation=tf.distribute.experimental.CommunicationImplementation.RING
-            )
-            strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            strategy = strategy_flags.multi_worker_strategy("ring")
         with strategy.scope():
             self.tgan = build(configuration(network))
         size = network["size"]

@@ -122,14 +122,20 @@ def check_batch_size(cluster: Cluster | None, num_gpus: int) -> None:
         )
 
 
-def set_inter_op_threads() -> None:
-    """Has a worker run at least four operations side by side; call it before the strategy is made.
+def multi_worker_strategy(communication: str) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Makes the strategy of the workers in TF_CONFIG.
 
-    An operation that sums over workers holds a thread until all of them have come to it. With one
-    thread, TensorFlow's default on one core, workers would compute in turns.
+    Args:
+        communication: a value of --communication.
     """
-    # The server of a multi-worker strategy does not read `tf.config.threading`.
+    # An operation that sums over workers holds a thread until all of them have come to it. With
+    # one thread, TensorFlow's default on one core, workers would compute in turns. The strategy's
+    # server does not read `tf.config.threading`.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(max(4, os.cpu_count() or 1)))
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=tf.distribute.experimental.CommunicationImplementation(communication.upper())
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
 def make_strategy(cluster: Cluster | None, num_gpus: int) -> tf.distribute.Strategy:
@@ -144,13 +150,7 @@ def make_strategy(cluster: Cluster | None, num_gpus: int) -> tf.distribute.Strat
     if cluster is not None and cluster.size > 1:
         gpus = tf.config.list_physical_devices("GPU")
         tf.config.set_visible_devices(gpus[:num_gpus], "GPU")
-        set_inter_op_threads()
-        options = tf.distribute.experimental.CommunicationOptions(
-            implementation=tf.distribute.experimental.CommunicationImplementation(
-                FLAGS.communication.upper()
-            )
-        )
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        return multi_worker_strategy(FLAGS.communication)
     if FLAGS.logical_cpus is not None:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from clusters import addresses, start_workers, tensors, tf_config
+from checkpoint_tensors import assert_equal_tensors, tensors
+from clusters import addresses, start_workers, tf_config
 from programs import EXPERIMENTS, start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -194,10 +195,7 @@ def test_a_run_goes_on_with_fewer_and_with_more_workers(moved, directory, unbrok
 
 
 def test_a_run_that_goes_on_ends_equal_to_the_bit_with_an_unbroken_one(moved, directory, unbroken):
-    found, expected = tensors(directory / "resumed", STEPS), tensors(unbroken[2], STEPS)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert_equal_tensors(directory / "resumed", unbroken[2], STEPS)
     means = [
         path / "checkpoints/step-5/means.json" for path in (directory / "resumed", unbroken[2])
     ]

@@ -215,15 +215,14 @@ def _moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         while values.shape.num_elements() > parts * _PART and length % (2 * parts) == 0:
             parts *= 2
     if parts == 1:
-        mean = _mean(values)
-        return mean, _mean(tf.math.squared_difference(values, mean))
+        return _moments_at_once(values)
     rows = length // parts
 
     def of_part(
         part: tf.Tensor, means: tf.TensorArray, variances: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
         # A slice of whole rows is not copied, as `tf.map_fn` would.
-        mean, variance = _moments(values[part * rows : (part + 1) * rows])
+        mean, variance = _moments_at_once(values[part * rows : (part + 1) * rows])
         return part + 1, means.write(part, mean), variances.write(part, variance)
 
     empty = [tf.TensorArray(tf.float32, parts) for _ in range(2)]
@@ -234,6 +233,11 @@ def _moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     mean = tf.reduce_mean(means, axis=0)
     between = tf.reduce_mean(tf.math.squared_difference(means, mean), axis=0)
     return mean, tf.reduce_mean(variances, axis=0) + between
+
+
+def _moments_at_once(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    mean = _mean(values)
+    return mean, _mean(tf.math.squared_difference(values, mean))
 
 
 def _unbiased(variance: tf.Tensor, inputs: tf.Tensor, replicas: int) -> tf.Tensor:
