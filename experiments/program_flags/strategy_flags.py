@@ -117,8 +117,8 @@ def check_batch_size(cluster: Cluster | None, num_gpus: int) -> None:
     replicas = (FLAGS.logical_cpus or max(num_gpus, 1)) * (cluster.size if cluster else 1)
     if FLAGS.batch_size % replicas:
         raise InputError(
-            f"--batch_size={FLAGS.batch_size} is not a multiple of the number of replicas, "
-            f"{replicas}: give a multiple of it"
+            f"--batch_size={FLAGS.batch_size} is not a multiple of the {replicas} "
+            "replicas: give a multiple of them"
         )
 
 

@@ -309,7 +309,7 @@ def refused(directory):
 LINES = {
     "flags": "--seed: worker 0 (127.0.0.1:",
     "directory": "does not show here what the chief has written there",
-    "batch": "--batch_size=3 is not a multiple of the number of replicas, 2",
+    "batch": "--batch_size=3 is not a multiple of the 2 replicas",
     "nothing": "--distribution_strategy=multi_worker_mirrored: TF_CONFIG names no workers",
     "index": "its task is worker 2, and its cluster has worker 0, worker 1",
     "unasked": "TF_CONFIG has a cluster of 2 tasks",
