@@ -23,6 +23,7 @@ def compare():
     from tiny_tgan import make_tgan, real_clips
 
     from tgan_tf import stack
+    from tgan_tf.models.batch_normalization import BatchNormalization
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -69,7 +70,42 @@ def compare():
             for result in results
         ]
 
-    report = {}
+    def normalize():
+        """Second derivatives through batch normalisation, and those of its equation in float64."""
+        draw = np.random.default_rng(1).normal
+        # The halves, one of each replica, have other moments.
+        x, weights = draw(3, 2, (8, 5, 4)) + np.repeat([[[0]], [[2]]], 4, 0), draw(size=(8, 5, 4))
+        start = np.array([1.0, 2.0, 0.5, -1.0])
+        with two.scope():
+            layer = BatchNormalization(center=False)
+            layer.build([None, None, 4])
+        layer.gamma.assign(start)
+
+        def penalty(function, x, weights, gamma):
+            with tf.GradientTape() as outer:
+                outer.watch([x, gamma])
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    y = tf.reduce_sum(weights * tf.tanh(function(x, gamma)))
+                value = tf.reduce_sum(inner.gradient(y, x) ** 2)
+            return outer.gradient(value, [x, gamma])
+
+        def equation(x, gamma):
+            mean, variance = tf.nn.moments(x, [0, 1])
+            return gamma * (x - mean) / tf.sqrt(variance + layer.epsilon)
+
+        def of_replica():
+            replica = tf.distribute.get_replica_context()
+            part = slice(4 * replica.replica_id_in_sync_group, None)
+            of_part = [tf.constant(values, tf.float32)[part][:4] for values in (x, weights)]
+            gamma = stack.tensorflow_variable(layer.gamma)
+            return penalty(lambda x, _: layer(x, training=True), *of_part, gamma)
+
+        by_x, by_gamma = map(two.experimental_local_results, two.run(tf.function(of_replica)))
+        ours = np.concatenate(by_x), sum(by_gamma).numpy()
+        return list(zip(ours, penalty(equation, *map(tf.constant, (x, weights, start)))))
+
+    report = {"second": [difference(*pair) for pair in normalize()]}
     for name, ours, expected in zip(("videos", "scores"), play(two), play(one)):
         assert ours.shape == expected.shape
         report[name] = difference(ours, expected)
@@ -152,6 +188,10 @@ def test_losses_are_means_over_all_replicas(report):
 
 def test_running_averages_are_those_of_the_global_batch(report):
     assert max(report["moments"].values()) <= 1e-5, report["moments"]
+
+
+def test_second_derivatives_through_batch_normalisation_are_those_of_the_global_batch(report):
+    assert max(report["second"]) <= 1e-5
 
 
 def test_weights_are_the_same_after_three_steps(report):

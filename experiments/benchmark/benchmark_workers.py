@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from program_flags import command_line
+import program_flags  # noqa: F401  (first, as in the programs)
 
 import keras
 import numpy as np
@@ -167,7 +167,6 @@ class Worker:
 def serve(connection, kind: type, *arguments) -> None:
     """Runs a `Worker`'s process: measures on request until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    command_line.keep_freed_memory()  # as the programs do; PyTorch is measured with it too
     try:
         measurements = kind(*arguments)
         connection.send(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import re
@@ -27,9 +26,6 @@ from tgan_tf.errors import NO_SPACE, NOT_SAID, Argument, InputError, one_line, r
 # occur in a flagfile, a message or a table.
 _NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 _LONGEST_WORD = 1000  # characters of a value that a message shows
-
-# Parameters of mallopt(3).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def run(
@@ -84,7 +80,6 @@ def run(
     sys.stdout.reconfigure(errors="backslashreplace")
     # Otherwise absl prints messages of TensorFlow's saver; --verbosity still works.
     absl_logging.set_verbosity(absl_logging.WARNING)
-    keep_freed_memory()
     try:
         app.run(guarded, flags_parser=functools.partial(parse_flags, program))
     except SystemExit as end:
@@ -93,20 +88,6 @@ def run(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code or 0)
-
-
-def keep_freed_memory() -> None:
-    """Has glibc keep the memory that a freed tensor took, for the next one.
-
-    By default it gives tensors of more than 32 MiB back to the kernel at once and asks for their
-    pages anew in every step, which takes longer than an element-wise operation itself. No effect
-    under another C library.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
-        mallopt(_M_TOP_PAD, 64 << 20)
 
 
 def is_given(flag: str) -> bool:

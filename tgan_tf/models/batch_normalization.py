@@ -1,4 +1,4 @@
-"""Batch normalisation as the reference has it, synchronised over replicas and fused on one.
+"""Batch normalisation as the reference has it, synchronised over replicas and fused.
 
 Three things set it apart from `keras.layers.BatchNormalization`, which fuses only when it is not
 synchronised:
@@ -7,8 +7,8 @@ synchronised:
   paper's last layer is otherwise off by 2e-4 to 5e-4 of itself;
 - the running variance is the unbiased one on every path, as in the reference, so that a run on
   two replicas and a run on one clip the critic's scales to the same bounds;
-- with one replica it is TensorFlow's fused operations for inputs of any rank, half the time of
-  the synchronised Keras layer on a CPU; with several, the moments are those of the global batch.
+- it is TensorFlow's fused operations for inputs of any rank, half the time of the synchronised
+  Keras layer on a CPU; with several replicas, the moments are those of the global batch.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tgan_tf import stack
 from tgan_tf.arguments import Boolean, Number, check
 
 _PART = 1 << 18  # values, 1 MiB
+
+_Gradients = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # by inputs, gamma and beta, or as named
 
 
 @keras.saving.register_keras_serializable(package="tgan_tf")
@@ -110,53 +112,30 @@ class BatchNormalization(keras.layers.Layer):
     def _fused(
         self, inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = [1, -1, 1, inputs.shape[-1]]
-        epsilon = self.epsilon
-        if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
+        if not _on_cpu_only():
             outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=tf.reshape(inputs, rows),
+                x=_as_rows(inputs),
                 scale=gamma,
                 offset=beta,
                 mean=[],
                 variance=[],
-                epsilon=epsilon,
+                epsilon=self.epsilon,
                 is_training=True,
             )
             return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
         # On a CPU that operation adds up a channel in turn: the moments are given to it instead.
-        values = tf.stop_gradient(tf.cast(inputs, tf.float32))
-        mean, variance = _moments(values)
+        mean, variance = _moments(tf.stop_gradient(tf.cast(inputs, tf.float32)))
 
         @tf.custom_gradient
         def normalize(
             inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
-        ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
-            outputs, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=tf.reshape(inputs, rows),
-                scale=gamma,
-                offset=beta,
-                mean=mean,
-                variance=variance,
-                epsilon=epsilon,
-                is_training=False,
-            )
-
+        ) -> tuple[tf.Tensor, Callable[[tf.Tensor], _Gradients]]:
             # As in training: through the moments as well, in the second derivative too.
-            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-                by_inputs, by_gamma, by_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
-                    y_backprop=tf.reshape(upstream, rows),
-                    x=tf.reshape(inputs, rows),
-                    scale=gamma,
-                    reserve_space_1=mean,
-                    reserve_space_2=variance,
-                    reserve_space_3=[],
-                    epsilon=epsilon,
-                    is_training=True,
-                )
-                return tf.reshape(by_inputs, tf.shape(inputs)), by_gamma, by_beta
+            def gradient(upstream: tf.Tensor) -> _Gradients:
+                return self._fused_gradients(upstream, inputs, gamma, mean, variance, True)
 
-            return tf.reshape(outputs, tf.shape(inputs)), gradient
+            return self._fused_normalize(inputs, gamma, beta, mean, variance), gradient
 
         return normalize(inputs, gamma, beta), mean, _unbiased(variance, inputs, replicas=1)
 
@@ -167,14 +146,94 @@ class BatchNormalization(keras.layers.Layer):
         beta: tf.Tensor,
         replica: tf.distribute.ReplicaContext,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        values = tf.cast(inputs, tf.float32)
-        # Twice, since E[x²] - E[x]² loses the variance of a channel with a large mean.
-        mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, _mean(values))
-        squares = _mean(tf.math.squared_difference(values, mean))
-        variance = replica.all_reduce(tf.distribute.ReduceOp.MEAN, squares)
-        outputs = self._normalize(values, gamma, beta, mean, variance)
+        def over_replicas(values: tf.Tensor) -> tf.Tensor:
+            return replica.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+        def equation(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+            values = tf.cast(inputs, tf.float32)
+            mean = over_replicas(_mean(values))
+            # Apart, since E[x²] - E[x]² loses the variance of a channel with a large mean.
+            variance = over_replicas(_mean(tf.math.squared_difference(values, mean)))
+            return tf.cast(self._normalize(values, gamma, beta, mean, variance), inputs.dtype)
+
+        # The same by fused operations, in half the time on a CPU.
+        values = tf.stop_gradient(tf.cast(inputs, tf.float32))
+        own_mean, own_variance = (_moments if _on_cpu_only() else _moments_at_once)(values)
+        mean = over_replicas(own_mean)
+        variance = over_replicas(own_variance + tf.math.squared_difference(own_mean, mean))
+
+        @tf.custom_gradient
+        def first_gradients(
+            upstream: tf.Tensor, inputs: tf.Tensor, gamma: tf.Tensor
+        ) -> tuple[_Gradients, Callable[..., _Gradients]]:
+            by_inputs, by_gamma, by_beta = self._fused_gradients(
+                upstream, inputs, gamma, mean, variance, False
+            )
+            # What goes through the moments comes from the outputs of every replica.
+            means = over_replicas(tf.stack([by_gamma, by_beta])) / _count(inputs)
+            scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+            by_moments = self._fused_normalize(inputs, *tf.unstack(scale * means), mean, variance)
+
+            def second_gradients(*upstreams: tf.Tensor) -> _Gradients:
+                with tf.GradientTape() as outer:
+                    outer.watch([upstream, inputs, gamma])
+                    with tf.GradientTape() as inner:
+                        inner.watch([inputs, gamma, beta])
+                        outputs = equation(inputs, gamma, beta)
+                    first = inner.gradient(outputs, [inputs, gamma, beta], upstream)
+                return outer.gradient(first, [upstream, inputs, gamma], upstreams)
+
+            return (by_inputs - by_moments, by_gamma, by_beta), second_gradients
+
+        @tf.custom_gradient
+        def normalize(
+            inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+        ) -> tuple[tf.Tensor, Callable[[tf.Tensor], _Gradients]]:
+            outputs = self._fused_normalize(inputs, gamma, beta, mean, variance)
+            return outputs, lambda upstream: first_gradients(upstream, inputs, gamma)
+
         unbiased = _unbiased(variance, inputs, replica.num_replicas_in_sync)
-        return tf.cast(outputs, inputs.dtype), mean, unbiased
+        return normalize(inputs, gamma, beta), mean, unbiased
+
+    def _fused_normalize(
+        self,
+        inputs: tf.Tensor,
+        gamma: tf.Tensor,
+        beta: tf.Tensor,
+        mean: tf.Tensor,
+        variance: tf.Tensor,
+    ) -> tf.Tensor:
+        outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=_as_rows(inputs),
+            scale=gamma,
+            offset=beta,
+            mean=mean,
+            variance=variance,
+            epsilon=self.epsilon,
+            is_training=False,
+        )
+        return tf.reshape(outputs, tf.shape(inputs))
+
+    def _fused_gradients(
+        self,
+        upstream: tf.Tensor,
+        inputs: tf.Tensor,
+        gamma: tf.Tensor,
+        mean: tf.Tensor,
+        variance: tf.Tensor,
+        through_moments: bool,
+    ) -> _Gradients:
+        by_inputs, by_gamma, by_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
+            y_backprop=_as_rows(upstream),
+            x=_as_rows(inputs),
+            scale=gamma,
+            reserve_space_1=mean,
+            reserve_space_2=variance,
+            reserve_space_3=[],
+            epsilon=self.epsilon,
+            is_training=through_moments,
+        )
+        return tf.reshape(by_inputs, tf.shape(inputs)), by_gamma, by_beta
 
     def _update(self, running: tf.Variable, batch: tf.Tensor) -> None:
         running.assign_sub((running - tf.stop_gradient(batch)) * (1.0 - self.momentum))
@@ -191,6 +250,14 @@ class BatchNormalization(keras.layers.Layer):
             "gamma_constraint": keras.constraints.serialize(self.gamma_constraint),
             "beta_constraint": keras.constraints.serialize(self.beta_constraint),
         }
+
+
+def _on_cpu_only() -> bool:
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+def _as_rows(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [1, -1, 1, values.shape[-1]])
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:
@@ -240,6 +307,10 @@ def _moments_at_once(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, _mean(tf.math.squared_difference(values, mean))
 
 
+def _count(inputs: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+
+
 def _unbiased(variance: tf.Tensor, inputs: tf.Tensor, replicas: int) -> tf.Tensor:
-    count = tf.cast(tf.size(inputs) // inputs.shape[-1] * replicas, tf.float32)
+    count = _count(inputs) * replicas
     return variance * count / tf.maximum(count - 1.0, 1.0)
