@@ -6,8 +6,8 @@ in 2 (N - 1) messages one after the other,
 
     seconds = 2 (N - 1) / N · B / bandwidth + 2 (N - 1) · latency
 
-Batch normalisation adds up each channel's mean and variance, and their gradients: few bytes, but a
-collective each, so that it is latency which they cost.
+Batch normalisation adds up each channel's mean and variance, in a place for each worker, and their
+gradients: few bytes, but a collective each, so that it is latency which they cost.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ class Communication(NamedTuple):
 
     Attributes:
         gradient_bytes: of both networks.
-        moment_bytes: of batch normalisations, forward and backward.
-        moment_collectives: all-reduces of them, one after the other.
+        channels: of all batch normalisations, counted in each pass.
+        moment_collectives: all-reduces of theirs, forward and backward, one after the other.
     """
 
     gradient_bytes: int
-    moment_bytes: int
+    channels: int
     moment_collectives: int
+
+    def moment_bytes(self, workers: int) -> int:
+        """What the batch normalisations add up."""
+        # A mean and a variance: those of each worker, and one gradient of each.
+        return (workers + 1) * 2 * _FLOAT32 * self.channels
 
 
 def communication(tgan: TGAN) -> Communication:
@@ -48,11 +53,10 @@ def communication(tgan: TGAN) -> Communication:
         if isinstance(layer, BatchNormalization)
         for _ in range(times)
     ]
-    # Mean and variance, and the gradient of each.
     return Communication(
         _FLOAT32 * sum(math.prod(variable.shape) for variable in variables),
-        4 * _FLOAT32 * sum(channels),
-        4 * len(channels),
+        sum(channels),
+        2 * len(channels),
     )
 
 
@@ -73,5 +77,5 @@ def step_seconds(
 ) -> float:
     """Seconds of all that a step adds up, if nothing of it overlaps with the computation."""
     moments = 2 * (workers - 1) * latency * sent.moment_collectives
-    moments += ring_seconds(sent.moment_bytes, workers, bandwidth)
+    moments += ring_seconds(sent.moment_bytes(workers), workers, bandwidth)
     return ring_seconds(sent.gradient_bytes, workers, bandwidth, latency) + moments

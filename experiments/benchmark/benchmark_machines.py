@@ -131,16 +131,16 @@ def tables(results: dict) -> str:
         "",
         lambda count, found: f"{min(found['step_bytes']) / 1e6:.2f}",
     )
-    total = sent.gradient_bytes + sent.moment_bytes
     row(
         "The same by the formula, 2 (N - 1) B",
         "",
-        lambda count, found: f"{2 * (count - 1) * total / 1e6:.2f}",
+        lambda count, found: f"{_sent(sent, count) / 1e6:.2f}",
     )
     lines += [
         "",
         f"A step adds up {sent.gradient_bytes / 1e6:.2f} MB of gradients and "
-        f"{sent.moment_bytes / 1e6:.3f} MB of moments in {sent.moment_collectives} collectives. "
+        f"{sent.moment_bytes(first) / 1e6:.3f} MB of moments ({first} workers) in "
+        f"{sent.moment_collectives} collectives. "
         f"Floor: two workers at equal cores and batch, longer by ≤ {OVERHEAD:.0%}.",
         "",
         "| Computed: communication of a step, ms | "
@@ -158,6 +158,10 @@ def tables(results: dict) -> str:
         "beside the computation."
     )
     return "\n".join(lines)
+
+
+def _sent(sent: Communication, workers: int) -> int:
+    return 2 * (workers - 1) * (sent.gradient_bytes + sent.moment_bytes(workers))
 
 
 if __name__ == "__main__":

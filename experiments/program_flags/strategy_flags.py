@@ -46,6 +46,10 @@ checked_flags.integer(
 )
 
 
+_BYTES_PER_PACK = 16 << 20
+"""Gradients are summed in messages of this size, each sent while earlier layers are computed."""
+
+
 def cluster() -> Cluster | None:
     """The cluster in TF_CONFIG, for the multi-worker strategy; None for the others.
 
@@ -133,7 +137,10 @@ def multi_worker_strategy(communication: str) -> tf.distribute.MultiWorkerMirror
     # server does not read `tf.config.threading`.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(max(4, os.cpu_count() or 1)))
     options = tf.distribute.experimental.CommunicationOptions(
-        implementation=tf.distribute.experimental.CommunicationImplementation(communication.upper())
+        bytes_per_pack=_BYTES_PER_PACK,
+        implementation=tf.distribute.experimental.CommunicationImplementation(
+            communication.upper()
+        ),
     )
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 

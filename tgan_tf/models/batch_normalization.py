@@ -156,11 +156,12 @@ class BatchNormalization(keras.layers.Layer):
             variance = over_replicas(_mean(tf.math.squared_difference(values, mean)))
             return tf.cast(self._normalize(values, gamma, beta, mean, variance), inputs.dtype)
 
-        # The same by fused operations, in half the time on a CPU.
+        # The same by fused operations, in half the time on a CPU, and all moments in one message.
         values = tf.stop_gradient(tf.cast(inputs, tf.float32))
-        own_mean, own_variance = (_moments if _on_cpu_only() else _moments_at_once)(values)
-        mean = over_replicas(own_mean)
-        variance = over_replicas(own_variance + tf.math.squared_difference(own_mean, mean))
+        own = tf.stack((_moments if _on_cpu_only() else _moments_at_once)(values))
+        place = tf.one_hot(replica.replica_id_in_sync_group, replica.num_replicas_in_sync)
+        of_all = replica.all_reduce(tf.distribute.ReduceOp.SUM, place[:, None, None] * own)
+        mean, variance = _joined(*tf.unstack(of_all, axis=1))
 
         @tf.custom_gradient
         def first_gradients(
@@ -171,8 +172,8 @@ class BatchNormalization(keras.layers.Layer):
             )
             # What goes through the moments comes from the outputs of every replica.
             means = over_replicas(tf.stack([by_gamma, by_beta])) / _count(inputs)
-            scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-            by_moments = self._fused_normalize(inputs, *tf.unstack(scale * means), mean, variance)
+            means *= gamma * tf.math.rsqrt(variance + self.epsilon)
+            by_moments = self._fused_normalize(inputs, means[0], means[1], mean, variance)
 
             def second_gradients(*upstreams: tf.Tensor) -> _Gradients:
                 with tf.GradientTape() as outer:
@@ -274,8 +275,7 @@ def _moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of each channel.
 
     A large tensor is read part by part, each part once from memory and then from the cache, and no
-    tensor of its size is written: half the time. The parts' moments are joined as by Chan et al.
-    (1979), without a difference of large numbers. There is no gradient.
+    tensor of its size is written: half the time. There is no gradient.
     """
     length, parts = values.shape[0], 1
     if values.shape.is_fully_defined():
@@ -296,7 +296,14 @@ def _moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     _, *found = tf.while_loop(
         lambda part, *_: part < parts, of_part, [0, *empty], parallel_iterations=1
     )
-    means, variances = (of_parts.stack() for of_parts in found)
+    return _joined(*(of_parts.stack() for of_parts in found))
+
+
+def _joined(means: tf.Tensor, variances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The moments of parts of one size, as by Chan et al. (1979), from theirs.
+
+    There is no difference of large numbers in it.
+    """
     mean = tf.reduce_mean(means, axis=0)
     between = tf.reduce_mean(tf.math.squared_difference(means, mean), axis=0)
     return mean, tf.reduce_mean(variances, axis=0) + between
