@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # TensorFlow reads this when it is first imported. By default it leaves oneDNN off on processors
-# without AVX-512 VNNI, including AMD's, where its own 3-D convolutions are many times slower.
+# without AVX-512 VNNI, where its own 3-D convolutions are many times slower.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __getattr__, __dir__ = lazy_names(
