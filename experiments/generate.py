@@ -9,7 +9,7 @@ With --factor=4 each frame becomes four: three more between each two, with laten
 between theirs (the paper's frame interpolation).
 
 The videos go to a new directory, which appears complete or not at all:
-RUN_DIR/generated/step-N_seed-S for a run, otherwise, as for a run in a store, generated/NAME/….
+RUN_DIR/generated/step-N_seed-S for a local run, generated/NAME/… for anything else.
 
     grid.gif, grid.mp4      the first 64 clips side by side
     contact_sheet.png       a row for each of the first 16 clips, a column for each frame

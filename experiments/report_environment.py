@@ -1,9 +1,9 @@
-"""Prints what a report of a problem needs to say of the machine and the software.
+"""Prints what a bug report needs to say about the machine and the software.
 
     python experiments/report_environment.py
 
-Versions, the stack, the processor and devices, and a few variables of the environment: no paths, no
-names of users or hosts, no other variables. It works where TensorFlow cannot be imported too, and
+It prints versions, the processor, the devices, and a few environment variables: no paths, no names
+of users or hosts, no other variables. It also works where TensorFlow cannot be imported, and then
 says why.
 """
 
@@ -47,7 +47,7 @@ VARIABLES = (
     "TF_USE_LEGACY_KERAS",
     "XLA_FLAGS",
 )
-# In a process of its own: TensorFlow may end the one that loads it, on a processor without AVX.
+# Runs in its own process: TensorFlow may end the one that loads it, on a processor without AVX.
 _DEVICES = """
 import tgan_tf, tensorflow as tf
 for kind in ("CPU", "GPU", "TPU"):
@@ -58,7 +58,7 @@ for kind in ("CPU", "GPU", "TPU"):
 
 
 def report() -> list[str]:
-    """The lines, of a name and a value each."""
+    """The lines of the report, each a name and a value."""
     top = Path(__file__).resolve().parents[1]
     package = (top / "tgan_tf/__init__.py").read_text(encoding="utf-8")
     lines = [

@@ -4,8 +4,8 @@
 
 --run_dir holds everything of the run: its flags (flags.cfg, itself a flagfile), the model's
 configuration (configuration.json), checkpoints, TensorBoard events and samples. The same command
-resumes a stopped run; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first. It may lie in a store,
-s3://bucket/runs/mine, see docs/several_machines.md.
+resumes a stopped run; SIGINT (Ctrl-C) and SIGTERM save a checkpoint first. The run may be in an
+object store, such as s3://bucket/runs/mine, see docs/several_machines.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main(_) -> int:
 
 
 def run(peers: Alone | Workers, strategy: tf.distribute.Strategy) -> int:
-    """Opens the data and the run, trains, and gives the exit code."""
+    """Opens the data and the run, trains, and returns the exit code."""
     with remote_runs.opened(FLAGS.run_dir, peers) as opened:
         run_dir = opened.directory
         if peers.is_chief:
@@ -171,12 +171,12 @@ def train(
 
 
 def versions() -> dict[str, str]:
-    """Of what all workers must have the same."""
+    """The versions of the packages that must be the same on all workers, by name."""
     return {"TensorFlow": tf.__version__, "Keras": keras.__version__, "NumPy": np.__version__}
 
 
 def shown_flags() -> dict[str, str]:
-    """The flags that all workers must be given alike, by name, as messages show them."""
+    """The flags that must be the same on all workers, by name, as messages show them."""
     return {
         f"--{flag.name}": _shown(flag, flag.value)
         for flag in (*training_flags.of_run(), FLAGS["max_minutes"])
@@ -186,7 +186,7 @@ def shown_flags() -> dict[str, str]:
 def dataset(
     tgan: TGAN, source: Source, start: int, peers: Alone | Workers
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """The batches of all steps from one on; of several workers, this one's part of each."""
+    """The batches of all steps from `start` on; with several workers, this one's part of each."""
     clips_a_step = FLAGS.batch_size * FLAGS.n_critic
 
     def part(context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
@@ -205,7 +205,7 @@ def dataset(
 
 
 def make_summary(tgan: TGAN, run_dir: Path, corpus: Corpus | None) -> callbacks.TrainingSummary:
-    """What writes TensorBoard's events and samples."""
+    """Makes the callback that writes TensorBoard's events and the samples."""
     real_clips, real_labels = held_out_clips(corpus, 16)
     return callbacks.TrainingSummary(
         run_dir,

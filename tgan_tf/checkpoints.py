@@ -112,20 +112,20 @@ def restore_together(
     peers: Alone | Workers,
     fetch: Callable[[int], None] = lambda step: None,
 ) -> int | None:
-    """Loads the newest sound checkpoint on the chief, and on the other workers the same.
+    """Loads the newest intact checkpoint on the chief, and the same one on the other workers.
 
     Args:
-        tgan: as of `restore`.
-        directory: as of `restore`, on storage that all workers see or filled by `fetch`.
+        tgan: see `restore`.
+        directory: see `restore`. All workers must see it, or `fetch` must fill it.
         peers: the workers that train together.
-        fetch: called on the others with the chief's step before they load it.
+        fetch: called on the other workers with the chief's step, before they load it.
 
     Returns:
-        As `restore`, on all workers the same.
+        The step of the checkpoint, the same on all workers; None if there are no checkpoints.
 
     Raises:
-        InputError: as `restore`; this worker does not see the checkpoint that the chief has loaded.
-        workers.Lost: another worker is gone, perhaps because it does not.
+        InputError: see `restore`; or this worker does not see the checkpoint that the chief loaded.
+        workers.Lost: another worker has ended, perhaps because it does not see the checkpoint.
     """
     own = restore(tgan, directory) if peers.is_chief else None
     step = peers.gather(own)[0]
@@ -137,7 +137,10 @@ def restore_together(
 
 
 def digest(tgan: tf.Module) -> str:
-    """A number of what a checkpoint would hold, as of this worker's first replica."""
+    """A hash of the variables that a checkpoint would hold, 12 hexadecimal digits.
+
+    Variables that differ between replicas count with their value on this worker's first replica.
+    """
     found = hashlib.sha256()
     for part in (getattr(tgan, name) for name in _PARTS):
         for variable in part.variables:
@@ -190,7 +193,7 @@ def _restore(tree: tf.train.Checkpoint, directory: str | Path, step: int | None 
             _read(tree, path)
             return left[-1]
         except _Damaged as error:
-            # Otherwise its training has just deleted it, and there are newer ones.
+            # If it is gone, its training has just deleted it, and there are newer ones.
             if path.exists():
                 damaged[left[-1]] = error
                 warnings.warn(f"{path}: damaged checkpoint skipped ({error})", stacklevel=3)
@@ -206,7 +209,7 @@ def _read(tree: tf.train.Checkpoint, path: Path) -> None:
             json.loads((path / MEANS).read_text())
         with storage.literal(path) as directory:
             status = tree.read(f"{directory}/{_PREFIX}")
-        # First, before the next line can raise: otherwise TensorFlow warns about each variable.
+        # Before the next line, which can raise: otherwise TensorFlow warns about each variable.
         status.expect_partial()
         status.assert_existing_objects_matched()
     except (OSError, tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError) as error:

@@ -1,4 +1,4 @@
-"""The workers that train a run together, as the variable TF_CONFIG describes them.
+"""The workers that train a run together, as the environment variable TF_CONFIG describes them.
 
     TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
                 "task": {"type": "worker", "index": 0}}'
@@ -33,7 +33,7 @@ class Cluster:
     Attributes:
         tasks: names such as "worker 0", the chief's first.
         addresses: HOST:PORT of each task, where its TensorFlow server listens.
-        index: the place of this process among them; 0 is the chief.
+        index: the index of this process's task; 0 is the chief.
     """
 
     tasks: tuple[str, ...]
@@ -57,10 +57,11 @@ def from_tf_config(text: str) -> Cluster | None:
         text: the value of the variable; empty if it is not set.
 
     Returns:
-        The cluster; None if it has no task that trains.
+        The cluster; None if `text` is empty or no task of the cluster trains.
 
     Raises:
-        InputError: the value is malformed, or this task is not in the cluster.
+        InputError: the value is malformed, it has a job other than chief, worker and evaluator,
+            more than one chief or the same address twice, or this task is not in the cluster.
     """
     if not text:
         return None

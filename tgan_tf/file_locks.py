@@ -45,7 +45,7 @@ def exclusive(directory: str | Path, doing: str) -> Iterator[None]:
         doing: what the holder does, for the message to others: "is being trained".
 
     Raises:
-        InputError: another process holds it, which the message names, or it cannot be written to.
+        InputError: another process holds it (the message names it), or it cannot be written to.
     """
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
@@ -87,18 +87,18 @@ def _lock_file(directory: Path, doing: str) -> int:
         except BaseException:
             os.close(file)
             raise
-        # Its holder has just removed it.
+        # The holder has just removed the file: try again.
         os.close(file)
 
 
 def this_process() -> str:
-    """Who holds a lock, for the message to others: the program, its process, its host, the time."""
+    """This process as the holder of a lock, for messages: program, process ID, host and time."""
     program, since = Path(sys.argv[0]).name or "python", time.strftime("%Y-%m-%d %H:%M:%S")
     return f"{program}, process {os.getpid()} of {socket.gethostname()}, since {since}"
 
 
 def written(directory: str | Path) -> str | None:
-    """What the holder of a directory's lock has written into it; None if it is not there."""
+    """What the holder of a directory's lock has written into the lock file; None without a lock."""
     path = Path(directory) / LOCK
     return path.read_text() if path.is_file() else None
 
@@ -187,7 +187,7 @@ def sweep(directory: str | Path) -> None:
                 os.close(file)
 
 
-# Once only: a program may write thousands of files into a directory.
+# Once per directory: a program may write thousands of files into it.
 _sweep_once = functools.cache(sweep)
 
 

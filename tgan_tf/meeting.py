@@ -1,9 +1,9 @@
-"""Connects the workers of a cluster, each with the chief, when all have started.
+"""Connects each worker of a cluster to the chief, once all have started.
 
-The chief listens at its port in TF_CONFIG before TensorFlow takes it, so no other port needs to be
-open. A worker sends its task and its cluster. The chief refuses a task of another cluster, a task
-that is already connected, and another version of this package. It ignores anything else that
-connects to the port.
+The chief listens at its port in TF_CONFIG before TensorFlow takes that port, so no other port needs
+to be open. A worker sends its task, its cluster and its version of this package. The chief refuses
+a task of another cluster, a task that is already connected, and another version. It ignores
+anything else that connects to the port.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tgan_tf.errors import InputError
 
 START = 300.0
 """Seconds that a worker waits for the others to start."""
-_ASK = 10.0  # seconds after which a worker prints whom it waits for
+_ASK = 10.0  # seconds after which a worker prints which tasks it waits for
 _LONGEST = 2**24  # bytes of a message
 
 
 class Link:
-    """A connection to another worker. A message is a line of JSON."""
+    """A connection to another worker. A message is one line of JSON, an object."""
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
@@ -42,7 +42,8 @@ class Link:
         """Returns the next message; None if the connection is closed.
 
         Raises:
-            socket.timeout: no message came within so many seconds.
+            socket.timeout: no message came within `seconds`.
+            OSError: the connection failed.
             ValueError: what came is not a message.
         """
         self._connection.settimeout(seconds)
@@ -60,13 +61,13 @@ class Link:
 
 
 def meet(cluster: Cluster) -> dict[int, Link]:
-    """Waits for all tasks and returns this one's connections, by the index of the other task.
+    """Waits for all tasks and returns this task's connections, by the index of the other task.
 
-    The chief has one to each of the others, which have one to the chief.
+    The chief has a connection to each other task; each other task has one to the chief.
 
     Raises:
         InputError: the port is in use, the tasks have different clusters or different versions of
-            this package, two claim to be the same, or one has not come within `START` seconds.
+            this package, two claim the same index, or one has not connected within `START` seconds.
     """
     return _meet_workers(cluster) if cluster.index == 0 else {0: _meet_chief(cluster)}
 

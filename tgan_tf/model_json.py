@@ -1,7 +1,7 @@
 """Reads version 1's record of a run's networks: model.json, with Keras's serialised objects.
 
-It is read as plain data, and Keras builds nothing that it names: classes are looked up in this
-package's tables. It does not describe the game itself, which train.py takes from the flags.
+The file is read as plain data, and Keras builds nothing that it names: classes are looked up in
+this package's tables. It does not describe the game itself, which train.py takes from the flags.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Kept(NamedTuple):
     """The contents of a model.json.
 
     Attributes:
-        configuration: the networks and the generator's optimiser. Initial weights and the critic's
+        configuration: the networks and the generator's optimiser. Its initialisers and the critic's
             constraints are not those of the training.
         flag_lines: lines of the training's flagfile; None in the earliest files.
         version: the version of tgan_tf that wrote it.
@@ -35,11 +35,11 @@ def parse(text: str) -> Kept:
     """Parses the text of a model.json.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is damaged.
+        ValueError, TypeError, KeyError, AttributeError: the text is damaged.
     """
     found = json.loads(text)
     generator, critic = found["generator"], found["critic"]
-    # Runs of the earliest versions have none.
+    # The earliest versions did not record the optimiser.
     optimizer = found.get("generator_optimizer")
     settings = _settings(optimizer) if optimizer is not None else {}
     rate = settings.get("learning_rate")

@@ -26,8 +26,8 @@ def kept(
 
     Args:
         network: the network that the optimiser trains.
-        optimizer: a built optimiser, in a `LossScaleOptimizer` or not.
-        kind: Keras's name: "average", or "velocity" of RMSprop.
+        optimizer: a built optimiser, bare or inside a `LossScaleOptimizer`.
+        kind: Keras's name for them: "average", or "velocity" for RMSprop.
 
     Returns:
         The variables by the `id` of each weight; empty if the optimiser keeps none of this kind.
@@ -40,7 +40,7 @@ def kept(
 def begin(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     """Sets an optimiser's averages, if it keeps any, to the current weights.
 
-    In Keras 3 they are zeros until the first update.
+    Without this they are zeros until the first update in Keras 3.
     """
     averages = kept(network, optimizer, "average")
     for weight in network.trainable_variables:
@@ -58,7 +58,7 @@ def averaged(
 
     Args:
         generator: the generator that the optimiser trains.
-        optimizer: any optimiser, in a `LossScaleOptimizer` or not.
+        optimizer: any optimiser, bare or inside a `LossScaleOptimizer`.
 
     Returns:
         A copy, or `generator` itself if the optimiser has no `use_ema`.

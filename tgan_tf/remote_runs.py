@@ -1,4 +1,4 @@
-"""Runs in object stores, which are worked on as a local copy.
+"""Runs in object stores. Programs work on a local copy of such a run.
 
     with opened("s3://bucket/runs/mine", peers) as run:    # a folder is opened as it is
         ...                                # reads and writes in run.directory, a local folder
@@ -7,12 +7,12 @@
     with copied("s3://bucket/runs/mine") as directory:     # for what only reads a run
         ...
 
-The copy has what a training goes on from: the configuration, the flags, the checkpoints, the
+The copy has what a training resumes from: the configuration, the flags, the checkpoints, the
 evaluations, and the samples of those checkpoints. All other files in the store stay as they are.
 
-A checkpoint in the store counts when its `means.json` is there, which is written last and removed
-first. The other files of a run are uploaded before a checkpoint, and old checkpoints are removed
-after it. So a training that is killed at any moment goes on from what is in the store.
+A checkpoint in the store is complete if its `means.json` is there: that file is written last and
+removed first. The other files of a run are uploaded before a checkpoint, and old checkpoints are
+removed after it. So a training that is killed at any moment can resume from what is in the store.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tgan_tf.store_locks import Lock
 from tgan_tf.workers import Alone, Workers
 
 PATIENCE = 60.0
-"""Seconds for which an upload that fails is tried again."""
+"""Seconds for which a failed upload is retried."""
 _PAUSE = 5.0  # seconds before the next try
 _LISTINGS = 3  # tries to read a run whose training removes what was just listed
 
@@ -60,10 +60,10 @@ class OpenRun:
         self.directory = directory
 
     def fetch(self, step: int) -> None:
-        """Has a checkpoint of the run come to the local folder."""
+        """Copies the checkpoint of a step to the local folder, if the run is not there already."""
 
     def upload(self) -> None:
-        """Has what is new in the local folder, and what is gone from it, come to the run."""
+        """Copies new and changed files to the run, and removes checkpoints gone from the folder."""
 
 
 class _Copy(OpenRun):
@@ -72,7 +72,7 @@ class _Copy(OpenRun):
     Args:
         place: its URL.
         directory: an empty local folder.
-        lock: of the training; None on a worker that writes nothing.
+        lock: the training's lock; None on a worker that writes nothing.
     """
 
     def __init__(self, place: str, directory: Path, lock: Lock | None = None):
@@ -83,7 +83,11 @@ class _Copy(OpenRun):
         self._failed = False
 
     def download(self) -> None:
-        """Has all come that a training goes on from."""
+        """Downloads everything that a training resumes from.
+
+        Raises:
+            InputError: the run cannot be read, or is of version 1.
+        """
         names = storage.files(self.place)
         if file_locks.LOCK not in names:
             # tensorflow-io lists nothing if a server does not answer.
@@ -101,13 +105,13 @@ class _Copy(OpenRun):
             _download(self.place, self.directory, names)
 
     def upload(self, patience: float = PATIENCE) -> None:
-        """As `OpenRun.upload`.
+        """See `OpenRun.upload`; does nothing on a worker without the lock, or after a failure.
 
         Args:
-            patience: seconds for which it is tried again.
+            patience: seconds for which a failed upload is retried.
 
         Raises:
-            InputError: the lock is another's by now, or the store fails.
+            InputError: another process has taken the lock over, or the store fails.
         """
         if self._lock is None or self._failed:
             return
@@ -133,7 +137,7 @@ class _Copy(OpenRun):
         files = self._files()
         changed = {name for name, state in files.items() if self._sent.get(name) != state}
         for name in sorted(changed, key=_order):
-            # No longer complete until all of it is new.
+            # The checkpoint is incomplete until all of its files are new.
             means = f"{Path(name).parent}/{checkpoints.MEANS}"
             if _step(name) is not None and means in changed & self._there:
                 self._remove(lock, means)
@@ -152,7 +156,7 @@ class _Copy(OpenRun):
         self._there.discard(name)
 
     def _files(self) -> dict[str, tuple[int, int]]:
-        """The files in the folder, but for hidden ones, and what changes when one is written."""
+        """The files in the folder except hidden ones, each with its time of change and its size."""
         found = {}
         for name in storage.files(str(self.directory)):
             if not any(part.startswith(".") for part in Path(name).parts):
@@ -165,16 +169,17 @@ class _Copy(OpenRun):
 def opened(place: str, peers: Alone | Workers) -> Iterator[OpenRun]:
     """Opens a run for the training that writes to it, on each of its workers.
 
-    The chief holds the run's lock. Of a run in an object store it has the copy; the other workers
-    have empty folders of their own.
+    The chief holds the run's lock. If the run is in an object store, the chief works on the copy,
+    and the other workers have empty folders of their own.
 
     Args:
         place: path or URL of the run, made if missing.
         peers: the workers that train together.
 
     Raises:
-        InputError: another training holds it, which the message names, a worker does not see what
-            the chief does, or it cannot be read or written to.
+        InputError: another training holds the run (the message names it), a worker does not see
+            what the chief sees, or the run cannot be read or written to.
+        workers.Lost: another worker has ended or hangs.
     """
     if not storage.is_remote(place):
         with runs.exclusive(place) if peers.is_chief else contextlib.nullcontext():
@@ -196,7 +201,7 @@ def opened(place: str, peers: Alone | Workers) -> Iterator[OpenRun]:
             try:
                 yield run
             except BaseException:
-                # What led to the error is of more use than that the store fails too.
+                # The first error is more useful than one of the store that follows it.
                 with contextlib.suppress(InputError):
                     run.upload(patience=0)
                 raise
@@ -205,18 +210,19 @@ def opened(place: str, peers: Alone | Workers) -> Iterator[OpenRun]:
 
 @contextlib.contextmanager
 def copied(place: str, step: int | None = None, every_step: bool = False) -> Iterator[Path]:
-    """The folder of a run to read: its own, or of one in an object store a temporary copy.
+    """Yields the folder of a run to read: its own, or a temporary copy of one in an object store.
 
-    A copy has one checkpoint, the configuration, the flags and the evaluations. In an `InputError`
-    raised inside, its path becomes that of the run.
+    A copy has one checkpoint and its samples, the configuration, the flags and the evaluations,
+    except the measurements of real clips. In an `InputError` raised inside, the copy's path becomes
+    that of the run.
 
     Args:
         place: path or URL of the run.
-        step: the checkpoint; None for the newest complete one.
-        every_step: whether to have all checkpoints.
+        step: the checkpoint to copy; None for the newest complete one. A local run is not checked.
+        every_step: whether to copy all checkpoints.
 
     Raises:
-        InputError: the run cannot be read.
+        InputError: a run in a store cannot be read, lacks this checkpoint, or is of version 1.
     """
     if not storage.is_remote(place):
         yield Path(place)
@@ -229,7 +235,7 @@ def copied(place: str, step: int | None = None, every_step: bool = False) -> Ite
                     f"{place}: no such directory, or it cannot be reached: give the directory of a "
                     "training"
                 )
-            # A training alone needs the measurements of real clips, which may be large.
+            # Only a training needs the measurements of real clips, which may be large.
             names = [n for n in storage.files(place) if not n.startswith("evaluation/real/")]
             steps = sorted(_complete(names))
             if step is not None and step not in steps:
@@ -250,12 +256,12 @@ def copied(place: str, step: int | None = None, every_step: bool = False) -> Ite
 
 @contextlib.contextmanager
 def _temporary(place: str) -> Iterator[Path]:
-    """An empty temporary folder with a run's name; in an `InputError` it becomes the run's URL."""
+    """An empty temporary folder with a run's name; an `InputError` then has the run's URL."""
     if re.fullmatch(r"[^/]+//[^/]*/.*[^/]", place) is None:
         raise InputError(
             Argument("run_dir", place), ": must be a directory in a bucket, s3://bucket/runs/mine"
         )
-    # Removed by the next one if this process is killed.
+    # If this process is killed, the next one removes the folder.
     hidden = Path(tempfile.gettempdir(), "tgan_tf-run")
     with file_locks.unfinished(hidden) as temporary:
         directory = temporary / place.rsplit("/", 1)[-1]
@@ -284,7 +290,7 @@ def _download(place: str, directory: Path, names: Collection[str]) -> None:
 
 
 def _of_steps(place: str, names: Collection[str], steps: Collection[int]) -> list[str]:
-    """The files to have of a run, with those checkpoints."""
+    """The files of a run to copy, with the checkpoints of those steps."""
     if model_json.FILE in names and runs.CONFIGURATION not in names:
         raise InputError(
             f"{place}: is a run of version 1: copy it to a folder and resume it there once"
@@ -306,12 +312,12 @@ def _complete(names: Collection[str]) -> set[int]:
 
 
 def _step(name: str) -> int | None:
-    """The step of the checkpoint that a file is of, if it is of one."""
+    """The step of the checkpoint that a file belongs to; None if it belongs to none."""
     match = _OF_CHECKPOINT.fullmatch(name)
     return match and int(match[1])
 
 
 def _order(name: str) -> tuple[int, bool, str]:
-    """The order of uploads: checkpoints last, and of each `means.json` last."""
+    """The order of uploads: checkpoints last, and `means.json` last in each."""
     step = _step(name)
     return (-1 if step is None else step, Path(name).name == checkpoints.MEANS, name)

@@ -63,7 +63,7 @@ def exclusive(run_dir: str | Path) -> Iterator[None]:
         run_dir: the directory, made if missing, and removed again if nothing was written.
 
     Raises:
-        InputError: another process holds it, which the message names, or it cannot be written to.
+        InputError: another process holds it (the message names it), or it cannot be written to.
     """
     run_dir = Path(run_dir)
     with file_locks.exclusive(run_dir, "is being trained"):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tgan_tf.errors import InputError
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
-"""Whether this is the new stack."""
+"""Whether this is the new stack, with Keras 3."""
 
 ADDONS_AND_IO = not KERAS_3
 """Whether there are TensorFlow Addons and tensorflow-io, which ended with TensorFlow 2.15."""
@@ -90,9 +90,15 @@ def replica_weight(
 
 
 def step_result(mean: tf.Tensor) -> tf.Tensor:
-    """What a replica's train step gives `fit` of a mean, a scalar that is the same on all replicas.
+    """Returns a mean in the form in which a replica's train step must give it to `fit`.
 
-    Of several workers Keras 3 takes the mean over the results' first axis, so there has to be one.
+    With several workers Keras 3 averages the results over their first axis, so they need one.
+
+    Args:
+        mean: a scalar that is the same on all replicas.
+
+    Returns:
+        The scalar; on Keras 3 with several workers a tensor [1].
     """
     if not KERAS_3:
         return mean
@@ -102,10 +108,10 @@ def step_result(mean: tf.Tensor) -> tf.Tensor:
 
 
 def outside_strategy(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns that is called outside the strategy in whose scope a callback is.
+    """Calls a function outside the strategy's scope and returns its result.
 
-    Keras 2 runs callbacks in the scope of the model's strategy, where to make a variable is an
-    operation of all workers. A scope is that of a thread.
+    Keras 2 runs callbacks in the scope of the model's strategy, where making a variable is an
+    operation of all workers. A scope belongs to one thread, so the function runs in another.
     """
     if KERAS_3 or not tf.distribute.has_strategy():
         return function(*arguments)
@@ -170,7 +176,7 @@ def unscaled_gradients(
 
     Args:
         gradients: the gradients for `optimizer`.
-        optimizer: the optimiser that applies them, one of `scaled` or not.
+        optimizer: the optimiser that applies them; it need not be one of `scaled`.
         scaled: the optimisers that have scaled the loss, one after another.
     """
     for other in scaled:
@@ -225,7 +231,7 @@ def checkpoint_tree(
 def _tree_of_layer(layer: keras.layers.Layer) -> tf.train.Checkpoint:
     children = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
     tree = {name: node for name, value in children.items() if (node := _node(value)) is not None}
-    # Without the variables of its layers; a wrapper has its layer's kernel too.
+    # The variables of the layers in it are left out; a wrapper lists its layer's kernel too.
     own = {id(variable) for variable in layer.variables}
     for held in held_layers(layer)[1:]:
         own -= {id(variable) for variable in held.variables}
@@ -259,7 +265,7 @@ def _tree_of_optimizer(optimizer: keras.optimizers.Optimizer) -> tf.train.Checkp
         optimizer = optimizer.inner_optimizer
     variables = [tensorflow_variable(variable) for variable in optimizer.variables]
     if KERAS_3 and _has_rate(optimizer):
-        # Keras 3 has it among the variables, Keras 2 beside them.
+        # Keras 3 has the learning rate among the variables, Keras 2 beside them.
         del variables[1]
     tree["_iterations"] = variables[0]
     if _has_rate(optimizer):
@@ -275,7 +281,7 @@ def _has_rate(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def loss_scale_variables(optimizer: keras.optimizers.Optimizer) -> tuple[tf.Variable, tf.Variable]:
-    """The scale of a `LossScaleOptimizer`, and the number of steps for which it has held."""
+    """The scale of a `LossScaleOptimizer`, and the number of steps since it last changed."""
     if KERAS_3:
         return tuple(map(tensorflow_variable, (optimizer.dynamic_scale, optimizer.step_counter)))
     # Its public property is not a variable.

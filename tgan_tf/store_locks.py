@@ -3,14 +3,15 @@
     with exclusive("s3://bucket/runs/mine", "is being trained") as lock:
         lock.check()                     # before each write: an error if another holds it now
 
-The lock is an object, `.lock`, with the holder's name and a random token. Its holder writes it anew
-every `RENEWAL` seconds. A newcomer that finds one waits until it changes, and is refused, or until
-it has not changed for `STALE` seconds, and takes it over. So nothing depends on the clocks of two
-machines.
+The lock is an object, `.lock`, with the holder's name and a random token. Its holder rewrites it
+every `RENEWAL` seconds. A newcomer that finds a lock watches it. If the lock changes, the newcomer
+is refused; if it does not change for `STALE` seconds, the newcomer takes it over. So nothing
+depends on the clocks of two machines.
 
-Whoever writes the lock reads it back after a moment; of several, the last one has it, and the
-others find out before they write anything else. Not every store can refuse a write that comes too
-late: a holder that was stopped for longer than `STALE` seconds within a write can still end it.
+A process that writes the lock reads it back after a moment. If several write it, the last one has
+it, and the others find out before they write anything else. Not every store can refuse a write that
+comes too late: a holder that was stopped for longer than `STALE` seconds during a write can still
+finish that write.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from tgan_tf.errors import InputError
 RENEWAL = 5.0
 """Seconds from one renewal to the next."""
 STALE = 30.0
-"""Seconds without a renewal after which another may take a lock over."""
+"""Seconds without a renewal after which another process may take a lock over."""
 _SETTLE = 1.0  # seconds after which a lock that was written is read back
 _POLL = 1.0  # seconds from one look at another's lock to the next
-_HALF_WRITTEN = 0.2  # seconds that the rest may take
-_LAST = 10.0  # seconds that a renewal may take at the end
+_HALF_WRITTEN = 0.2  # seconds that the rest of a half-written lock may take
+_LAST = 10.0  # seconds to wait at the end for a renewal in progress
 
 
 class Lock:
@@ -49,7 +50,7 @@ class Lock:
     Args:
         directory: URL of the directory.
         doing: what its holder does, for the message to others.
-        cluster: whose lock it is, see `exclusive`.
+        cluster: the cluster whose chief this process is, see `exclusive`.
     """
 
     def __init__(self, directory: str, doing: str, cluster: Cluster | None):
@@ -65,10 +66,10 @@ class Lock:
         self._renewing = threading.Thread(target=self._renew, daemon=True)
 
     def take(self) -> None:
-        """Takes the lock, as soon as it is free.
+        """Takes the lock if it is free; otherwise waits until it is gone or stale, or is refused.
 
         Raises:
-            InputError: another holds it, which the message names, or the store fails.
+            InputError: another process holds the lock (the message names it), or the store fails.
         """
         with storage.reported(self._directory, "cannot be written to"):
             found = _read(self._path)
@@ -82,11 +83,11 @@ class Lock:
         self._renewing.start()
 
     def check(self) -> None:
-        """Raises an error if the lock is another's by now.
+        """Raises an error if this process no longer holds the lock.
 
         Raises:
-            InputError: it is.
-            OSError or tf.errors.OpError: it is not there, or the store fails.
+            InputError: another process has taken it over.
+            OSError or tf.errors.OpError: it is gone, or the store fails.
         """
         found = _read(self._path)
         if found is None:
@@ -99,7 +100,7 @@ class Lock:
             )
 
     def leave(self) -> None:
-        """Gives the lock back, if it is still this process's."""
+        """Removes the lock, if this process still holds it."""
         self._left.set()
         self._renewing.join(_LAST)
         # If the store fails, the lock becomes stale.
@@ -108,7 +109,7 @@ class Lock:
                 storage.remove(self._path)
 
     def _wait(self, found: bytes) -> None:
-        """Waits until another's lock is stale or gone."""
+        """Waits until another process's lock is stale or gone; raises if it is renewed."""
         print(
             f"{self._directory}: {self._doing} by {_holder(found)}, as its lock says: taking it "
             f"over if it is not renewed within {STALE:.0f} s",
@@ -131,7 +132,7 @@ class Lock:
 
     def _renew(self) -> None:
         while not self._left.wait(RENEWAL):
-            # A failure of the store that lasts shows when something is written.
+            # If the store keeps failing, the next write reports it.
             with contextlib.suppress(OSError, tf.errors.OpError):
                 found = _read(self._path)
                 if self._is_own(found):
@@ -161,11 +162,12 @@ def exclusive(directory: str, doing: str, cluster: Cluster | None = None) -> Ite
     Args:
         directory: URL of the directory.
         doing: what the holder does, for the message to others: "is being trained".
-        cluster: of which this process is the chief and has the port. A lock that the same cluster's
-            chief on this machine has left is taken over at once, since that one had the port.
+        cluster: the cluster whose chief this process is; it must hold the chief's port. A lock left
+            by the same cluster's chief on this machine is taken over at once: that process held the
+            port, so it has ended.
 
     Raises:
-        InputError: another process holds it, which the message names, or the store fails.
+        InputError: another process holds the lock (the message names it), or the store fails.
     """
     lock = Lock(directory, doing, cluster)
     lock.take()
@@ -176,7 +178,7 @@ def exclusive(directory: str, doing: str, cluster: Cluster | None = None) -> Ite
 
 
 def token(directory: str) -> str | None:
-    """What tells the holder of a directory's lock from any other; None if it has none.
+    """The random token of the holder of a directory's lock; None if there is no lock.
 
     Raises:
         InputError: the store fails.
@@ -189,7 +191,7 @@ def _read(path: str) -> bytes | None:
     try:
         found = storage.read(path)
         if _entry(found, "token") is None:
-            # Where a file can be seen half written, unlike in an object store.
+            # Unlike an object store, a file system may show a file that is half written.
             time.sleep(_HALF_WRITTEN)
             found = storage.read(path)
         return found

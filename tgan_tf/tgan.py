@@ -164,7 +164,7 @@ class TGAN(keras.Model):
 
     @property
     def means(self) -> dict[str, list[float]]:
-        """Of each metric the sum and the count so far, which are the same on all replicas."""
+        """The sum and the count of each metric so far; all replicas hold the same."""
         return {
             metric.name: [float(self._on_replicas(v)[0].numpy()) for v in metric.variables]
             for metric in self.metrics

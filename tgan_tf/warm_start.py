@@ -1,7 +1,7 @@
-"""Starts a training with the weights of another one.
+"""Starts a training with the weights of another training.
 
-So the critic can first see a few frames of many clips, while the generator learns shapes, and whole
-clips after that; see docs/learning.md.
+The critic can then see a few frames of many clips first, while the generator learns shapes, and
+whole clips afterwards; see docs/learning.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def warm_start(tgan: TGAN, run_dir: str | Path) -> int:
     optimisers' state starts from zero.
 
     Args:
-        tgan: a compiled `TGAN` that is not trained yet.
+        tgan: a compiled, untrained `TGAN`.
         run_dir: path or URL of the other training, see `tgan_tf.runs.load_networks`.
 
     Returns:

@@ -1,16 +1,17 @@
 """What the workers of a training exchange besides gradients.
 
-TensorFlow's `MultiWorkerMirroredStrategy` sums what the workers compute. It does not compare how
-they were started, it waits long for a worker that has ended, and it does not tell the others when
-one is asked to stop. So each worker keeps a connection to the chief; a message is a line of JSON:
+TensorFlow's `MultiWorkerMirroredStrategy` sums what the workers compute. It does not check that
+they were started alike, it waits a long time for a worker that has ended, and it does not tell the
+others when one is asked to stop. So each worker keeps a connection to the chief; a message is one
+line of JSON:
 
     with workers.join(cluster, lost) as peers:          # waits for all workers
         peers.agree({"batch_size": "32"})               # `InputError` if one differs
         values = peers.gather(mine)                     # all values, in the order of the cluster
         if peers.stop(step, signal, wanted): ...        # all stop after the same step
 
-However a process ends, its connection closes, so the others know at once. A process that hangs as
-a whole, or whose machine is cut off, is lost after `SILENCE` seconds without a message.
+However a process ends, its connection closes, so the others know at once. A process that hangs
+entirely, or whose machine is cut off, counts as lost after `SILENCE` seconds without a message.
 
 An ordinary step needs no message. No worker can end a step that the chief has not begun. So the
 chief announces the last step before it begins that step itself, and waits for each answer.
@@ -37,7 +38,7 @@ SILENCE = 20.0
 """Seconds of silence after which a worker counts as lost."""
 EXIT_CODE = 138
 """Exit code of a process that ends because another worker is lost. Kubeflow's Training Operator
-restarts a process with this code, and takes codes up to 127 for permanent errors."""
+restarts a process with this code, and treats codes up to 127 as permanent errors."""
 _BEAT = 2.0  # seconds between messages
 _GRACE = 3.0  # seconds for the main thread to end by itself after a worker is lost
 _FAREWELL = 10.0  # seconds for the other processes to end after the last step
@@ -63,7 +64,7 @@ class Alone:
         return [value]
 
     def stop(self, step: int, signal: int, wanted: bool) -> int | None:
-        """As `Workers.stop`: this step is the last if a stop is asked for."""
+        """See `Workers.stop`; this step is the last if a stop is asked for."""
         return signal if signal or wanted else None
 
 
@@ -102,7 +103,9 @@ class Workers:
             thread.start()
 
     def gather(self, value: Value) -> list[Value]:
-        """Returns the values of all workers, the chief's first. All must call it equally often.
+        """Returns the values of all workers, in the order of the cluster, the chief's first.
+
+        All workers must call it the same number of times.
 
         Args:
             value: a value of a JSON type.
@@ -182,13 +185,13 @@ class Workers:
                 thread.join(max(0.0, end - time.monotonic()))
 
     def fail(self, message: str) -> None:
-        """Tells the other workers that this one ends, and why."""
+        """Tells the other workers that this one is ending, and why."""
         self._left.set()
         if self._lost is None:
             self._send({"failed": message})
 
     def loss(self, seconds: float) -> Lost | None:
-        """Returns the loss of another worker, if it is noticed within so many seconds."""
+        """Waits up to `seconds` for another worker to be lost; returns that `Lost`, or None."""
         with self._changed:
             self._changed.wait_for(lambda: self._lost is not None, seconds)
         return None if self._lost is None else Lost(self._lost)
@@ -265,25 +268,28 @@ class Workers:
         threading.Thread(target=self._end, daemon=True).start()
 
     def _end(self) -> None:
-        # The main thread may be in an operation of TensorFlow's that waits for the lost worker.
+        # The main thread may be in a TensorFlow operation that waits for the lost worker.
         if not self._left.wait(_GRACE):
             self._on_loss(self._lost or "")
 
 
 @contextlib.contextmanager
 def join(cluster: Cluster, on_loss: Callable[[str], None]) -> Iterator[Alone | Workers]:
-    """Connects this worker with the others, after waiting for all to start.
+    """Waits until all workers have started, and connects this one with the others.
 
     Call it before making TensorFlow's strategy, which takes the port.
 
     Args:
         cluster: the cluster, the same on all workers.
-        on_loss: called in another thread with a line about the lost worker if the main thread does
-            not raise `Lost` in time, as in an operation that never returns. It must end the
-            process.
+        on_loss: called in another thread, with a line about the lost worker, if the main thread
+            does not raise `Lost` in time because it is in an operation that never returns. It must
+            end the process.
+
+    Yields:
+        The connected workers; `Alone` for a cluster of one task.
 
     Raises:
-        InputError: as `meeting.meet`.
+        InputError: see `meeting.meet`.
         Lost: another worker has ended or hangs.
     """
     if cluster.size == 1:
@@ -312,9 +318,9 @@ def check_shared(
     """Checks that this worker sees the run directory that the chief has locked.
 
     Args:
-        run_dir: locked by the chief, see `remote_runs.opened`.
+        run_dir: the directory that the chief has locked, see `remote_runs.opened`.
         peers: the workers that train together.
-        seen: what a worker sees of the chief's lock; None if it sees none.
+        seen: returns what this worker sees of the chief's lock; None if it sees no lock.
 
     Raises:
         InputError: this worker sees another directory, or none.

@@ -89,8 +89,8 @@ class Cluster:
 
     Args:
         count: how many workers.
-        network: as of `Share`.
-        steps: as of `Share`.
+        network: see `Share`.
+        steps: see `Share`.
     """
 
     def __init__(self, count: int, network: dict[str, int], steps: int):

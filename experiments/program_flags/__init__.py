@@ -1,8 +1,8 @@
 """The flags of the programs, and their start and end.
 
-Import it first: it sets variables that TensorFlow reads when it is loaded, and how memory is kept
-before there are threads. A program in a subfolder first puts the directory of this package on the
-path.
+Import it first: it sets variables that TensorFlow reads when it is loaded, and it configures how
+freed memory is kept, which must happen before there are threads. A program in a subfolder first
+puts the directory of this package on the path.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep the memory that a freed tensor took, for the next one.
+    """Makes glibc keep the memory of a freed tensor for the next one.
 
-    By default it gives tensors of more than 32 MiB back to the kernel at once and asks for their
-    pages anew in every step, which takes longer than an element-wise operation itself. No effect
-    under another C library.
+    By default it returns the memory of tensors of more than 32 MiB to the kernel at once and asks
+    for new pages in every step, which takes longer than an element-wise operation itself. This has
+    no effect with another C library.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        # One arena for all threads, which counts only if no thread has its own yet. Others hold no
-        # tensor of more than 64 MiB and map it anew each time.
+        # One arena for all threads; this has an effect only while no thread has its own. A thread's
+        # own arena cannot hold a tensor of more than 64 MiB, which is then mapped anew each time.
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, -1)

@@ -48,7 +48,7 @@ def load_generator() -> tuple[GeneratorNetwork, int]:
 
 
 def generated() -> Path:
-    """Where the videos of the run go: into it, or with a run in a store into generated/NAME."""
+    """The directory for a run's videos: in the run, or generated/NAME for a run in a store."""
     run_dir = Path(FLAGS.run_dir)
     if storage.is_remote(FLAGS.run_dir):
         return Path("generated", run_dir.name)

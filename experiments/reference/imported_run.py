@@ -106,7 +106,7 @@ def write(configuration: Configuration, load: Callable[[TGAN], int]) -> None:
         load: function that loads weights into the TGAN and returns their training step.
 
     Raises:
-        InputError: as from `load`, or the directory cannot be written.
+        InputError: `load` raises it, or the directory cannot be written.
     """
     run_dir = Path(FLAGS.run_dir)
     tgan = build(configuration)

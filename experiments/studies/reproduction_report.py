@@ -109,7 +109,7 @@ def _over_seeds(by_seed: dict[int, tuple[list, list, list]]) -> dict:
 
 
 def _tables(found: dict, titles: Mapping[str, str], step: int) -> str:
-    """The text of results.md: the metrics of results.json after `steps` steps."""
+    """The text of results.md: the metrics of results.json after `step` steps."""
     head, rows = ["variant"], [[title] for title in titles.values()]
     real = ["real clips"]
     for metric, results in found.items():
@@ -143,7 +143,7 @@ def _tables(found: dict, titles: Mapping[str, str], step: int) -> str:
 
 def _samples(chosen: Sequence[Run], titles: Mapping[str, str], real: Source, seed: int) -> bytes:
     """Draws videos from the same latents by a run of each variant, and real ones."""
-    # Not with pyplot, which keeps figures and needs a display.
+    # Without pyplot, which keeps figures and may need a display.
     from matplotlib.figure import Figure
 
     clips = {}

@@ -3,13 +3,13 @@
 A run counts steps by `TGAN.step`, the generator's updates. An epoch is only the number of steps
 from one report to the next, see `AlignedEpochs`.
 
-If several are due at a step, samples and the report come before the checkpoint, and evaluations
-after it. So give the callbacks in this order:
+If several are due at the same step, samples and the report come before the checkpoint, and
+evaluations after it. So give the callbacks in this order:
 
     [StopWhenNotFinite(), AlignedEpochs(...), CheckpointSaver(...), Evaluate(...), StopAtStep(n)]
 
-Then a killed training loses only time. A resumed training makes again everything since the last
-checkpoint, and evaluations that are missing at the checkpoint's step.
+Then a killed training loses only time. A resumed training repeats everything since the last
+checkpoint, and makes up an evaluation that is missing at the checkpoint's step.
 
 Several workers need the same callbacks, except for those inside a `NotShared`.
 """

@@ -53,7 +53,13 @@ class Evaluate(keras.callbacks.Callback):
         self.evaluation.check(self.requests, fake, self.model.critic)
 
     def make_up(self) -> None:
-        """Makes up the evaluation of the current step if it was due but the training was killed."""
+        """Makes up the evaluation of the current step if it was due but the training was killed.
+
+        If only the plot is missing or older than the records, it is drawn again.
+
+        Raises:
+            InputError: see `check`.
+        """
         self.check()
         path, step = self.run_dir / "evaluation" / records.FILE, self.model.step
         if not step or step % self.interval:
@@ -91,7 +97,7 @@ class Evaluate(keras.callbacks.Callback):
         records.append(directory / records.FILE, kept)
         records.plot_run(directory)
         shown = (f"{record['metric']} {records.shown(record)}" for record in kept)
-        # Does not disturb the bar.
+        # Unlike `print`, it does not disturb the progress bar.
         tqdm.write(f"step {step}: {'  '.join(shown)}")
 
     def _records(

@@ -29,7 +29,7 @@ class StopAtStep(keras.callbacks.Callback):
 
 
 class _WithCallbacks(keras.callbacks.Callback):
-    """Has callbacks of its own, which learn of the model as it does."""
+    """Holds other callbacks, and passes the model and the parameters of `fit` on to them."""
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]):
         super().__init__()
@@ -90,10 +90,10 @@ class AlignedEpochs(_WithCallbacks):
 
 
 class NotShared(_WithCallbacks):
-    """Callbacks of one of several workers, which the others do not wait for or take part in.
+    """Runs callbacks on one of several workers; the others neither wait for them nor take part.
 
     Args:
-        callbacks: in their order. What they do must be no operation of all workers.
+        callbacks: the callbacks, in order. None may run an operation that all workers share.
     """
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
@@ -147,8 +147,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
 
 def _all_finite(variable: tf.Variable) -> tf.Tensor:
-    # A sum is not finite if a term is not, and needs no tensor of the variable's size. It can also
-    # overflow; only then is each entry checked.
+    # A sum is not finite if a term is not, and it needs no tensor of the variable's size. It can
+    # also overflow, so each entry is checked if the sum is not finite.
     value = tf.cast(variable, tf.float32)
     return tf.cond(
         tf.math.is_finite(tf.reduce_sum(value)),
@@ -161,8 +161,9 @@ class CheckpointSaver(keras.callbacks.Callback):
     """Saves every `interval` steps, at the end of training, and on SIGTERM and SIGINT.
 
     After a signal the current step is finished and saved, and training ends; `stopped_by` is then
-    the signal, otherwise None. Several workers all end after the same step, which may be the next
-    one, whichever of them received the signal or had its `stop_training` set. The chief saves.
+    the signal, otherwise None. Several workers all end after the same step, the next one or a later
+    one, whichever of them received the signal. Only the chief's `stop_training` counts, and only
+    the chief saves.
 
     Args:
         directory: directory of the checkpoints, see `tgan_tf.checkpoints.save`.

@@ -24,10 +24,12 @@ class TrainingSummary(keras.callbacks.Callback):
 
     At each end of an epoch of `AlignedEpochs`: the losses and the Wasserstein estimate (means over
     the epoch), clips per second, each critic kernel's singular values as a histogram and the
-    largest as a scalar, the norm of its convolution, each scale γ relative to its bounds, and a
-    bound on the critic's Lipschitz constant. Every `sample_interval` steps and at the end: clips of
-    fixed latents, and real ones, as animated GIFs. At the start: the flags as text, and samples if
-    they are due at that step and missing.
+    largest as a scalar, the norm of its convolution, the largest γ and the most that each batch
+    normalisation stretches, clipped scales γ relative to their bounds, and a bound on the critic's
+    Lipschitz constant. Every `sample_interval` steps and at the end: clips of fixed latents, and
+    real ones, as animated GIFs, and except at step 0 the signs of a failing training (see
+    `tgan_tf.evaluation.signs`), with a printed warning if a sign is bad twice in a row. At the
+    start: the flags as text, and samples if they are due at that step and missing.
 
     Args:
         directory: directory of the events.
@@ -154,7 +156,7 @@ class TrainingSummary(keras.callbacks.Callback):
 
     def _write_critic(self) -> None:
         critic = self.model.critic
-        # Rarely off by a hundredth, in a fraction of the time.
+        # The error is rarely as much as a hundredth, and it takes a fraction of the time.
         measured = spectral_report.stages(critic, tolerance=1e-3)
         for stage, (layer, normalization) in zip(measured, critic.stages):
             name = f"critic/{stage.name}"

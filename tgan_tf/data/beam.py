@@ -1,4 +1,4 @@
-"""Apache Beam as a preparation uses it: quiet, and ended with the preparation.
+"""Runs work on Apache Beam, quietly; its workers end with the program that started them.
 
 run = on_beam(["--direct_num_workers=4"])
 run(work, elements, show)                     # calls work(element) in some process

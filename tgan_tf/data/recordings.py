@@ -56,7 +56,7 @@ class Recipe(NamedTuple):
         )
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
-        """Resizes and crops a frame, by area averaging if it becomes smaller.
+        """Resizes and crops a frame, by area averaging if it becomes smaller, else bilinearly.
 
         Args:
             frame: uint8 [rows, columns, 3].

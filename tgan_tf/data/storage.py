@@ -104,7 +104,12 @@ def is_directory(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    """The bytes of a file. Like all functions below it raises OSError or tf.errors.OpError."""
+    """The size of a file in bytes.
+
+    Raises:
+        OSError or tf.errors.OpError: the file cannot be read. The functions below raise the same,
+            unless they say otherwise.
+    """
     if not is_remote(path):
         return os.path.getsize(path)
     return file_system(path).stat(path).length
@@ -132,7 +137,7 @@ def remove(path: str) -> None:
 
 
 def remove_tree(directory: str) -> None:
-    """Removes a directory and its contents, if it exists."""
+    """Removes a directory and its contents, if it exists; may also raise what `exists` raises."""
     if exists(directory):
         file_system(directory).rmtree(directory)
 
@@ -202,7 +207,7 @@ def read_text(path: str | os.PathLike[str], remedy: str) -> str:
 
     Raises:
         InputError: the file cannot be read or is not UTF-8 text; the message names the first wrong
-            byte. A zero byte is wrong too: a full disk leaves them.
+            byte. A zero byte is wrong too: a full disk leaves such bytes.
     """
     path = os.fspath(path)
     try:

@@ -140,7 +140,7 @@ def window(path: str, recipe: Recipe, index: Index, wanted: range) -> np.ndarray
     """
     place = bisect.bisect(index.keyframes, wanted[0])
     keyframe = index.keyframes[place - 1] if place else 0
-    # Also from the beginning, if the file does not continue properly after the keyframe.
+    # If the file does not continue properly after the keyframe, decode from the beginning.
     for start in dict.fromkeys((keyframe, 0)):
         frames = converted(_chosen(path, index, start, wanted), recipe, None)
         try:

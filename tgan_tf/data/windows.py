@@ -88,6 +88,9 @@ def read_in_python(
         arguments: its arguments.
         shape: shape of its result.
         dtype: dtype of its result.
+
+    Returns:
+        A tensor of that shape and dtype.
     """
 
     def called(*values: np.ndarray) -> np.ndarray | bytes:

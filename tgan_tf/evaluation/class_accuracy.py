@@ -2,9 +2,9 @@
 
     accuracy = share of clips whose most probable class is the one that they were made for
 
-from 1 / classes by chance to 1. It is how Odena et al. 2017, "Conditional Image Synthesis with
-Auxiliary Classifier GANs" (arXiv 1610.09585), Section 4.1, judge whether classes are legible; their
-classifier is trained on real images too.
+It is about 1 / classes by chance, and 1 at best. Odena et al. 2017, "Conditional Image Synthesis
+with Auxiliary Classifier GANs" (arXiv 1610.09585), Section 4.1, judge in the same way whether
+classes are legible; their classifier is trained on real images too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def class_accuracy(probabilities: np.ndarray) -> Estimate:
         each class.
 
     Raises:
-        InputError: not [n, classes], or fewer clips than classes.
+        InputError: the shape is not [n, classes], or there are fewer clips than classes.
     """
     if probabilities.ndim != 2 or len(probabilities) < probabilities.shape[-1]:
         raise InputError(

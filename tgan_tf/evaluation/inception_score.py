@@ -23,7 +23,7 @@ def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
     """The score of clips from a classifier's probabilities.
 
     Args:
-        probabilities: float [n, classes], rows of sum 1: p(y | clip).
+        probabilities: float [n, classes], rows of sum 1 within 1e-3: p(y | clip).
         splits: number of successive parts with a score each; n must be a multiple of it. 1 is the
             score of all clips at once, as evaluation/calc_inception.py of pfnet-research/tgan
             computes it (except for its 1e-7 inside the logarithms).

@@ -14,15 +14,15 @@ from tgan_tf.evaluation.features import check_features
 from tgan_tf.evaluation.metric import FEATURES, Metric
 
 BLOCK = 256
-"""Clips per block."""
+"""The smallest number of clips in a block, unless there are fewer in all."""
 
 
 def kernel_video_distance(fake: np.ndarray, real: np.ndarray) -> Estimate:
     """MMD² between two sets of clips.
 
-    The mean over successive blocks of the unbiased estimate for two samples of equal size that
-    omits pairs with the same index (Gretton et al. 2012, "A Kernel Two-Sample Test", Lemma 6 and
-    Equation 4), which is exactly 0 for identical sets:
+    It is the mean over successive blocks of an unbiased estimate for two samples of equal size. The
+    estimate omits pairs with the same index (Gretton et al. 2012, "A Kernel Two-Sample Test", Lemma
+    6 and Equation 4) and is exactly 0 for identical sets:
 
         1 / (n (n - 1)) · Σ over i ≠ j of  k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)
 

@@ -105,6 +105,9 @@ def write(
         description: what is measured, and by what.
         what: label of the progress bar.
 
+    Returns:
+        The measurements, read back from the file.
+
     Raises:
         InputError: `rows` raises it, or the file cannot be written or does not fit on the disk.
     """

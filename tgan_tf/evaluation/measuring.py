@@ -1,8 +1,8 @@
 """Measures clips batch by batch, in this process or in parts by several processes.
 
 Several processes measure parts of the clips into files, in the same batches as a single process, so
-the measurements are the same to the bit. A part has `CLIPS_A_PART` clips. Whole parts are skipped
-when an interrupted evaluation is started again.
+the measurements are the same to the bit. A part has `CLIPS_A_PART` clips. When an interrupted
+evaluation is started again, parts that are complete are not measured again.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _BLOCK = 512
 
 
 def prdc(fake: np.ndarray, real: np.ndarray, k: int = 5) -> dict[str, Estimate]:
-    """The four measures.
+    """Precision, recall, density and coverage of generated clips.
 
     Args:
         fake: float [n, features], n greater than k.

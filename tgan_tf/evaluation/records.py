@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FILE = "metrics.jsonl"
 PLOT = "metrics.png"
-_MARKED = 40  # most points of a curve with markers
+_MARKED = 40  # the most points that a curve with markers has
 
 
 def of_results(
@@ -162,7 +162,10 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def shown(record: dict[str, Any] | None) -> str:
-    """A record's value and error, rounded by the error: "4.83 ± 0.12"."""
+    """A record's value and error, rounded by the error: "4.83 ± 0.12".
+
+    "–" if the record has no value, "" if there is no record.
+    """
     if record is None:
         return ""
     value, error = record["value"], record["error"]

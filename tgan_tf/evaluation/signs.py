@@ -1,7 +1,7 @@
-"""Signs that a training goes wrong, cheap enough to compute while it runs.
+"""Signs that a training is failing, cheap enough to compute while it runs.
 
-Three numbers from a few clips of fixed latents and as many real clips: whether the generated clips
-differ from each other, whether they move, and whether the critic tells them from real clips.
+Three numbers from a few generated clips and a few real ones show whether the generated clips differ
+from each other, whether they move, and whether the critic tells them from real clips.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ class Signs(NamedTuple):
     """The signs from a few clips."""
 
     diversity: float
-    """How much generated clips differ from each other, relative to real clips; 0: all are equal."""
+    """How much generated clips differ from each other, relative to real clips; 0: all are equal,
+    NaN: all real clips are equal. The measure is the mean variance of a pixel over the clips."""
     motion: float
-    """How much successive frames differ, relative to real clips; 0: none moves."""
+    """How much successive frames differ, relative to real clips; 0: none moves, NaN: no real clip
+    moves. The measure is the mean absolute difference of successive frames."""
     critic_auc: float
     """Share of the pairs of a real and a generated clip in which the critic gives the real one the
     higher score (area under the ROC curve); 0.5: it cannot tell them apart, 1: it always can."""
@@ -63,9 +65,9 @@ def signs(
     """Computes the signs.
 
     Args:
-        critic: the critic, which sees as many of the first frames as it takes.
-        generated: float32 [n, frames, size, size, channels] in [-1, 1].
-        real: float32 [m, frames, size, size, channels] in [-1, 1].
+        critic: the critic; of each clip it sees the first frames, as many as it takes.
+        generated: float32 [n, frames, size, size, channels] in [-1, 1], n at least 2.
+        real: float32 [m, frames, size, size, channels] in [-1, 1], m at least 2.
         labels: for a conditional critic, the classes of the generated clips, int [n], and of the
             real ones, int [m].
     """

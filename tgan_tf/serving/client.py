@@ -34,11 +34,13 @@ class Client:
     """Requests videos from a served generator.
 
     If a server is unavailable the request is repeated, up to 5 attempts in all with growing pauses.
-    Every method raises an `InputError` of one line. It does so before sending anything if an input
-    does not fit the model's declaration. It also does if the server cannot be reached, has no such
-    model, version or signature, refuses the request, does not answer in time, or replies what
-    TensorFlow Serving would not: an answer must have the requested rows, the declared dtypes and
-    shapes, and values within the ranges below. No more is read than such an answer can have.
+
+    Every method raises a one-line `InputError` on failure. If an input does not fit the model's
+    declaration, it does so before sending the request. It also raises one if the server cannot be
+    reached, has no such model, version or signature, refuses the request, does not answer in time,
+    or replies what TensorFlow Serving would not: an answer must have the requested rows, the
+    declared dtypes and shapes, and values within the ranges below. No more bytes are read than such
+    an answer can have.
 
     The environment's proxies (`http_proxy`, `https_proxy`, `no_proxy`) are used, except for servers
     on this machine. Redirects are not followed, and no credentials are sent.
@@ -116,7 +118,15 @@ class Client:
         return self._metadata
 
     def render(self, z0: np.ndarray, labels: np.ndarray | None = None) -> Rendered:
-        """Makes videos from latents, float32 [n, z0_dim], n at least 1."""
+        """Makes videos from latents.
+
+        Args:
+            z0: float32 [n, z0_dim], n at least 1.
+            labels: see `Client`.
+
+        Returns:
+            The videos and, if the generator has them, their frame latents.
+        """
         outputs = self._predict("serving_default", z0=z0, label=labels)
         return Rendered(outputs["videos"], outputs.get("frame_latents"))
 
@@ -137,8 +147,8 @@ class Client:
     ) -> list[list[bytes]]:
         """Makes videos from seeds as `generate` does; returns for each its frames as PNG bytes.
 
-        The beginning of a PNG, with its size, and its end are checked. It is not decoded, since it
-        has checksums.
+        The beginning of each PNG, with its size, and its end are checked. It is not decoded, since
+        a PNG has its own checksums.
         """
         outputs = self._predict("generate_encoded", seed=seeds, label=labels)
         return outputs["frames_bytes"].tolist()

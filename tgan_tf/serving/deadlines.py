@@ -1,4 +1,4 @@
-"""Abandons work at a deadline, whatever it waits for.
+"""Abandons work at a deadline, whatever the work waits for.
 
 urllib3 limits each wait for the network but not their sum: a server that sends a byte now and then,
 or a name that resolves slowly, can take any time.
@@ -20,8 +20,8 @@ class LeftThread(threading.Thread):
     """A thread for work that is abandoned after its deadline.
 
     Attributes:
-        left: whether it has been abandoned.
-        connection: the connection it reads from.
+        left: an event that is set once nobody waits for the result any more.
+        connection: the connection it reads from; None before the first.
     """
 
     def __init__(self, work: Callable[[LeftThread], bytes]) -> None:

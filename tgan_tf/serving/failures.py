@@ -23,7 +23,7 @@ REMEDIES = {
     "UNSENT": "check the proxies and REQUESTS_CA_BUNDLE in the environment",
     "TLS": "give http:// for a server without TLS, or its certificate in REQUESTS_CA_BUNDLE",
 }
-"""By gRPC's status code, or our own where gRPC has none."""
+"""What the user can do, by gRPC's status code, or by our own where gRPC has none."""
 
 
 class Failure(Exception):

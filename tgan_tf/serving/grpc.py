@@ -19,8 +19,8 @@ with extra("serving", "a server over gRPC"):
     import grpc
     from google.protobuf.message import DecodeError, Message
 
-# The field of a `TensorProto` that holds the values of a dtype, unless their bytes do, and its
-# type.
+# The field of a `TensorProto` that holds the values of a dtype, and the field's type. The values
+# may be in `tensor_content` instead, as bytes.
 _FIELDS = {
     "float32": ("float_val", np.float32),
     "int64": ("int64_val", np.int64),
@@ -32,7 +32,7 @@ _FIELDS = {
 class Grpc:
     """TensorFlow Serving's PredictionService; gRPC does the retries and deadlines."""
 
-    # An integer up to 255 has 2, a float 4, another integer up to 10.
+    # The most: an integer up to 255 takes 2 bytes, a float 4, another integer up to 10.
     bytes_per_value = 10
 
     def __init__(self, address: str, model: str, version: int | None) -> None:
@@ -70,7 +70,7 @@ class Grpc:
     def array(proto: Any, output: Output) -> np.ndarray:
         """The values of a `TensorProto`, which must not omit equal trailing values.
 
-        TensorFlow Serving never omits them, so missing values were lost.
+        TensorFlow Serving never omits them, so values that are missing were lost.
         """
         found = messages.dtype_name(proto.dtype)
         if found != output.dtype:

@@ -83,7 +83,7 @@ def parsed(server: str, spec: Any, definitions: Mapping[str, Any]) -> Metadata:
         definitions: `SignatureDef`s by name.
 
     Raises:
-        Failure: they do not come from TensorFlow Serving.
+        Failure: the version is missing or negative, or a dtype or a shape is invalid.
     """
     if not spec.HasField("version") or spec.version.value < 0:
         raise broken("replied metadata without a version")

@@ -59,7 +59,7 @@ class Rest:
         self._url = f"{address.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
             self._url += f"/versions/{version}"
-        # A proxy would take the address for its own machine.
+        # To a proxy, localhost would be the proxy's own machine.
         host = urllib.parse.urlsplit(address).hostname
         self._proxies = {"no_proxy": host or ""} if is_here(address) else None
         self._session = requests.Session()
@@ -137,7 +137,7 @@ class Rest:
             raise late() from error
 
     def _attempts(self, thread: LeftThread, end: float, attempt: Callable[[float], bytes]) -> bytes:
-        """Repeats attempts until one deadline for all, which urllib3's `Retry` does not have."""
+        """Repeats attempts until a common deadline, which urllib3's `Retry` does not have."""
         wait = FIRST_WAIT
         attempts_left = ATTEMPTS
         while True:

@@ -112,7 +112,7 @@ class Output(NamedTuple):
 
     @property
     def longest_value(self) -> int:
-        """Most characters of a string in base64; 0 for a number, which depends on the protocol."""
+        """The most characters of a string in base64; 0 for numbers, see `bytes_per_value`."""
         # A PNG stores incompressible data unchanged, plus some bytes for each row and chunk.
         return 2 * math.prod(self.frame_shape) + 4096 if self.frame_shape else 0
 
