@@ -159,7 +159,7 @@ def paper_flags(*names: str) -> list[str]:
 
 def configuration(variant: str) -> str:
     """The flagfile of a variant."""
-    base = "ucf101" if FLAGS.paper else "moving_mnist_small"
+    base = "ucf101" if FLAGS.paper else "moving_mnist_digits_conditional"
     return f"experiments/configs/{base}{'' if variant == 'svc' else f'_{variant}'}.cfg"
 
 
@@ -176,6 +176,8 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
         f"--checkpoint_interval={FLAGS.checkpoint_interval}",
         # Each interruption adds a checkpoint.
         "--keep_checkpoints=1000000",
+        # The small model's rate falls to zero at the last step, however many there are.
+        *([] if FLAGS.paper else [f"--learning_rate_decay_steps={FLAGS.train_steps}"]),
         *train_flags,
     ]
     evaluate = [
@@ -204,7 +206,9 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
 
 def metrics() -> list[str]:
     """The metrics; a Fréchet distance needs more clips than features, and C3D has 4096."""
-    return ["is_whole10000", "fvd10000"] if FLAGS.paper else ["is2000", "fvd2048"]
+    if FLAGS.paper:
+        return ["is_whole10000", "fvd10000"]
+    return ["is2000", "fvd2048", "class_accuracy2000"]
 
 
 def evaluated_steps() -> list[int]:

@@ -37,8 +37,8 @@ if len(open("calls.txt").readlines()) == 2:
 shutil.copytree("trained", flags["run_dir"], dirs_exist_ok=True)
 """
 
-# IS of 10 times what is asked for below at step 2, that at step 4; twice as much is the FVD. Step 3
-# is that of an interruption.
+# IS of 10 times what is asked for below at step 2, that at step 4; twice as much is the FVD, and a
+# tenth of it the class accuracy, which real clips do not have. Step 3 is that of an interruption.
 EVALUATE = """
 import json, pathlib, re, sys
 flags = dict(flag[2:].split("=", 1) for flag in sys.argv[1:] if "=" in flag)
@@ -52,7 +52,8 @@ if "--nofloor" not in sys.argv:
     judged.append(("real", None, 9.5))
 with file.open("a") as file:
     for of, step, one in judged:
-        for metric, factor in (("is2000_4f", 1.0), ("fvd2048_4f", 2.0)):
+        of_all = (("is2000_4f", 1.0), ("fvd2048_4f", 2.0))
+        for metric, factor in (*of_all, *([("class_accuracy2000_4f", 0.1)] if step else [])):
             record = {"metric": metric, "of": of, "step": step, "value": factor * one, "error": 0.5}
             record.update(extractor={"name": "a"}, real={"path": "b"})
             print(json.dumps(record), file=file)
@@ -151,7 +152,7 @@ def test_every_variant_is_run_with_every_seed(results):
         for line in results["commands"].stdout.splitlines()
         if " experiments/train.py " in line
     ]
-    configs = "experiments/configs/moving_mnist_small"
+    configs = "experiments/configs/moving_mnist_digits_conditional"
     assert trained == [
         [f"--flagfile={configs}{end}.cfg", f"--run_dir=new/runs/{name}-seed-{s}", f"--seed={s}"]
         for s in (0, 1, 2)
@@ -162,6 +163,12 @@ def test_every_variant_is_run_with_every_seed(results):
             ("conv3d", "_conv3d"),
         )
     ]
+
+
+def test_the_small_models_rate_falls_to_zero_at_the_last_step(results):
+    for line in results["commands"].stdout.splitlines()[::2]:
+        assert "--train_steps=2500 " in line and "--learning_rate_decay_steps=2500 " in line
+    assert "--learning_rate_decay_steps" not in results["paper's commands"].stdout
 
 
 def test_flags_after_a_lone_dash_go_to_every_training_and_to_no_evaluation(results):
@@ -239,7 +246,9 @@ def test_damaged_settings_are_refused_in_one_line(results, directory):
 def test_other_settings_are_refused_in_one_line(results):
     assert results["other settings"].code == 1
     (line,) = results["other settings"].stderr.splitlines()
-    assert "holds results with --train_steps=4, not --train_steps=6 --size=16" in line
+    before = "--train_steps=4 --learning_rate_decay_steps=4"
+    now = "--train_steps=6 --learning_rate_decay_steps=6 --size=16"
+    assert f"holds results with {before}, not {now}" in line
 
 
 def test_a_failure_names_the_log_and_its_last_line(results, directory):
@@ -266,10 +275,12 @@ def rows(text):
 def test_the_table_has_mean_and_deviation_over_the_seeds(results, directory):
     # Of 1, 2 and 4.5: mean 2.5, deviation √((1.5² + 0.5² + 2²) / 2) = 1.803; of the FVD, twice.
     head, _, *found = rows((directory / "own/results.md").read_text())
-    assert head == ["variant", "is2000_4f", "each seed", "fvd2048_4f", "each seed"]
-    assert found[0] == ["singular value clipping", "2.5 ± 1.8", "1, 2, 4.5", "5.0 ± 3.6", "2, 4, 9"]
-    assert found[1][1:] == ["7", "7, 7, 7", "14", "14, 14, 14"]
-    assert found[2] == ["real clips", "9.50 ± 0.50", "", "19.00 ± 0.50", ""]
+    assert head[:5] == ["variant", "is2000_4f", "each seed", "fvd2048_4f", "each seed"]
+    assert head[5:] == ["class_accuracy2000_4f", "each seed"]
+    assert found[0][:3] == ["singular value clipping", "2.5 ± 1.8", "1, 2, 4.5"]
+    assert found[0][3:] == ["5.0 ± 3.6", "2, 4, 9", "0.25 ± 0.18", "0.1, 0.2, 0.45"]
+    assert found[1][1:] == ["7", "7, 7, 7", "14", "14, 14, 14", "0.7", "0.7, 0.7, 0.7"]
+    assert found[2] == ["real clips", "9.50 ± 0.50", "", "19.00 ± 0.50", "", "", ""]
 
 
 def test_one_seed_has_no_deviation(results):
@@ -285,7 +296,7 @@ def test_the_numbers_are_kept_with_what_repeats_them(results, directory):
     assert svc["seeds"] == {"0": [10.0, 1.0], "1": [20.0, 2.0], "2": [45.0, 4.5]}
     run = kept["runs"]["normal-seed-2"]
     assert run["train"].startswith("python experiments/train.py --flagfile=experiments/configs/")
-    assert "--size=16" in run["flags"] and len(run["records"]) == 4
+    assert "--size=16" in run["flags"] and len(run["records"]) == 6
 
 
 def test_the_pictures_show_every_variant(results, directory):
