@@ -183,8 +183,16 @@ def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[di
     """The records of other real clips."""
     if not FLAGS.floor:
         return []
+    results = evaluation.floor(requests)
+    have_one = [
+        one.metric
+        for one in requests
+        if not one.metric.quantity.num_critics and not one.metric.of_classes_in_turn
+    ]
+    if have_one and not results:
+        print(f"real clips: no values: {evaluation.other_real.num_clips} others are too few")
     return records.of_results(
-        evaluation.floor(requests),
+        results,
         "real",
         evaluation,
         evaluation.other_real.description,

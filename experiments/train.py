@@ -139,7 +139,7 @@ def train(
     )
     reporters = [] if summary is None else [summary, progress(start)]
     if FLAGS.max_minutes is not None and peers.is_chief:
-        reporters.append(callbacks.time_limit(FLAGS.max_minutes))
+        reporters.append(callbacks.TimeLimit(FLAGS.max_minutes))
     evaluations = [] if evaluation is None else [evaluation]
     if peers.size > 1:
         reporters = [callbacks.NotShared(reporters)]

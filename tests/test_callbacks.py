@@ -170,10 +170,10 @@ def test_progress_bar_shows_the_losses_of_the_last_epoch(capsys):
     assert f"critic_loss {history['critic_loss'][-1]:.4f}" in last
 
 
-def test_time_limit_ends_training_at_the_first_epochs_end():
+def test_time_limit_ends_training_at_the_next_step_not_at_an_epochs_end():
     tgan = untrained_tgan()
-    fit(tgan, [callbacks.time_limit(0.0)], steps=10)
-    assert tgan.step == 2
+    fit(tgan, [callbacks.TimeLimit(0.0)], steps=10)
+    assert tgan.step == 1
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ import tensorflow as tf
 from tgan_tf import __version__, file_locks, runs, stack
 from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.data import storage
-from tgan_tf.errors import InputError, reason, remedy
+from tgan_tf.errors import Argument, InputError, reason, remedy
 from tgan_tf.evaluation import records
 from tgan_tf.models.network import LATENT_DISTRIBUTIONS, GeneratorNetwork
 from tgan_tf.serving.messages import PredictionLog, tensor_proto
@@ -253,7 +253,7 @@ def _versions(export_dir: Path) -> list[int]:
     if not export_dir.exists():
         return []
     if not export_dir.is_dir():
-        raise InputError(f"{export_dir} is not a directory: give another export_dir")
+        raise InputError(f"{export_dir} is not a directory: give another ", Argument("export_dir"))
     versions = []
     for path in export_dir.iterdir():
         if _is_version(path):
@@ -261,7 +261,9 @@ def _versions(export_dir: Path) -> list[int]:
         elif not path.name.startswith("."):
             raise InputError(
                 f"{export_dir} holds {path.name}, which is not a version of a model: give a "
-                f"separate export_dir, such as {export_dir / 'NAME'}"
+                "separate ",
+                Argument("export_dir"),
+                f", such as {export_dir / 'NAME'}",
             )
     return versions
 

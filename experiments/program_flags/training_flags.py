@@ -50,7 +50,7 @@ checked_flags.integer(
 checked_flags.number(
     "max_minutes",
     None,
-    "Stop at the first report (see --summary_interval) after this many minutes; default: no limit.",
+    "Stop after this many minutes of training, at the next step; default: no limit.",
     above=0,
     at_most=1e6,
 )

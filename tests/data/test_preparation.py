@@ -354,7 +354,7 @@ class TestOutputDirectory:
 
     def test_of_other_recordings_is_refused_with_their_numbers(self, out):
         prepare(_recordings(4), out, RAW, run=in_turn)
-        with pytest.raises(InputError, match=r"recordings differ \(4 there, 5 now\)"):
+        with pytest.raises(InputError, match=r"subsets differ \(4 recordings there, 5 now\)"):
             prepare(_recordings(5), out, RAW, run=in_turn)
 
     def test_of_other_classes_is_refused(self, out):

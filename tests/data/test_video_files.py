@@ -158,6 +158,11 @@ class TestRecordings:
         found = self._recordings(tmp_path, ["new.mp4"], test_share=0.5)
         assert test <= {name for name, (_, subset) in found.items() if subset == "test"}
 
+    def test_say_when_a_share_of_few_videos_holds_out_none(self, tmp_path):
+        message = "test_share=0.01: holds out none of the 2 videos"
+        with pytest.warns(UserWarning, match=message):
+            self._recordings(tmp_path, ["1.mp4", "2.mp4"], test_share=0.01)
+
     @pytest.mark.parametrize("share", [-0.1, 1, float("nan")])
     def test_refuse_a_share_out_of_range(self, tmp_path, share):
         with pytest.raises(InputError, match=f"test_share={share}: must be"):

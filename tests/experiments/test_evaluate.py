@@ -128,6 +128,13 @@ def results(directory):
                 *alone,
                 "--output_dir=same",
             ],
+            "few others": [
+                *TWO,
+                "--fake_data=fake.npz",
+                "--real_data=three.npz",
+                "--metrics=is",
+                "--output_dir=others",
+            ],
             "full disk": [*run, "--metrics=fvd200", "--output_dir=full"],
         },
         directory,
@@ -182,6 +189,11 @@ def test_a_line_says_everything_needed_to_repeat_it(results, directory):
     assert fvd["error"] > 0 and "jackknife" in fvd["error_of"]
     assert {"tgan_tf", "tensorflow", "numpy", "scipy", "python"} == set(fvd["versions"])
     assert fvd["command"].startswith("evaluate.py --run_dir=run")
+
+
+def test_too_few_other_real_clips_are_said_to_be_too_few(results):
+    assert results["few others"].code == 0, results["few others"].stderr
+    assert "real clips: no values: 3 others are too few" in results["few others"].stdout
 
 
 def test_the_same_again_gives_the_same_value(results, directory):

@@ -244,7 +244,7 @@ def test_a_directory_of_other_files_is_no_run_directory(data, tmp_path):
 def test_a_limit_of_time_is_that_of_one_call(tmp_path, data):
     run_dir = tmp_path / "run"
     result = train(run_dir, data, max_minutes=1e-6)
-    assert "stopped by --max_minutes=1e-06 at step 3 of 12" in result.stdout, result.stderr
+    assert "stopped by --max_minutes=1e-06 at step 1 of 12" in result.stdout, result.stderr
     again = run_all("train.py", {"": [f"--flagfile={run_dir}/flags.cfg"]}, tmp_path)[""]
     assert "all 12 steps are done" in again.stdout, again.stderr
 

@@ -17,7 +17,7 @@ Several workers need the same callbacks, except for those inside a `NotShared`.
 from __future__ import annotations
 
 from tgan_tf.callbacks.evaluate import Evaluate
-from tgan_tf.callbacks.progress import ProgressLines, progress_bar, time_limit
+from tgan_tf.callbacks.progress import ProgressLines, TimeLimit, progress_bar
 from tgan_tf.callbacks.steps import (
     AlignedEpochs,
     CheckpointSaver,
@@ -35,7 +35,7 @@ __all__ = [
     "ProgressLines",
     "StopAtStep",
     "StopWhenNotFinite",
+    "TimeLimit",
     "TrainingSummary",
     "progress_bar",
-    "time_limit",
 ]

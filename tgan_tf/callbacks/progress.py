@@ -60,26 +60,21 @@ def progress_bar(train_steps: int, first_step: int = 0) -> keras.callbacks.Callb
     )
 
 
-def time_limit(minutes: float) -> keras.callbacks.Callback:
-    """Ends training at the first end of an epoch after `minutes`.
+class TimeLimit(keras.callbacks.Callback):
+    """Ends training after the first step that ends `minutes` after its start.
 
-    It is TensorFlow Addons' `TimeStopping` or, without Addons, a callback that does the same.
+    TensorFlow Addons' `TimeStopping` waits for the end of an epoch, which may be many slow steps
+    away.
     """
-    seconds = round(60 * minutes)
-    if not stack.ADDONS_AND_IO:
-        return _TimeLimit(seconds)
-    return stack.addons().callbacks.TimeStopping(seconds)
 
-
-class _TimeLimit(keras.callbacks.Callback):
-    def __init__(self, seconds: int):
+    def __init__(self, minutes: float):
         super().__init__()
-        self.seconds = seconds
+        self.minutes = minutes
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self._end = time.monotonic() + self.seconds
+        self._end = time.monotonic() + 60 * self.minutes
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         if time.monotonic() >= self._end:
             self.model.stop_training = True
 

@@ -185,7 +185,9 @@ def _refuse_another(output_dir: str, there: dict[str, Any], here: dict[str, Any]
     ]
     if there["recordings"] != here["recordings"]:
         counts = there["recordings"]["count"], here["recordings"]["count"]
-        differences.append("its recordings differ ({} there, {} now)".format(*counts))
+        differences.append(
+            "its recordings or their subsets differ ({} recordings there, {} now)".format(*counts)
+        )
     if there["classes"] != here["classes"]:
         differences.append("its classes differ")
     if differences:

@@ -104,6 +104,12 @@ def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> li
             ("test" if _share(name) < test_share else "train", name.split("/")[:-1])
             for name in names
         ]
+        if test_share and all(subset == "train" for subset, _ in placed):
+            warnings.warn(
+                f"{directory}: test_share={test_share}: holds out none of the {len(names)} videos, "
+                "as their names fall: give a larger share, or folders named train and test",
+                stacklevel=2,
+            )
     elif test_share:
         raise InputError(
             Argument("test_share", test_share),
