@@ -40,6 +40,7 @@ NOT_RUN = {
     "export TF_CONFIG": "names machines: tests/experiments/test_several_machines.py has processes",
     "curl": "needs a server: tests/serving/test_rest.py sends such requests",
     "mkdir": "goes before docker",
+    "git checkout": "changes the sources that are tested",
 }
 # Programs of the tutorials of which only the flags are checked, and why.
 NOT_RUN_IN_TUTORIALS = {
@@ -67,7 +68,8 @@ MADE = {
 # What the commands name, so that a program finds it.
 RUNS = """
     a b imported mine moving_mnist_digits moving_mnist_digits_conditional moving_mnist_long
-    moving_mnist_small moving_mnist_small_NAME moving_mnist_small_operator_norm other try
+    moving_mnist_small moving_mnist_small_NAME moving_mnist_small_operator_norm my_videos other
+    try
 """.split()
 FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/small prepared/ucf101 results".split()
 FILES = """
