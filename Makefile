@@ -30,16 +30,18 @@ videos: $(VENV)/installed ## videos of the trained generator in saved_models/mov
 demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
 	$(BIN)/python experiments/train.py --max_minutes=7 \
 		--flagfile=experiments/configs/moving_mnist_digits_conditional.cfg
-	@test -d $(DEMO)/generated || $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3
-	@test -d $(DEMO_EXPORT) || $(BIN)/python experiments/export.py --run_dir=$(DEMO) \
-		--export_dir=$(DEMO_EXPORT)
+	@# Of the newest step, once: after a longer training there is more to show.
+	@test -d $(DEMO)/generated/$$(ls $(DEMO)/checkpoints | sort -t- -k2n | tail -n 1)_seed-0 || { \
+	$(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3 && \
+	$(BIN)/python experiments/export.py --run_dir=$(DEMO) --export_dir=$(DEMO_EXPORT); }
 	@echo
 	@echo "What lies where:"
 	@echo "  $(DEMO)/samples/      samples during training: step-0.gif and on"
 	@echo "  $(DEMO)/generated/    videos of the trained generator: GIF, MP4, contact sheet, npz"
 	@echo "  $(DEMO)/checkpoints/  training goes on from the newest"
-	@echo "  $(DEMO_EXPORT)/1/    the generator as a SavedModel, as TF Serving reads it"
+	@echo "  $(DEMO_EXPORT)/    the generator as a SavedModel, as TF Serving reads it"
 	@echo "What to run next:"
+	@echo "  make demo             goes on to the last step, if the time was too short for it: digits need that"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_conditional_falling.cfg"
