@@ -184,12 +184,7 @@ def real_records(evaluation: Evaluation, requests: Sequence[Request]) -> list[di
     if not FLAGS.floor:
         return []
     results = evaluation.floor(requests)
-    have_one = [
-        one.metric
-        for one in requests
-        if not one.metric.quantity.num_critics and not one.metric.of_classes_in_turn
-    ]
-    if have_one and not results:
+    if not results and any(one.metric.is_of_clips_alone for one in requests):
         print(f"real clips: no values: {evaluation.other_real.num_clips} others are too few")
     return records.of_results(
         results,

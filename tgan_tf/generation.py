@@ -200,11 +200,13 @@ def _shard_writer(
             clips[made : made + len(batch)] = rendering.to_uint8(batch)
             made += len(batch)
         classes = labels(part.first, part.count, generator.num_classes, label)
-        latents = rows[: part.count][:, : generator.z0_dim]
+        more: dict[str, Any] = {} if classes is None else {"labels": classes}
         with file_locks.replacing(part.path) as temporary:
-            if classes is None:
-                np.savez(temporary, clips=clips, latents=latents)
-            else:
-                np.savez(temporary, clips=clips, latents=latents, labels=classes)
+            np.savez(
+                temporary,
+                clips=clips,
+                latents=rows[: part.count][:, : generator.z0_dim],
+                **more,
+            )
 
     return write_shard

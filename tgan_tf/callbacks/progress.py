@@ -65,6 +65,9 @@ class TimeLimit(keras.callbacks.Callback):
 
     TensorFlow Addons' `TimeStopping` waits for the end of an epoch, which may be many slow steps
     away.
+
+    Args:
+        minutes: the time that training may take.
     """
 
     def __init__(self, minutes: float):

@@ -89,7 +89,8 @@ def recordings(directory: str | os.PathLike[str], test_share: float = 0.0) -> li
     Args:
         directory: the directory, local or in an object store.
         test_share: share of the videos for the subset "test", at least 0 and below 1, chosen by
-            their names alone. Only if no folders are named train and test.
+            their names alone. Only if no folders are named train and test. A warning says if it
+            holds out none of them.
 
     Raises:
         InputError: the share is out of range, or the folders already give the subsets; see also

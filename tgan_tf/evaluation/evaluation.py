@@ -223,7 +223,7 @@ class Evaluation:
             count = min(request.count, self.other_real.num_clips or request.count)
             count -= count % metric.multiple
             enough = count >= metric.fewest(self.extractor.num_features)
-            if enough and not metric.quantity.num_critics and not metric.of_classes_in_turn:
+            if enough and metric.is_of_clips_alone:
                 possible.append(request._replace(count=count))
         # Draw 0 would give the clips of `real` again.
         draw = 1 if self.other_real is self.real else 0

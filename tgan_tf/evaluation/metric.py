@@ -75,6 +75,11 @@ class Metric(NamedTuple):
     multiple: int = 1
     of_classes_in_turn: bool = False
 
+    @property
+    def is_of_clips_alone(self) -> bool:
+        """Whether other real clips can have a value: it needs no critic and asks for no classes."""
+        return not self.quantity.num_critics and not self.of_classes_in_turn
+
 
 def score(clips: tf.Tensor, critic: CriticNetwork) -> tf.Tensor:
     """A critic's scores of clips in inference, float32 [batch]; for several critics their sum.
