@@ -62,7 +62,7 @@ checked_flags.integer(
     "seed", 0, "Seed of the latents and real clips of all evaluations.", at_least=0
 )
 checked_flags.integer(
-    "train_steps", None, "Steps of each run; default: 2500, with --paper 100,000.", at_least=1
+    "train_steps", None, "Steps of each run; default: 3000, with --paper 100,000.", at_least=1
 )
 checked_flags.integer(
     "checkpoint_interval",
@@ -140,7 +140,7 @@ def check_flags() -> None:
                 f"--{name}={FLAGS[name].value}: has no effect without --paper: also give --paper"
             )
     if FLAGS.train_steps is None:
-        FLAGS.train_steps = 100_000 if FLAGS.paper else 2500
+        FLAGS.train_steps = 100_000 if FLAGS.paper else 3000
     if FLAGS.checkpoint_interval is None:
         FLAGS.checkpoint_interval = max(FLAGS.train_steps // 5, 1)
     if FLAGS.jobs is None:
@@ -176,7 +176,7 @@ def make_run(output_dir: Path, variant: str, seed: int, train_flags: list[str], 
         f"--checkpoint_interval={FLAGS.checkpoint_interval}",
         # Each interruption adds a checkpoint.
         "--keep_checkpoints=1000000",
-        # The small model's rate falls to zero at the last step, however many there are.
+        # The rate of the small models falls to zero at the last step, however many there are.
         *([] if FLAGS.paper else [f"--learning_rate_decay_steps={FLAGS.train_steps}"]),
         *train_flags,
     ]

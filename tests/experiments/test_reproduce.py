@@ -167,7 +167,7 @@ def test_every_variant_is_run_with_every_seed(results):
 
 def test_the_small_models_rate_falls_to_zero_at_the_last_step(results):
     for line in results["commands"].stdout.splitlines()[::2]:
-        assert "--train_steps=2500 " in line and "--learning_rate_decay_steps=2500 " in line
+        assert "--train_steps=3000 " in line and "--learning_rate_decay_steps=3000 " in line
     assert "--learning_rate_decay_steps" not in results["paper's commands"].stdout
 
 
