@@ -41,7 +41,7 @@ demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and export
 	@echo "  $(DEMO)/checkpoints/  training goes on from the newest"
 	@echo "  $(DEMO_EXPORT)/    the generator as a SavedModel, as TF Serving reads it"
 	@echo "What to run next:"
-	@echo "  make demo             goes on to the last step, if the time was too short for it: digits need that"
+	@echo "  make demo             goes on to the last step, if the time was too short for it"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
 	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_conditional_falling.cfg"
