@@ -7,7 +7,7 @@ from tiny_tgan import make_tgan, real_clips
 
 from tgan_tf import stack
 from tgan_tf.latents import generator_latents
-from tgan_tf.moving_average import averaged
+from tgan_tf.moving_average import averaged, averaging
 
 MOMENTUM = 0.75
 
@@ -78,6 +78,20 @@ def test_has_the_moments_of_its_own_activations(trained):
     variance = values.var(axis=1).mean(axis=0) * rows / (rows - 1)
     np.testing.assert_allclose(normalization.moving_variance.numpy(), variance, rtol=1e-4)
     assert normalization.momentum == 0.9
+
+
+@pytest.mark.slow
+def test_brings_one_copy_up_to_date():
+    generator = make_tgan().generator
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=MOMENTUM)
+    optimizer.build(generator.trainable_variables)
+    up_to_date = averaging(generator, optimizer)
+    before = up_to_date()
+    optimizer.apply_gradients((v + 0.1, v) for v in generator.trainable_variables)
+    after = up_to_date()
+    assert after is before
+    for weight, expected in zip(after.get_weights(), averaged(generator, optimizer).get_weights()):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.slow

@@ -6,6 +6,9 @@ trains. A generator with the averages makes steadier videos than the last step's
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -51,7 +54,14 @@ def begin(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
 def averaged(
     generator: GeneratorNetwork, optimizer: keras.optimizers.Optimizer
 ) -> GeneratorNetwork:
-    """Returns a generator with an optimiser's averages as its weights.
+    """Returns a generator with an optimiser's averages as its weights, see `averaging`."""
+    return averaging(generator, optimizer)()
+
+
+def averaging(
+    generator: GeneratorNetwork, optimizer: keras.optimizers.Optimizer
+) -> Callable[[], GeneratorNetwork]:
+    """Returns a function that gives a generator with an optimiser's averages as its weights.
 
     The running averages of batch normalisation belong to the last step's weights, so they are
     estimated again, as the means over 256 videos of fixed latents.
@@ -61,28 +71,49 @@ def averaged(
         optimizer: any optimiser, bare or inside a `LossScaleOptimizer`.
 
     Returns:
-        A copy, or `generator` itself if the optimiser has no `use_ema`.
+        A function that gives a copy, the same one each time, which each call brings up to date;
+        or `generator` itself if the optimiser has no `use_ema`.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.use_ema:
-        return generator
-    copy = type(generator).from_config(generator.get_config())
-    weights = generator.get_weights()
-    try:
-        # Keras gives access to the averages only by overwriting the weights.
-        optimizer.finalize_variable_values(generator.trainable_variables)
-        copy.set_weights(generator.get_weights())
-    finally:
-        generator.set_weights(weights)
+        return lambda: generator
 
-    layers = [part for part in stack.held_layers(copy) if isinstance(part, BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    latents = generator_latents(copy, 0, _BATCHES * _BATCH_SIZE)
-    for number, part in enumerate(np.split(latents, _BATCHES)):
-        for layer in layers:
+    # A copy, and the trace of its passes, take longer to make than a small network's videos.
+    @functools.cache
+    def copy_and_passes() -> tuple[GeneratorNetwork, Callable[[tf.Tensor, float], None]]:
+        copy = type(generator).from_config(generator.get_config())
+        layers = [part for part in stack.held_layers(copy) if isinstance(part, BatchNormalization)]
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([_BATCH_SIZE, copy.latent_dim]),
+                tf.TensorSpec([]),
+            ],
+            autograph=False,
+        )
+        def pass_with_momentum(latents: tf.Tensor, momentum: tf.Tensor) -> None:
+            momenta = [layer.momentum for layer in layers]
+            for layer in layers:
+                layer.momentum = momentum
+            copy(latents, training=True)
+            for layer, own in zip(layers, momenta):
+                layer.momentum = own
+
+        return copy, pass_with_momentum
+
+    def up_to_date() -> GeneratorNetwork:
+        copy, pass_with_momentum = copy_and_passes()
+        weights = generator.get_weights()
+        try:
+            # Keras gives access to the averages only by overwriting the weights.
+            optimizer.finalize_variable_values(generator.trainable_variables)
+            copy.set_weights(generator.get_weights())
+        finally:
+            generator.set_weights(weights)
+        latents = generator_latents(copy, 0, _BATCHES * _BATCH_SIZE)
+        for number, part in enumerate(np.split(latents, _BATCHES)):
             # Makes the running averages the means over the batches so far.
-            layer.momentum = number / (number + 1)
-        copy(part, training=True)
-    for layer, momentum in zip(layers, momenta):
-        layer.momentum = momentum
-    return copy
+            pass_with_momentum(part, number / (number + 1))
+        return copy
+
+    return up_to_date

@@ -152,6 +152,7 @@ class TGAN(keras.Model):
         self.critic_optimizer = with_loss_scale(critic_optimizer)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
+        self._averaged = moving_average.averaging(self.generator, self.generator_optimizer)
         # An optimiser that has trained already keeps its averages.
         if not self.step:
             moving_average.begin(self.generator, self.generator_optimizer)
@@ -188,8 +189,11 @@ class TGAN(keras.Model):
         return int(self.generator_optimizer.iterations.numpy())
 
     def averaged_generator(self) -> GeneratorNetwork:
-        """The generator to show and evaluate, see `tgan_tf.moving_average.averaged`."""
-        return moving_average.averaged(self.generator, self.generator_optimizer)
+        """The generator to show and evaluate, see `tgan_tf.moving_average.averaging`.
+
+        It is the same object each time, brought up to date.
+        """
+        return self._averaged()
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         # Keras 3 would build here what `compile` has built, and refuses clips with labels that

@@ -248,7 +248,7 @@ def plot(path: Path, panels: Sequence[Panel]) -> None:
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(
-        figsize=(5 * columns if columns > 1 else 7, 3.6 * rows), dpi=120, layout="constrained"
+        figsize=(5 * columns if columns > 1 else 7, 4.5 * rows), dpi=120, layout="constrained"
     )
     for number, panel in enumerate(panels, 1):
         draw(figure.add_subplot(rows, columns, number), panel)
@@ -282,7 +282,8 @@ def draw(axes: Axes, panel: Panel) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     # A single curve with the name of its panel needs no legend.
     if list(panel.curves) != [panel.title] or panel.real is not None:
-        axes.legend()
+        # Below the panel, where no curve can be.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
 
 
 def panels_of_run(kept: Sequence[dict[str, Any]], run: str) -> list[Panel]:
