@@ -125,36 +125,27 @@ class StopWhenNotFinite(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        variables = self.model.generator.variables + self.model.critic.variables
+        self._variables = self.model.generator.variables + self.model.critic.variables
 
+        # A sum is not finite if a term is not, and it needs no tensor of the variable's size.
         @tf.function(autograph=False)
-        def not_finite() -> tf.Tensor:
-            return tf.stack([tf.logical_not(_all_finite(variable)) for variable in variables])
+        def sums() -> tf.Tensor:
+            return tf.stack([tf.reduce_sum(tf.cast(v, tf.float32)) for v in self._variables])
 
-        self._names = [stack.variable_path(variable) for variable in variables]
-        self._not_finite = not_finite
+        self._sums = sums
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         bad = [name for name, value in (logs or {}).items() if not np.isfinite(value)]
-        flags = self._not_finite().numpy()
-        bad += [name for name, flag in zip(self._names, flags) if flag]
+        for variable, total in zip(self._variables, self._sums().numpy()):
+            # A sum can also overflow.
+            if not np.isfinite(total) and not np.isfinite(variable.numpy()).all():
+                bad.append(stack.variable_path(variable))
         if bad:
             shown = ", ".join(bad[:6]) + (f" and {len(bad) - 6} more" if len(bad) > 6 else "")
             raise FloatingPointError(
                 f"step {self.model.step}: NaN or infinity in {shown}: the last checkpoint is "
                 "kept; try a lower learning rate, or float32 instead of mixed precision"
             )
-
-
-def _all_finite(variable: tf.Variable) -> tf.Tensor:
-    # A sum is not finite if a term is not, and it needs no tensor of the variable's size. It can
-    # also overflow, so each entry is checked if the sum is not finite.
-    value = tf.cast(variable, tf.float32)
-    return tf.cond(
-        tf.math.is_finite(tf.reduce_sum(value)),
-        lambda: tf.constant(True),
-        lambda: tf.reduce_all(tf.math.is_finite(value)),
-    )
 
 
 class CheckpointSaver(keras.callbacks.Callback):

@@ -173,6 +173,7 @@ def normalise(clips: tf.Tensor) -> tf.Tensor:
     return (tf.cast(clips, tf.float32) - 128.0) / 128.0
 
 
+@tf.autograph.experimental.do_not_convert  # see `tgan_tf.models.network.Network`
 def _shuffled(place: tf.Tensor, num_clips: int, seed: int) -> tf.Tensor:
     """The number of the clip at a position in the stream, both int64 scalars.
 
