@@ -68,8 +68,7 @@ MADE = {
 # What the commands name, so that a program finds it.
 RUNS = """
     a b imported mine moving_mnist_digits moving_mnist_digits_conditional moving_mnist_long
-    moving_mnist_small moving_mnist_small_NAME moving_mnist_small_operator_norm my_videos other
-    try
+    moving_mnist_small moving_mnist_small_operator_norm my_videos other recurrent try
 """.split()
 FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/small prepared/ucf101 results".split()
 FILES = """
@@ -119,8 +118,7 @@ def directory(tmp_path_factory):
 def test_the_programs_take_the_flags(document, directory):
     for command in filter(is_program, commands(document)):
         program = command[1].removeprefix("experiments/")
-        # The name of any variant.
-        flags = [word.replace("_NAME.cfg", "_hinge.cfg") for word in command[2:]]
+        flags = command[2:]
         own = flags[: flags.index("--")] if "--" in flags else flags
         flags = [*own, "--only_check_args", *flags[len(own) :]]
         result = run_all(program, {"": flags}, directory)[""]
