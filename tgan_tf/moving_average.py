@@ -84,13 +84,9 @@ def averaging(
         copy = type(generator).from_config(generator.get_config())
         layers = [part for part in stack.held_layers(copy) if isinstance(part, BatchNormalization)]
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([_BATCH_SIZE, copy.latent_dim]),
-                tf.TensorSpec([]),
-            ],
-            autograph=False,
-        )
+        signature = [tf.TensorSpec([_BATCH_SIZE, copy.latent_dim]), tf.TensorSpec([])]
+
+        @tf.function(input_signature=signature, autograph=False)
         def pass_with_momentum(latents: tf.Tensor, momentum: tf.Tensor) -> None:
             momenta = [layer.momentum for layer in layers]
             for layer in layers:
