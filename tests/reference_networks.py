@@ -261,4 +261,5 @@ def frame_critic(network, images, training):
         if not by_stride:
             h = max_pooling(h)
     # The reference has a linear layer here.
-    return h.reshape(len(h), -1) @ w["score/kernel"].reshape(-1, 1) + w["score/bias"]
+    kernel = w["score/kernel"]
+    return h.reshape(len(h), -1) @ kernel.reshape(-1, kernel.shape[-1]) + w["score/bias"]

@@ -125,8 +125,8 @@ flags.DEFINE_enum(
     "critic_head",
     "convolution",
     HEADS,
-    "How the tgan critic makes its score from the last features: convolution (paper), mean "
-    "(PyTorch TGAN), or projection on the class (Miyato and Koyama 2018).",
+    "How the critic makes its score from the last features: convolution (paper), projection on the "
+    "class (Miyato and Koyama 2018), or, for the tgan critic, mean (PyTorch TGAN).",
 )
 flags.DEFINE_enum(
     "critic_normalization",

@@ -155,7 +155,8 @@ def programs(tmp_path_factory):
         flags = "--frames=4\n--size=16\n--num_digits=1\n--digit_size=12\n"
         (directory / name / "flags.cfg").write_text(flags)
     beam = ["--", "--direct_num_workers=2"]
-    evaluate = ["--metrics=fvd1100,wasserstein1100"]
+    # By extractor and critic, of generated and real clips, by as few starts of Beam as can be.
+    evaluate = ["--metrics=is1100,wasserstein1100", "--nofloor"]
     generate = ["--num_videos=100", "--seed=5"]
     shards = [*generate, "--videos_per_shard=40"]
     commands = {
@@ -193,7 +194,7 @@ def test_evaluate_by_beam_gives_the_same_numbers(programs):
     for one, two in zip(*kept):
         for entry in ("metric", "value", "error", "details", "n", "n_real", "fake", "real"):
             assert one[entry] == two[entry], one["metric"]
-    assert len(kept[0]) == len(kept[1]) == 3
+    assert len(kept[0]) == len(kept[1]) == 2
 
 
 def test_generate_by_beam_makes_the_same_videos(programs):

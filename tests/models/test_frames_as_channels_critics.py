@@ -7,6 +7,7 @@ import tensorflow as tf
 from reference_networks import trained_looking
 
 from tgan_tf.errors import InputError
+from tgan_tf.evaluation.spectral_report import gradient_norms, lipschitz_bound
 from tgan_tf.models import Critic, FramesAsChannelsCritic, VideoAndFrameCritic
 from tgan_tf.models.batch_normalization import BatchNormalization
 
@@ -48,6 +49,34 @@ def test_a_class_is_channels_after_all_frames_and_once_a_clip():
     assert_scores_equal(
         network([clips, labels]), reference.frame_critic(network, images, training=False)
     )
+
+
+@pytest.fixture(scope="module")
+def projecting():
+    """A critic that projects on the class, clips and their labels."""
+    critic = FramesAsChannelsCritic(4, 8, 2, filters=3, num_classes=3, head="projection")
+    clips = reference.clips(4, critic.clip_shape)
+    return trained_looking(critic), clips, np.eye(3, dtype=np.float32)[[2, 0, 1, 2]]
+
+
+@pytest.mark.slow
+def test_a_projection_adds_the_output_of_the_class_to_that_of_the_clip(projecting):
+    critic, clips, labels = projecting
+    outputs = reference.frame_critic(critic, reference.frames_as_channels(clips), training=False)
+    assert outputs.shape == (4, 4)  # one of the clip, three of classes
+    expected = outputs[:, :1] + (labels * outputs[:, 1:]).sum(axis=1, keepdims=True)
+    assert_scores_equal(critic([clips, labels]), expected)
+
+
+@pytest.mark.slow
+def test_a_projection_changes_no_faster_than_the_bound_of_its_spectra_says(projecting):
+    fastest = gradient_norms(*projecting).max()
+    assert 0 < fastest <= lipschitz_bound(projecting[0])
+
+
+def test_a_projection_needs_classes():
+    with pytest.raises(InputError, match="head='projection': needs classes: give num_classes"):
+        FramesAsChannelsCritic(2, 8, 1, head="projection")
 
 
 @pytest.mark.slow

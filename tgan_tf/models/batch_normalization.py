@@ -13,6 +13,7 @@ synchronised:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from tgan_tf import stack
 from tgan_tf.arguments import Boolean, Number, check
 
 _PART = 1 << 18  # values, 1 MiB
+_ROW = 1 << 11  # values
 
 _Gradients = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # by inputs, gamma and beta, or as named
 
@@ -275,28 +277,36 @@ def _moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of each channel.
 
     A large tensor is read part by part, each part once from memory and then from the cache, and no
-    tensor of its size is written: half the time. There is no gradient.
+    tensor of its size is written. The rows of a part are several positions long and added up by a
+    product with ones, which takes half the time of a reduction. There is no gradient.
     """
-    length, parts = values.shape[0], 1
-    if values.shape.is_fully_defined():
-        while values.shape.num_elements() > parts * _PART and length % (2 * parts) == 0:
-            parts *= 2
-    if parts == 1:
+    channels = values.shape[-1]
+    if not values.shape.is_fully_defined() or values.shape.num_elements() <= _PART:
         return _moments_at_once(values)
+    positions = math.gcd(values.shape.num_elements() // channels, max(_ROW // channels, 1))
+    table = tf.reshape(values, [-1, positions * channels])
+    length, parts = table.shape[0], 1
+    while table.shape.num_elements() > parts * _PART and length % (2 * parts) == 0:
+        parts *= 2
     rows = length // parts
+    ones = tf.ones([1, rows])
 
     def of_part(
         part: tf.Tensor, means: tf.TensorArray, variances: tf.TensorArray
     ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
         # A slice of whole rows is not copied, as `tf.map_fn` would.
-        mean, variance = _moments_at_once(values[part * rows : (part + 1) * rows])
+        own = table[part * rows : (part + 1) * rows]
+        mean = tf.linalg.matmul(ones, own) / rows
+        variance = tf.linalg.matmul(ones, tf.math.squared_difference(own, mean)) / rows
         return part + 1, means.write(part, mean), variances.write(part, variance)
 
     empty = [tf.TensorArray(tf.float32, parts) for _ in range(2)]
     _, *found = tf.while_loop(
         lambda part, *_: part < parts, of_part, [0, *empty], parallel_iterations=1
     )
-    return _joined(*(of_parts.stack() for of_parts in found))
+    return _joined(
+        *(tf.reshape(of_parts.stack(), [parts, positions, channels]) for of_parts in found)
+    )
 
 
 def _joined(means: tf.Tensor, variances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -304,9 +314,8 @@ def _joined(means: tf.Tensor, variances: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
     There is no difference of large numbers in it.
     """
-    mean = tf.reduce_mean(means, axis=0)
-    between = tf.reduce_mean(tf.math.squared_difference(means, mean), axis=0)
-    return mean, tf.reduce_mean(variances, axis=0) + between
+    mean, between = _moments_at_once(means)
+    return mean, _mean(variances) + between
 
 
 def _moments_at_once(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

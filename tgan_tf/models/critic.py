@@ -15,7 +15,7 @@ import tensorflow as tf
 from tgan_tf.arguments import OneOf, check
 from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.network import CriticNetwork
+from tgan_tf.models.network import CriticNetwork, projection_score
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
 HEADS = ("convolution", "mean", "projection")
@@ -42,9 +42,7 @@ class Critic(CriticNetwork):
         head: how the last feature maps become the score. "convolution": by a convolution, as in the
             paper. "mean": as their mean, as in the PyTorch TGAN (proceduralia/tgan-pytorch).
             "projection", for a critic with classes: by a convolution, plus another one for the
-            clip's class; the layers before it do not see the label. This is the projection
-            discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation 3) on feature maps
-            that keep their positions.
+            clip's class, see `projection_score`.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
@@ -127,9 +125,7 @@ class Critic(CriticNetwork):
             return tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2, 3, 4])[:, tf.newaxis]
         scores = tf.cast(self.score(h, training=training), tf.float32)
         if self.head == "projection":
-            scores = tf.reshape(scores, [-1, 1 + self.num_classes])
-            of_class = tf.cast(inputs[1], tf.float32) * scores[:, 1:]
-            return scores[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
+            return projection_score(tf.reshape(scores, [-1, 1 + self.num_classes]), inputs[1])
         return tf.reshape(scores, [-1, 1])
 
     @property

@@ -321,6 +321,23 @@ def join_labels(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.concat([values, tf.broadcast_to(labels, shape)], axis=-1)
 
 
+def projection_score(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The score of a critic that projects on the class.
+
+    This is the projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation 3) on
+    feature maps that keep their positions. The layers before see no label.
+
+    Args:
+        scores: float32 [batch, 1 + num_classes]: of any class, then what each class adds.
+        labels: one-hot [batch, num_classes].
+
+    Returns:
+        float32 [batch, 1].
+    """
+    of_class = tf.cast(labels, tf.float32) * scores[:, 1:]
+    return scores[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
+
+
 def global_normal(
     like: tf.Tensor, seed: tf.Tensor | Sequence[tf.Tensor | int], stream: int
 ) -> tf.Tensor:
