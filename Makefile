@@ -14,8 +14,8 @@ BIN := $(VENV)/bin
 WORKERS := -q -n 3 --dist loadfile --no-loadscope-reorder
 # The theme's makers warn there of a later MkDocs, which the lock leaves out.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs
-DEMO := runs/moving_mnist_digits_conditional
-DEMO_EXPORT := saved_models/moving_mnist_digits_conditional
+DEMO := runs/moving_mnist_demo
+DEMO_EXPORT := saved_models/moving_mnist_demo
 
 .PHONY: help videos demo test test-fast lint format docs docs-serve dist lock benchmark tensorboard clean \
 	same-python
@@ -29,7 +29,7 @@ videos: $(VENV)/installed ## videos of the trained generator in saved_models/mov
 
 demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and exports the generator
 	$(BIN)/python experiments/train.py --max_minutes=7 \
-		--flagfile=experiments/configs/moving_mnist_digits_conditional.cfg
+		--flagfile=experiments/configs/moving_mnist_demo.cfg
 	@# Of the newest step, once: after a longer training there is more to show.
 	@test -d $(DEMO)/generated/$$(ls $(DEMO)/checkpoints | sort -t- -k2n | tail -n 1)_seed-0 || { \
 	$(BIN)/python experiments/generate.py --run_dir=$(DEMO) --scale=3 && \
@@ -44,7 +44,7 @@ demo: $(VENV)/installed ## trains on Moving MNIST, 7 minutes at most, and export
 	@echo "  make demo             goes on to the last step, if the time was too short for it"
 	@echo "  make tensorboard      losses, samples and singular values on http://localhost:6006"
 	@echo "  $(BIN)/python experiments/generate.py --run_dir=$(DEMO) --seed=1"
-	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_conditional_falling.cfg"
+	@echo "  $(BIN)/python experiments/train.py --flagfile=experiments/configs/moving_mnist_digits_long.cfg"
 
 test: $(VENV)/installed-test $(VENV)/openvino/installed ## runs the test suite
 	$(BIN)/python -m pytest $(WORKERS) --durations=10

@@ -57,7 +57,7 @@ SMALLER = {
 }
 MADE = {
     "digits": [
-        "runs/moving_mnist_digits_conditional/samples/step-*.gif",
+        "runs/moving_mnist_demo/samples/step-*.gif",
         "saved_models/*/1/saved_model.pb",
     ],
     "own_videos": ["before.png", "after.png", "prepared/mine/skipped.csv", "runs/try/generated/*"],

@@ -9,7 +9,8 @@ paper's for Moving MNIST; the floors apply to it, on an idle machine with 2 core
     python experiments/benchmark/benchmark.py --layers --output=layers.json
 
 measures instead each convolution's passes as shares of the peak, the share of batch normalisation,
-and the same step in PyTorch, for the paper's training and the demo's, or for any `--networks`.
+and the same step in PyTorch, for the paper's training and that of moving_mnist_digits.cfg, or for
+any `--networks`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from program_flags import checked_flags, command_line, configuration_flags, flag
 from absl import flags
 
 from benchmark_layers import Training, check_known, measure_layers
-from benchmark_layers_table import DEMO, evaluate_layers, layers_table
+from benchmark_layers_table import DIGITS, evaluate_layers, layers_table
 from benchmark_layers_table import PAPER as PAPER_FLAGFILE
 from benchmark_machine import machine
 from benchmark_network import CLIPPING_INTERVAL, PAPER, configuration
@@ -65,7 +66,7 @@ flags.DEFINE_bool(
 )
 checked_flags.items(
     "networks",
-    [PAPER_FLAGFILE, DEMO],
+    [PAPER_FLAGFILE, DIGITS],
     "Comma-separated flagfiles of trainings for --layers; their clips are grey, whatever their "
     "data.",
     _flagfile,

@@ -63,7 +63,7 @@ FLAGFILES = {
     "tiny": [f"--{key}={value}" for key, value in TINY.items()],
     "noisy": ["--flagfile=tiny.cfg", "--critic_noise=0.3"],
     "labelled": ["--flagfile=tiny.cfg", "--conditional"],
-    # As of the demo.
+    # As of moving_mnist_digits.cfg.
     "hinge": [
         "--flagfile=tiny.cfg",
         "--run_dir=runs/hinge",

@@ -25,7 +25,7 @@ GAMES = {
         f"{player}_optimizer": {"name": "rmsprop", "learning_rate": 5e-5}
         for player in ("generator", "critic")
     },
-    "the demo's": {
+    "moving_mnist_digits.cfg's": {
         "objective": "hinge",
         "critic": {"name": "tgan", "filters": 3, "normalization": "none"},
         "critic_frames": 2,
