@@ -67,7 +67,8 @@ MADE = {
 }
 # What the commands name, so that a program finds it.
 RUNS = """
-    a b imported mine moving_mnist_digits moving_mnist_digits_conditional moving_mnist_long
+    a b imported mine moving_mnist_digits moving_mnist_digits_64
+    moving_mnist_digits_conditional moving_mnist_demo moving_mnist_long
     moving_mnist_small moving_mnist_small_operator_norm my_videos other recurrent try
 """.split()
 FOLDERS = "UCF-101 generated my_videos prepared/mine prepared/small prepared/ucf101 results".split()
