@@ -13,9 +13,9 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
-from tgan_tf.errors import Argument, InputError
+from tgan_tf.errors import InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.network import CriticNetwork, projection_score
+from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import BASE_SIZE, doublings_to_frames, doublings_to_size
 
 HEADS = ("convolution", "mean", "projection")
@@ -41,8 +41,7 @@ class Critic(CriticNetwork):
             `tgan_tf.constraints.SingularValueClipping(interval=5)`, the paper's.
         head: how the last feature maps become the score. "convolution": by a convolution, as in the
             paper. "mean": as their mean, as in the PyTorch TGAN (proceduralia/tgan-pytorch).
-            "projection", for a critic with classes: by a convolution, plus another one for the
-            clip's class, see `projection_score`.
+            "projection", for a critic with classes: see `CriticNetwork`.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
@@ -76,10 +75,6 @@ class Critic(CriticNetwork):
             kernel_constraint=kernel_constraint,
             **kwargs,
         )
-        if head == "projection" and not self.num_classes:
-            raise InputError(
-                Argument("head", head), ": needs classes: give ", Argument("num_classes")
-            )
         self.head = head
 
         self.convolutions = [
@@ -96,10 +91,7 @@ class Critic(CriticNetwork):
         self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
         if head != "mean":
             kernel_size = (max(frames >> halvings, 1), 4, 4)
-            scores = 1 + self.num_classes if head == "projection" else 1
-            self.score = self.linear(
-                keras.layers.Conv3D, scores, name="score", kernel_size=kernel_size
-            )
+            self.score = self.score_layer(keras.layers.Conv3D, kernel_size=kernel_size)
         self.build_layers()
 
     def call(
@@ -115,7 +107,7 @@ class Critic(CriticNetwork):
                 f"clips of {clips.shape[1]} frames: the critic takes {self.frames}: give it a "
                 "window of that many"
             )
-        h = clips if self.head == "projection" else self.joined(inputs)
+        h = self.joined(inputs)
         for i, (convolution, normalization) in enumerate(self.stages[: len(self.convolutions)]):
             h = convolution(h, training=training)
             if normalization is not None:
@@ -123,10 +115,7 @@ class Critic(CriticNetwork):
             h = self.activate(h, i, training, noise_seed)
         if self.head == "mean":
             return tf.reduce_mean(tf.cast(h, tf.float32), axis=[1, 2, 3, 4])[:, tf.newaxis]
-        scores = tf.cast(self.score(h, training=training), tf.float32)
-        if self.head == "projection":
-            return projection_score(tf.reshape(scores, [-1, 1 + self.num_classes]), inputs[1])
-        return tf.reshape(scores, [-1, 1])
+        return self.score_of(self.score(h, training=training), inputs)
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
@@ -135,10 +124,8 @@ class Critic(CriticNetwork):
 
     @property
     def head_norm(self) -> float:
-        if self.head == "convolution":
-            return 1.0
-        if self.head == "projection":
-            return 2**0.5  # The score is the sum of two outputs of the convolution.
+        if self.head != "mean":
+            return super().head_norm
         # The mean over N features.
         halvings = len(self.convolutions)
         positions = max(self.frames >> halvings, 1) * BASE_SIZE**2

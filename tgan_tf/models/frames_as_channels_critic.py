@@ -13,9 +13,8 @@ import keras
 import tensorflow as tf
 
 from tgan_tf.arguments import OneOf, check
-from tgan_tf.errors import Argument, InputError
 from tgan_tf.models.batch_normalization import BatchNormalization
-from tgan_tf.models.network import CriticNetwork, projection_score
+from tgan_tf.models.network import CriticNetwork
 from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
 
 DOWNSAMPLINGS = ("max_pooling", "stride")
@@ -40,9 +39,8 @@ class FramesAsChannelsCritic(CriticNetwork):
         downsampling: how the size is halved: "max_pooling" takes 2x2 maxima after each leaky ReLU,
             with convolutions of kernel 3 and stride 1; "stride" has convolutions of kernel 4 and
             stride 2, as in the reference's `FrameDiscriminator`.
-        head: how the last feature maps become the score. "convolution": by a convolution.
-            "projection", for a critic with classes: by a convolution, plus another one for the
-            clip's class, see `projection_score`; there are no channels of the classes.
+        head: how the last feature maps become the score: "convolution" or, for a critic with
+            classes, "projection"; see `CriticNetwork`.
         **kwargs: the other arguments of `CriticNetwork`.
 
     Raises:
@@ -75,10 +73,6 @@ class FramesAsChannelsCritic(CriticNetwork):
             kernel_initializer=kernel_initializer,
             **kwargs,
         )
-        if head == "projection" and not self.num_classes:
-            raise InputError(
-                Argument("head", head), ": needs classes: give ", Argument("num_classes")
-            )
         self.downsampling = downsampling
         self.head = head
 
@@ -94,8 +88,7 @@ class FramesAsChannelsCritic(CriticNetwork):
             for i in range(halvings)
         ]
         self.normalizations = [self.normalization_layer(f"bn{i}") for i in range(1, halvings)]
-        scores = 1 + self.num_classes if head == "projection" else 1
-        self.score = self.linear(keras.layers.Conv2D, scores, name="score", kernel_size=4)
+        self.score = self.score_layer(keras.layers.Conv2D, kernel_size=4)
         self.build_layers()
 
     def call(
@@ -112,28 +105,20 @@ class FramesAsChannelsCritic(CriticNetwork):
             h = self.activate(h, i, training, noise_seed)
             if self.downsampling == "max_pooling":
                 h = tf.nn.max_pool2d(h, 2, 2, "VALID")
-        scores = tf.cast(self.score(h, training=training), tf.float32)
-        if self.head == "projection":
-            return projection_score(tf.reshape(scores, [-1, 1 + self.num_classes]), inputs[1])
-        return tf.reshape(scores, [-1, 1])
+        return self.score_of(self.score(h, training=training), inputs)
 
     @property
     def stages(self) -> list[tuple[keras.layers.Layer, BatchNormalization | None]]:
         normalizations = [None, *self.normalizations, None]
         return list(zip([*self.convolutions, self.score], normalizations))
 
-    @property
-    def head_norm(self) -> float:
-        # With a projection the score is the sum of two outputs of the convolution.
-        return 2**0.5 if self.head == "projection" else 1.0
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "downsampling": self.downsampling, "head": self.head}
 
     def _image(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        """The frames as channels, followed by the channels of the classes."""
+        """The frames as channels, followed by the channels of the classes if there are any."""
         clips, *labels = inputs if self.num_classes else [inputs]
         channels_first = tf.transpose(clips, [0, 2, 3, 4, 1])
         shape = [-1, self.size, self.size, self.channels * self.frames]
         image = tf.reshape(channels_first, shape)
-        return self.joined([image, *labels]) if labels and self.head != "projection" else image
+        return self.joined([image, *labels] if labels else image)

@@ -159,6 +159,12 @@ class CriticNetwork(Network):
     with one column per critic if there are several.
     """
 
+    head = "convolution"
+    """How the last feature maps become the score. "convolution": by a convolution. "projection":
+    by a convolution, plus another one for the clip's class; the layers before it do not see the
+    label. This is the projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation
+    3) on feature maps that keep their positions."""
+
     def __init__(
         self,
         frames: int,
@@ -214,7 +220,8 @@ class CriticNetwork(Network):
     @property
     def head_norm(self) -> float:
         """The Lipschitz constant of the map from the last stage's outputs to the score."""
-        return 1.0
+        # With a projection it is the sum of two outputs.
+        return 2**0.5 if self.head == "projection" else 1.0
 
     # Not a property: Keras walks a model's properties when saving, and this one leads back to it.
     def critics(self) -> list[CriticNetwork]:
@@ -277,11 +284,39 @@ class CriticNetwork(Network):
             h += self.noise * tf.cast(global_normal(h, noise_seed, place), h.dtype)
         return tf.nn.leaky_relu(h, alpha=self.slope)
 
+    def score_layer(self, kind: type[keras.layers.Layer], **kwargs: Any) -> keras.layers.Layer:
+        """Makes the convolution for `score_of`, see `linear`.
+
+        Raises:
+            InputError: the head is "projection" without classes.
+        """
+        if self.head != "projection":
+            return self.linear(kind, 1, name="score", **kwargs)
+        if not self.num_classes:
+            raise InputError(
+                Argument("head", self.head), ": needs classes: give ", Argument("num_classes")
+            )
+        return self.linear(kind, 1 + self.num_classes, name="score", **kwargs)
+
+    def score_of(self, outputs: tf.Tensor, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
+        """The score, float32 [batch, 1], from what the layer of `score_layer` put out."""
+        outputs = tf.cast(outputs, tf.float32)
+        if self.head != "projection":
+            return tf.reshape(outputs, [-1, 1])
+        outputs = tf.reshape(outputs, [-1, 1 + self.num_classes])
+        of_class = tf.cast(inputs[1], tf.float32) * outputs[:, 1:]
+        return outputs[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
+
     def joined(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        """The clips with a channel for each class: 1 for the clip's class, otherwise 0."""
+        """The clips with a channel for each class: 1 for the clip's class, otherwise 0.
+
+        A critic that projects on the class has no such channels.
+        """
         if not self.num_classes:
             return inputs
         clips, labels = inputs
+        if self.head == "projection":
+            return clips
         return join_labels(clips, tf.cast(labels, clips.dtype))
 
     def get_config(self) -> dict[str, Any]:
@@ -319,23 +354,6 @@ def join_labels(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     labels = tf.reshape(labels, [-1, *[1] * positions, labels.shape[-1]])
     shape = tf.concat([tf.shape(values)[:-1], [labels.shape[-1]]], axis=0)
     return tf.concat([values, tf.broadcast_to(labels, shape)], axis=-1)
-
-
-def projection_score(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The score of a critic that projects on the class.
-
-    This is the projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637, equation 3) on
-    feature maps that keep their positions. The layers before see no label.
-
-    Args:
-        scores: float32 [batch, 1 + num_classes]: of any class, then what each class adds.
-        labels: one-hot [batch, num_classes].
-
-    Returns:
-        float32 [batch, 1].
-    """
-    of_class = tf.cast(labels, tf.float32) * scores[:, 1:]
-    return scores[:, :1] + tf.reduce_sum(of_class, axis=1, keepdims=True)
 
 
 def global_normal(
