@@ -30,6 +30,16 @@ def test_what_a_resumed_training_has_written_again_counts_last(tmp_path):
     assert found == ([10, 20, 25], [1.0, 5.0, 6.0])
 
 
+def test_files_of_one_second_are_read_in_the_order_written(tmp_path):
+    # A process numbers its files, and the tenth sorts before the ninth.
+    for number, losses in ((9, {"step_20": 2.0}), (10, {"step_10": 1.0})):
+        write(tmp_path / str(number), **losses)
+        (path,) = (tmp_path / str(number)).iterdir()
+        path.rename(tmp_path / f"events.out.tfevents.1.host.1.{number}.v2")
+        (tmp_path / str(number)).rmdir()
+    assert training_events.read(tmp_path).scalars["training/loss"] == ([10], [1.0])
+
+
 def test_scalars_of_a_scope_are_named_by_what_follows_it(tmp_path):
     write(tmp_path, step_1=1.0)
     events = training_events.read(tmp_path)

@@ -53,7 +53,9 @@ def read(directory: str | Path) -> Events:
     found = Events({}, {}, {})
     for tag in accumulator.Tags()["tensors"]:
         kind = accumulator.SummaryMetadata(tag).plugin_data.plugin_name
-        kept = _last_branch(accumulator.Tensors(tag))
+        # Files of one second are not read in the order written.
+        written = sorted(accumulator.Tensors(tag), key=lambda event: event.wall_time)
+        kept = _last_branch(written)
         steps = [event.step for event in kept]
         tensors = (tf.make_ndarray(event.tensor_proto) for event in kept)
         if kind == "scalars":
