@@ -32,8 +32,6 @@ _FORKS = """
             ended, status = os.waitpid(case["poll"], os.WNOHANG)
             print(os.waitstatus_to_exitcode(status) if ended else None, flush=True)
             continue
-        if case["digits"]:
-            tgan_tf.data.moving_mnist._mnist()  # kept from then on
         if case["beam"]:
             import apache_beam
         child = os.fork()
@@ -80,7 +78,6 @@ def run_all(
     commands: dict[str, list[str]],
     directory: str | os.PathLike,
     largest_files: dict[str, int] | None = None,
-    digits: bool = False,
     beam: bool = False,
 ) -> dict[str, Result]:
     """Runs a program once for each command, one after the other.
@@ -90,7 +87,6 @@ def run_all(
         commands: arguments by a name of the test's own.
         directory: where they run.
         largest_files: for some commands, the bytes after which a file's disk is full.
-        digits: whether several commands use the digits of MNIST: reading them takes seconds.
         beam: whether several commands use Apache Beam: importing it takes seconds.
     """
     largest_files = largest_files or {}
@@ -98,7 +94,7 @@ def run_all(
     for name, arguments in commands.items():
         with tempfile.TemporaryDirectory() as printed:
             case = _case(program, arguments, directory, f"{printed}/out", f"{printed}/err")
-            case.update(largest_file=largest_files.get(name), digits=digits, beam=beam)
+            case.update(largest_file=largest_files.get(name), beam=beam)
             code = int(_answer(case))
             results[name] = Result(
                 code, Path(case["stdout"]).read_text(), Path(case["stderr"]).read_text()
@@ -174,7 +170,6 @@ def _case(program, arguments, directory, stdout, stderr) -> dict:
         "stdout": stdout,
         "stderr": stderr,
         "largest_file": None,
-        "digits": False,
         "beam": False,
         "beside": False,
     }

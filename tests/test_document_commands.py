@@ -140,7 +140,7 @@ def test_a_tutorial_s_commands_make_what_it_says(tutorial, tmp_path):
             for word in command[2:]
         ]
         flags += SMALLER.get(program, "").split()
-        result = run_all(program, {"": flags}, tmp_path, digits=True, beam=True)[""]
+        result = run_all(program, {"": flags}, tmp_path, beam=True)[""]
         assert result.code == 0, (command, result.stdout, result.stderr)
     assert [file for file in MADE[tutorial.stem] if not list(tmp_path.glob(file))] == []
 

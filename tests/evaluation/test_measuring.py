@@ -177,8 +177,7 @@ def programs(tmp_path_factory):
         },
     }
     results = {
-        program: run_all(program, of, directory, digits=True, beam=True)
-        for program, of in commands.items()
+        program: run_all(program, of, directory, beam=True) for program, of in commands.items()
     }
     return directory, results
 

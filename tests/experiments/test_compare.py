@@ -52,7 +52,6 @@ def results(directory):
             "other data": ["a", "other_data", "--gam_clips=40", "--output_dir=other"],
         },
         directory,
-        digits=True,
     )
 
 

@@ -139,7 +139,6 @@ def results(directory):
         },
         directory,
         largest_files={"full disk": 20_000},
-        digits=True,
     )
 
 

@@ -33,7 +33,7 @@ def results(tmp_path_factory):
         "no clips": ["--run_dir=run", "--num_clips=0"],
         "no run": ["--run_dir=missing"],
     }
-    results = run_all("lipschitz.py", commands, directory, digits=True)
+    results = run_all("lipschitz.py", commands, directory)
     assert not planted.exists()
     return results, tgans
 

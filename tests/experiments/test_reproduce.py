@@ -115,7 +115,6 @@ def results(directory):
             "two jobs": [*RUN, "--output_dir=two", "--jobs=2", "--seeds=1"],
         },
         directory,
-        digits=True,
     )
 
 

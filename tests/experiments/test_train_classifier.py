@@ -27,7 +27,6 @@ def results(directory):
         "studies/train_classifier.py",
         {"short": ["--output=short.npz", *few], "there": ["--output=there.npz"]},
         directory,
-        digits=True,
     )
 
 

