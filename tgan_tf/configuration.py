@@ -78,8 +78,8 @@ class Configuration:
         frames: frames of a clip T.
         size: rows and columns of a frame.
         channels: channels of a frame.
-        critic_frames: number of successive frames that the critic sees in an update, a power of
-            two; None for all frames.
+        critic_frames: number of successive frames that the critic sees in an update, for most
+            critics a power of two; None for all frames.
         num_classes: number of classes of conditional networks; 0 for unconditional ones.
         generator: a name in `tgan_tf.models.GENERATORS` and the generator's other arguments;
             initial weights by their names in `INITIALIZERS`.

@@ -84,7 +84,8 @@ checked_flags.integer(
     "critic_frames",
     None,
     "Number of successive frames of a clip that the critic sees, a different window in each "
-    "update: a power of two, at most --frames; default: all (paper).",
+    "update: at most --frames, and a power of two but for --critic=frames_as_channels; default: "
+    "all (paper).",
     at_least=2,
 )
 checked_flags.integer(

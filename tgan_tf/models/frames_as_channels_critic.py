@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tgan_tf.arguments import OneOf, check
+from tgan_tf.arguments import Integer, OneOf, check
 from tgan_tf.models.batch_normalization import BatchNormalization
 from tgan_tf.models.network import CriticNetwork
-from tgan_tf.models.sizes import doublings_to_frames, doublings_to_size
+from tgan_tf.models.sizes import doublings_to_size
 
 DOWNSAMPLINGS = ("max_pooling", "stride")
 HEADS = ("convolution", "projection")
@@ -31,7 +31,7 @@ class FramesAsChannelsCritic(CriticNetwork):
     the channels of the classes follow, once per clip.
 
     Args:
-        frames: T, a power of two, at least 2.
+        frames: T, at least 2; it need not be a power of two, since nothing is halved in time.
         size: rows and columns of a frame, a power of two, at least 8.
         channels: channels of a frame.
         filters: channels after the first convolution; each later one doubles them.
@@ -61,7 +61,7 @@ class FramesAsChannelsCritic(CriticNetwork):
         head: str = "convolution",
         **kwargs: Any,
     ):
-        doublings_to_frames(frames)
+        check(Integer(2), frames=frames)
         halvings = doublings_to_size(size)
         check(OneOf(DOWNSAMPLINGS), downsampling=downsampling)
         check(OneOf(HEADS), head=head)
