@@ -174,7 +174,7 @@ def test_both_critics_see_the_class():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"frames": 12}, "frames=12"),
+        ({"frames": 1}, "^frames=1: must be an integer ≥ 2"),
         ({"size": 48}, "size=48"),
         ({"filters": 0}, "^filters=0"),
         ({"noise": -0.1}, "^noise=-0.1"),
@@ -188,3 +188,8 @@ def test_an_argument_that_does_not_fit_is_refused_by_name(kind, arguments, messa
 def test_an_unknown_downsampling_is_refused():
     with pytest.raises(InputError, match="downsampling='average': must be one of max_pooling"):
         FramesAsChannelsCritic(downsampling="average")
+
+
+def test_a_critic_of_volumes_too_is_refused_frames_that_are_no_power_of_two():
+    with pytest.raises(InputError, match="^frames=12: must be a power of two"):
+        VideoAndFrameCritic(12)
