@@ -26,7 +26,7 @@ def assert_scores_equal(scores, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("downsampling", ["max_pooling", "stride"])
-@pytest.mark.parametrize("frames, size", [(3, 8), (2, 32)])
+@pytest.mark.parametrize("frames, size", [(16, 8), (3, 8), (2, 32)])
 def test_frame_critic_equals_numpy_in_inference_and_training(frames, size, downsampling):
     network = FramesAsChannelsCritic(
         frames, size, 2, filters=3, downsampling=downsampling, epsilon=0.01
